@@ -1,0 +1,155 @@
+"""The models that compete, and their grids. A sixth is one more entry in `CANDIDATES`.
+
+Nothing here imports scikit-learn until a pipeline is built: the command line needs the names at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from networksecurity.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+STEP = "classifier"
+"""The name of the model's step in its pipeline."""
+
+Imputer = Literal["most_frequent", "knn"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A classifier and the grid over which its parameters are searched.
+
+    Attributes
+    ----------
+    name : str
+    estimator : str
+        Where its class is, as `package.module:Class`.
+    param_grid : mapping of str to sequence
+        As for `sklearn.model_selection.GridSearchCV`, without the pipeline's prefix.
+    cost : int
+        Rank of its cost of prediction and training: of two equal scores the cheaper wins; the costliest starts first.
+    params : mapping of str to object
+        Parameters outside the grid.
+    enabled : bool
+        Whether it competes when no models are named.
+    """
+
+    name: str
+    estimator: str
+    param_grid: Mapping[str, Sequence[Any]]
+    cost: int
+    params: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    enabled: bool = True
+
+
+_N_ESTIMATORS = (8, 16, 32, 64, 128, 256)
+
+CANDIDATES: dict[str, Candidate] = {
+    candidate.name: candidate
+    for candidate in (
+        Candidate(
+            "Random Forest",
+            "sklearn.ensemble:RandomForestClassifier",
+            {"n_estimators": (8, 16, 32, 128, 256)},
+            cost=4,
+        ),
+        Candidate(
+            "Decision Tree",
+            "sklearn.tree:DecisionTreeClassifier",
+            {"criterion": ("gini", "entropy", "log_loss")},
+            cost=2,
+        ),
+        Candidate(
+            "Gradient Boosting",
+            "sklearn.ensemble:GradientBoostingClassifier",
+            {
+                "learning_rate": (0.1, 0.05, 0.01, 0.001),
+                "subsample": (0.6, 0.7, 0.75, 0.85, 0.9),
+                "n_estimators": _N_ESTIMATORS,
+            },
+            cost=7,
+        ),
+        Candidate(
+            "Logistic Regression",
+            "sklearn.linear_model:LogisticRegression",
+            {},
+            cost=1,
+            params={"max_iter": 1000},
+        ),
+        Candidate(
+            "AdaBoost",
+            "sklearn.ensemble:AdaBoostClassifier",
+            {"learning_rate": (0.1, 0.01, 0.001), "n_estimators": _N_ESTIMATORS},
+            cost=6,
+        ),
+        Candidate(
+            "Extra Trees",
+            "sklearn.ensemble:ExtraTreesClassifier",
+            {"n_estimators": (8, 16, 32, 128, 256)},
+            cost=5,
+            enabled=False,
+        ),
+        Candidate(
+            "Hist Gradient Boosting",
+            "sklearn.ensemble:HistGradientBoostingClassifier",
+            {"learning_rate": (0.2, 0.1, 0.05), "max_leaf_nodes": (15, 31, 63)},
+            cost=3,
+            enabled=False,
+        ),
+    )
+}
+
+ENABLED: tuple[str, ...] = tuple(name for name, candidate in CANDIDATES.items() if candidate.enabled)
+
+
+def get_candidate(name: str) -> Candidate:
+    """Return the candidate called `name`; upper and lower case do not count.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none; the message lists those there are.
+    """
+    by_name = {known.casefold(): candidate for known, candidate in CANDIDATES.items()}
+    try:
+        return by_name[name.strip().casefold()]
+    except KeyError:
+        raise ConfigurationError(f"there is no model {name!r}; known are {', '.join(CANDIDATES)}") from None
+
+
+def make_pipeline(
+    candidate: Candidate,
+    params: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    imputer: Imputer = "most_frequent",
+    random_state: int = 0,
+) -> "Pipeline":
+    """Return an unfitted pipeline: an imputer for missing feature values, then the candidate's classifier.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    params : mapping of str to object
+        A point of its grid.
+    imputer : {"most_frequent", "knn"}, default="most_frequent"
+        The column's most frequent value, or the mean of the 5 nearest rows that have one.
+    random_state : int, default=0
+        Seed of classifiers that take one.
+    """
+    from sklearn.impute import KNNImputer, SimpleImputer
+    from sklearn.pipeline import Pipeline
+
+    # A feature that is missing in every training row is kept, so that the columns of a model never depend on the data.
+    if imputer == "knn":
+        impute = KNNImputer(n_neighbors=5, keep_empty_features=True)
+    else:
+        impute = SimpleImputer(strategy="most_frequent", keep_empty_features=True)
+    classifier = resolve_name(candidate.estimator)(**candidate.params)
+    if "random_state" in classifier.get_params():
+        classifier.set_params(random_state=random_state)
+    return Pipeline([("imputer", impute), (STEP, classifier.set_params(**params))])

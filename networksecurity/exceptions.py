@@ -1,0 +1,58 @@
+"""The errors this package raises on purpose; anything else that escapes is a bug.
+
+```
+NetworkSecurityError
+├── ConfigurationError          an option or setting is wrong: nothing was tried
+├── DataError
+│   ├── DataSourceError         rows could not be had: no such file, collection, format
+│   └── DataValidationError     rows were had and are not fit to learn from
+├── TrainingError               no candidate could be trained
+├── TrackingError               the tracking server refused: credentials, missing repository
+└── TransientError              may pass when tried again: the only errors that are retried
+    ├── SourceUnavailableError      the database or web server cannot be reached
+    └── TrackingUnavailableError    the tracking server cannot be reached
+```
+
+Each message is written for the person at the terminal: what was tried, what came back, what to do.
+Foreign errors are translated where the foreign library is called (`raise … from exc`), nowhere else.
+"""
+
+
+class NetworkSecurityError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigurationError(NetworkSecurityError):
+    """An option or a setting is wrong; nothing was tried."""
+
+
+class DataError(NetworkSecurityError):
+    """Base of the errors about rows."""
+
+
+class DataSourceError(DataError):
+    """Rows could not be had from a source, and trying again will not help."""
+
+
+class DataValidationError(DataError):
+    """Rows were had and are not fit to learn from."""
+
+
+class TrainingError(NetworkSecurityError):
+    """No candidate could be trained."""
+
+
+class TrackingError(NetworkSecurityError):
+    """The tracking server answered and refused."""
+
+
+class TransientError(NetworkSecurityError):
+    """Base of the errors that may pass when the same is tried again."""
+
+
+class SourceUnavailableError(TransientError):
+    """A database or web server that holds rows cannot be reached."""
+
+
+class TrackingUnavailableError(TransientError):
+    """The tracking server cannot be reached."""

@@ -1,0 +1,408 @@
+"""What the data is: 30 features with their domains, the target and its meaning, and the check that rows conform.
+
+The data set is UCI "Phishing Websites" (Mohammad, Thabtah, McCluskey; id 327). Each feature is a judgement on one sign:
+-1 speaks for phishing, 1 for a legitimate site, 0 is in between (`Redirect` alone is 0 or 1).
+In the target column -1 is phishing and 1 legitimate; inside this package `y = 1` means phishing (`encode_target`).
+
+Raw rows exist only between a source and `validate`. It never repairs a value: a cell is a member of its column's
+domain, or missing (legal in a feature), or the row is rejected with a reason.
+"""
+
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow
+import pyarrow.compute
+from pandera.errors import SchemaError
+
+from networksecurity.exceptions import DataValidationError
+
+
+def _domain(*values: int, nullable: bool = True) -> int:
+    return pa.Field(isin=values, nullable=nullable)
+
+
+class PhishingWebsites(pa.DataFrameModel):
+    """Accepted rows: these columns in this order and no others, int8, missing values allowed in features."""
+
+    having_IP_Address: pd.Int8Dtype = _domain(-1, 1)
+    URL_Length: pd.Int8Dtype = _domain(-1, 0, 1)
+    Shortining_Service: pd.Int8Dtype = _domain(-1, 1)
+    having_At_Symbol: pd.Int8Dtype = _domain(-1, 1)
+    double_slash_redirecting: pd.Int8Dtype = _domain(-1, 1)
+    Prefix_Suffix: pd.Int8Dtype = _domain(-1, 1)
+    having_Sub_Domain: pd.Int8Dtype = _domain(-1, 0, 1)
+    SSLfinal_State: pd.Int8Dtype = _domain(-1, 0, 1)
+    Domain_registeration_length: pd.Int8Dtype = _domain(-1, 1)
+    Favicon: pd.Int8Dtype = _domain(-1, 1)
+    port: pd.Int8Dtype = _domain(-1, 1)
+    HTTPS_token: pd.Int8Dtype = _domain(-1, 1)
+    Request_URL: pd.Int8Dtype = _domain(-1, 1)
+    URL_of_Anchor: pd.Int8Dtype = _domain(-1, 0, 1)
+    Links_in_tags: pd.Int8Dtype = _domain(-1, 0, 1)
+    SFH: pd.Int8Dtype = _domain(-1, 0, 1)
+    Submitting_to_email: pd.Int8Dtype = _domain(-1, 1)
+    Abnormal_URL: pd.Int8Dtype = _domain(-1, 1)
+    Redirect: pd.Int8Dtype = _domain(0, 1)
+    on_mouseover: pd.Int8Dtype = _domain(-1, 1)
+    RightClick: pd.Int8Dtype = _domain(-1, 1)
+    popUpWidnow: pd.Int8Dtype = _domain(-1, 1)
+    Iframe: pd.Int8Dtype = _domain(-1, 1)
+    age_of_domain: pd.Int8Dtype = _domain(-1, 1)
+    DNSRecord: pd.Int8Dtype = _domain(-1, 1)
+    web_traffic: pd.Int8Dtype = _domain(-1, 0, 1)
+    Page_Rank: pd.Int8Dtype = _domain(-1, 1)
+    Google_Index: pd.Int8Dtype = _domain(-1, 1)
+    Links_pointing_to_page: pd.Int8Dtype = _domain(-1, 0, 1)
+    Statistical_report: pd.Int8Dtype = _domain(-1, 1)
+    Result: pd.Int8Dtype = _domain(-1, 1, nullable=False)
+
+    class Config:
+        strict = True
+        ordered = True
+
+
+DOMAINS: dict[str, tuple[int, ...]] = {
+    name: column.checks[0].statistics["allowed_values"] for name, column in PhishingWebsites.to_schema().columns.items()
+}
+"""Every column, the target last, with the values it may take."""
+
+TARGET = "Result"
+FEATURES: dict[str, tuple[int, ...]] = {name: domain for name, domain in DOMAINS.items() if name != TARGET}
+CLASS_LABELS = {0: "legitimate", 1: "phishing"}
+"""What `y` means. The positive class, in every metric and curve, is 1."""
+
+MISSING = -128
+"""The int8 that stands for a missing value where an array has no mask."""
+
+_OTHER_SPELLINGS = {
+    "having_IPhaving_IP_Address": "having_IP_Address",
+    "URLURL_Length": "URL_Length",
+    "Shortening_Service": "Shortining_Service",
+    "having_Sub_Domains": "having_Sub_Domain",
+    "Domain_registration_length": "Domain_registeration_length",
+    "port_no": "port",
+    "popUpWindow": "popUpWidnow",
+    "class": TARGET,
+    "CLASS_LABEL": TARGET,
+}
+# The copy of 11,054 rows that calls the same columns, in the same order, by names of its own.
+_RENAMED_COPY = (
+    "UsingIP LongURL ShortURL Symbol@ Redirecting// PrefixSuffix- SubDomains HTTPS DomainRegLen Favicon NonStdPort "
+    "HTTPSDomainURL RequestURL AnchorURL LinksInScriptTags ServerFormHandler InfoEmail AbnormalURL WebsiteForwarding "
+    "StatusBarCust DisableRightClick UsingPopupWindow IframeRedirection AgeofDomain DNSRecording WebsiteTraffic "
+    "PageRank GoogleIndex LinksPointingToPage StatsReport class"
+).split()
+_ROW_NUMBERS = {"", "id", "index", "row", "rownumber", "unnamed:0"}
+_MISSING_MARKERS = {"", "?", "<na>", "n/a", "na", "nan", "none", "null"}
+
+_KNOWN_CORRELATIONS = {"SSLfinal_State": 0.715, "URL_of_Anchor": 0.693}
+"""Of the features with the target, in the data set itself: what tells inverted labels from weak ones."""
+_MIN_ROWS_FOR_CORRELATIONS = 30
+
+
+def _normalized(column: object) -> str:
+    return "".join(str(column).split()).replace("_", "").casefold()
+
+
+_CANONICAL_NAMES = {
+    _normalized(alias): name
+    for alias, name in [
+        *((name, name) for name in DOMAINS),
+        *_OTHER_SPELLINGS.items(),
+        *zip(_RENAMED_COPY, DOMAINS, strict=True),
+    ]
+}
+
+
+def canonical_name(column: object) -> str | None:
+    """Return the schema's name for a column as spelled in one of the known copies of the data, None if unknown.
+
+    Case, blanks and underscores do not count.
+    """
+    return _CANONICAL_NAMES.get(_normalized(column))
+
+
+def is_row_number(column: object) -> bool:
+    """Return whether a column is, by its name, a row's number or key, which must never become a feature."""
+    return _normalized(column) in _ROW_NUMBERS
+
+
+def encode_target(result: pd.Series) -> np.ndarray:
+    """Return `y`, int8 of shape (n_samples,): 1 where the column `Result` says phishing (-1), else 0."""
+    return (result.to_numpy("int8") == -1).astype("int8")
+
+
+def decode_target(y: np.ndarray) -> np.ndarray:
+    """Return what the column `Result` would hold, int8 of shape (n_samples,): -1 where `y` is 1 (phishing), else 1."""
+    return np.where(np.asarray(y) == 1, -1, 1).astype("int8")
+
+
+def to_X_y(accepted: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return accepted rows as scikit-learn takes them.
+
+    Returns
+    -------
+    X : DataFrame of shape (n_samples, 30), float64
+        NaN where a value is missing.
+    y : ndarray of shape (n_samples,), int8
+        1 is phishing.
+    """
+    X = pd.DataFrame(
+        {name: accepted[name].to_numpy("float64", na_value=np.nan) for name in FEATURES}, index=accepted.index
+    )
+    return X, encode_target(accepted[TARGET])
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """What `validate` found, in plain values."""
+
+    n_rows: int
+    n_accepted: int
+    n_rejected: int
+    phishing_share: float
+    """Of the accepted rows."""
+    n_missing: dict[str, int] = field(default_factory=dict)
+    """Missing cells of accepted rows, by column; columns without any are left out."""
+    rejections: dict[str, int] = field(default_factory=dict)
+    """Rejected cells by reason; a row may have several."""
+    dropped_columns: list[str] = field(default_factory=list)
+    """Row numbers, dropped by name."""
+    renamed_columns: dict[str, str] = field(default_factory=dict)
+    """Known other spellings, to the schema's names."""
+
+    def to_dict(self) -> dict:
+        """Return the report as plain values that JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The outcome of `validate`: every row of the input is in exactly one of the two frames.
+
+    Attributes
+    ----------
+    accepted : DataFrame of shape (n_accepted, 31)
+        Conforms to `PhishingWebsites`; the input's index is kept.
+    rejected : DataFrame of shape (n_rejected, 32)
+        The original values under the schema's column names, then `reasons`, a str; the input's index is kept.
+    report : ValidationReport
+    """
+
+    accepted: pd.DataFrame
+    rejected: pd.DataFrame
+    report: ValidationReport
+
+
+_OK, _NOT_A_WHOLE_NUMBER, _OUTSIDE_DOMAIN, _MISSING_TARGET = range(4)
+
+
+def validate(frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
+    """Sort raw rows into those fit to learn from and those that are not.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        Raw rows: any of the known spellings of the 31 columns, in any order; numbers, text or both.
+    max_rejected : float, default=0.05
+        Largest share of rejected rows, in [0, 1], that is not taken for a sign of a wrong file.
+
+    Raises
+    ------
+    DataValidationError
+        No rows; a column missing, unknown or there twice; more rejected rows than `max_rejected`;
+        one class only; labels that look inverted. The message names columns, counts and example values.
+    """
+    columns, dropped = _resolve_columns(frame)
+    if frame.empty:
+        raise DataValidationError("there are no rows: the source has the right columns and nothing in them")
+    frame = frame[list(columns)].set_axis(list(columns.values()), axis="columns")[list(DOMAINS)]
+
+    codes: dict[str, np.ndarray] = {}
+    verdicts: dict[str, np.ndarray] = {}
+    rejected_rows = np.zeros(len(frame), dtype=bool)
+    for name, domain in DOMAINS.items():
+        codes[name], verdict = _read_column(frame[name], domain)
+        if name == TARGET:
+            verdict[codes[name] == MISSING] |= np.where(verdict[codes[name] == MISSING] == _OK, _MISSING_TARGET, 0)
+        if verdict.any():
+            verdicts[name] = verdict
+            rejected_rows |= verdict != _OK
+
+    n_rejected = int(rejected_rows.sum())
+    if n_rejected > max_rejected * len(frame):
+        raise DataValidationError(
+            f"{n_rejected} of {len(frame)} rows ({n_rejected / len(frame):.1%}) are not valid, more than the "
+            f"{max_rejected:.1%} that are tolerated (max_rejected): {_examples(frame, verdicts)}"
+        )
+    accepted_rows = ~rejected_rows
+    accepted = _to_accepted(codes, accepted_rows, frame.index)
+    _check_target(accepted)
+    rejected = frame[rejected_rows]
+    reasons, rejections = _explain(verdicts, rejected_rows)
+    rejected["reasons"] = reasons.set_axis(rejected.index)
+    report = ValidationReport(
+        n_rows=len(frame),
+        n_accepted=len(accepted),
+        n_rejected=n_rejected,
+        phishing_share=float((accepted[TARGET] == -1).mean()),
+        n_missing={name: int(count) for name, count in accepted.isna().sum().items() if count},
+        rejections=rejections,
+        dropped_columns=dropped,
+        renamed_columns={str(column): name for column, name in columns.items() if column != name},
+    )
+    return Validated(accepted, rejected, report)
+
+
+def _resolve_columns(frame: pd.DataFrame) -> tuple[dict[object, str], list[str]]:
+    columns: dict[object, str] = {}
+    dropped, unknown, twice = [], [], []
+    for column in frame.columns:
+        name = canonical_name(column)
+        if name is None:
+            (dropped if is_row_number(column) else unknown).append(str(column))
+        elif name in columns.values() or column in columns:
+            twice.append(f"{column} ({name})" if column != name else name)
+        else:
+            columns[column] = name
+    missing = [name for name in DOMAINS if name not in columns.values()]
+    problems = [
+        f"{len(names)} {problem}: {_listed(names)}"
+        for names, problem in ((missing, "missing"), (unknown, "unknown"), (twice, "there twice"))
+        if names
+    ]
+    if problems:
+        raise DataValidationError(
+            f"these are not the columns of the phishing websites data ({len(FEATURES)} features and {TARGET}); "
+            + "; ".join(problems)
+        )
+    return columns, dropped
+
+
+def _read_column(raw: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the column's values as int8 (`MISSING` where there is none) and a verdict per row, int8."""
+    if pd.api.types.is_bool_dtype(raw.dtype):
+        return np.full(len(raw), MISSING, "int8"), np.full(len(raw), _NOT_A_WHOLE_NUMBER, "int8")
+    if pd.api.types.is_integer_dtype(raw.dtype) or pd.api.types.is_float_dtype(raw.dtype):
+        return _read_numbers(raw, domain)
+    # Text: a column has few distinct values, so each is read once.
+    labels, distinct = pd.factorize(_as_text(raw), use_na_sentinel=True)
+    codes, verdicts = _read_text(pd.Series(distinct, dtype="str"), domain)
+    # The sentinel -1 picks the last entry: a missing value.
+    return np.append(codes, np.int8(MISSING))[labels], np.append(verdicts, np.int8(_OK))[labels]
+
+
+def _as_text(raw: pd.Series) -> pd.Series:
+    if isinstance(raw.dtype, pd.CategoricalDtype):
+        raw = raw.astype(raw.cat.categories.dtype)
+    if raw.dtype != object:
+        return raw.astype("str")
+    if set(map(type, raw.tolist())) <= {int, float, str, type(None)}:
+        return raw
+    # Left as they are, True and 1 would be equal, and a dict has no hash.
+    return raw.map(str, na_action="ignore")
+
+
+def _read_numbers(raw: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    missing = raw.isna().to_numpy()
+    values = raw.to_numpy("float64", na_value=0.0) if missing.any() else raw.to_numpy()
+    known = np.zeros(len(raw), dtype=bool)
+    for value in domain:
+        known |= values == value
+    bad = ~(known | missing)
+    codes = np.where(known & ~missing, values, MISSING).astype("int8")
+    verdicts = np.zeros(len(raw), dtype="int8")
+    if bad.any():
+        verdicts[bad] = np.where(np.mod(values[bad], 1) == 0, _OUTSIDE_DOMAIN, _NOT_A_WHOLE_NUMBER)
+    return codes, verdicts
+
+
+def _read_text(distinct: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    text = distinct.str.strip()
+    missing = text.str.casefold().isin(_MISSING_MARKERS)
+    codes, verdicts = _read_numbers(pd.to_numeric(text.mask(missing), errors="coerce"), domain)
+    verdicts[(codes == MISSING) & (verdicts == _OK) & ~missing] = _NOT_A_WHOLE_NUMBER
+    return codes, verdicts
+
+
+def _to_accepted(codes: dict[str, np.ndarray], rows: np.ndarray, index: pd.Index) -> pd.DataFrame:
+    everything = bool(rows.all())
+    columns = {}
+    for name, column in codes.items():
+        values = column if everything else column[rows]
+        columns[name] = pd.arrays.IntegerArray(values, values == MISSING)
+    accepted = pd.DataFrame(columns, index=index if everything else index[rows], copy=False)
+    try:
+        return PhishingWebsites.validate(accepted)
+    except SchemaError as exc:
+        raise DataValidationError(f"accepted rows do not conform to the schema: {exc}") from exc
+
+
+def _check_target(accepted: pd.DataFrame) -> None:
+    classes = accepted[TARGET].unique()
+    if len(classes) < 2:
+        found = f"all {len(accepted)} rows have {TARGET} = {classes[0]}" if len(classes) else "no row is left"
+        raise DataValidationError(f"both classes are needed to learn from, -1 (phishing) and 1 (legitimate): {found}")
+    if len(accepted) < _MIN_ROWS_FOR_CORRELATIONS:
+        return
+    correlations = {name: accepted[name].corr(accepted[TARGET]) for name in _KNOWN_CORRELATIONS}
+    if all(correlation <= -_KNOWN_CORRELATIONS[name] / 2 for name, correlation in correlations.items()):
+        found = ", ".join(f"{name} {value:+.2f}" for name, value in correlations.items())
+        known = ", ".join(f"{name} {value:+.2f}" for name, value in _KNOWN_CORRELATIONS.items())
+        raise DataValidationError(
+            f"the labels look inverted: correlation with {TARGET} is {found}, where {known} is known. "
+            f"{TARGET} must be -1 for phishing and 1 for legitimate"
+        )
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _reason(name: str, verdict: int) -> str:
+    match verdict:
+        case _ if verdict == _NOT_A_WHOLE_NUMBER:
+            return f"{name} is not a whole number"
+        case _ if verdict == _OUTSIDE_DOMAIN:
+            return f"{name} is not one of {', '.join(map(str, DOMAINS[name]))}"
+        case _:
+            return f"{name} is missing"
+
+
+def _examples(frame: pd.DataFrame, verdicts: dict[str, np.ndarray], most: int = 3) -> str:
+    """Return, for an error message, the columns with the most bad cells, their counts and some of their values."""
+    worst = sorted(verdicts, key=lambda name: -np.count_nonzero(verdicts[name]))
+    lines = []
+    for name in worst:
+        bad = frame[name][verdicts[name] != _OK]
+        shown = ", ".join(repr(value) for value in bad.drop_duplicates().head(most).tolist())
+        allowed = ", ".join(map(str, DOMAINS[name]))
+        lines.append(f"{name} has {len(bad)} (such as {shown}; allowed: {allowed})")
+    return _listed(lines, most=5)
+
+
+def _explain(verdicts: dict[str, np.ndarray], rejected_rows: np.ndarray) -> tuple[pd.Series, dict[str, int]]:
+    """Return the reasons of each rejected row, joined, and how often each reason was given."""
+    reasons = [_reason(name, verdict) for name in DOMAINS for verdict in range(1, 4)]
+    cells = [
+        (np.flatnonzero(verdict), 3 * list(DOMAINS).index(name) + verdict[verdict != _OK] - 1)
+        for name, verdict in verdicts.items()
+    ]
+    rows = np.concatenate([row for row, _ in cells] or [np.array([], dtype=np.intp)])
+    given = np.concatenate([reason for _, reason in cells] or [np.array([], dtype=np.intp)])
+    counts = np.bincount(given, minlength=len(reasons))
+    order = np.argsort(rows, kind="stable")
+    n_reasons = np.bincount(rows, minlength=len(rejected_rows))[rejected_rows]
+    lists = pyarrow.ListArray.from_arrays(
+        pyarrow.array(np.append(0, np.cumsum(n_reasons)), pyarrow.int32()),
+        pyarrow.array(reasons).take(pyarrow.array(given[order])),
+    )
+    joined = pyarrow.compute.binary_join(lists, "; ")
+    return (
+        pd.Series(joined.to_pandas(), dtype="str"),
+        {reason: int(count) for reason, count in zip(reasons, counts, strict=True) if count},
+    )

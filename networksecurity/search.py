@@ -1,0 +1,264 @@
+"""The search of one candidate's grid by cross-validation: scikit-learn's GridSearchCV, with shared fits.
+
+A boosting or forest model of 256 stages holds every smaller one: its first n stages are, number for number, the model
+that a fit with `n_estimators=n` gives. So the grid is searched without `n_estimators`, each remaining point is fitted
+once at the largest, and GridSearchCV's own scoring interface returns one score per size. The scores are those of the
+plain grid, and half the work is gone.
+"""
+
+import copy
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import GridSearchCV, ParameterGrid
+from sklearn.pipeline import Pipeline
+
+from networksecurity.candidates import STEP, Candidate, Imputer, make_pipeline
+
+Folds = list[tuple[np.ndarray, np.ndarray]]
+
+_SIZE = "n_estimators"
+_SIZE_PARAM = f"{STEP}__{_SIZE}"
+_MADE_OF_STAGES = (AdaBoostClassifier, ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier)
+_PER_STAGE = ("estimators_", "estimator_weights_", "estimator_errors_")
+
+
+class GridPoint(BaseModel, frozen=True):
+    """One point of a grid and its cross-validated scores."""
+
+    params: dict[str, Any]
+    mean_test_score: float
+    std_test_score: float
+    rank_test_score: int
+    split_test_scores: tuple[float, ...]
+    mean_fit_time: float
+    """Seconds of one fit; points that share a fit all carry its whole time."""
+
+
+class SearchResult(BaseModel, frozen=True):
+    """What the search of one candidate found.
+
+    Attributes
+    ----------
+    grid : tuple of GridPoint
+        In the order of `sklearn.model_selection.ParameterGrid`.
+    n_fits : int
+        Fits done: fewer than grid points times folds where fits are shared.
+    seconds : float
+        Wall time of the search.
+    """
+
+    candidate: str
+    scoring: str
+    grid: tuple[GridPoint, ...]
+    n_fits: int
+    seconds: float
+
+    @property
+    def best(self) -> GridPoint:
+        """The first of the best points, as GridSearchCV chooses."""
+        return min(self.grid, key=lambda point: point.rank_test_score)
+
+
+def available_cores(limit: int | None = None) -> int:
+    """Return how many cores this process may use (affinity and cgroup respected), at most `limit`."""
+    cores = joblib.cpu_count()
+    return min(cores, limit) if limit else cores
+
+
+def search(
+    candidate: Candidate,
+    X: pd.DataFrame,
+    y: np.ndarray,
+    folds: Folds,
+    *,
+    scoring: str = "f1",
+    imputer: Imputer = "most_frequent",
+    random_state: int = 0,
+    n_jobs: int = 1,
+    on_progress: Callable[[float], None] | None = None,
+) -> SearchResult:
+    """Score every point of a candidate's grid by cross-validation.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    X : DataFrame of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,)
+        1 is phishing.
+    folds : list of (train indices, test indices)
+    scoring : str, default="f1"
+        Any scorer name of `sklearn.metrics.get_scorer_names` for classification; greater is better.
+    imputer, random_state
+        As for `candidates.make_pipeline`.
+    n_jobs : int, default=1
+        Processes. Searches that run at the same time in threads share one pool, and must all ask for the same number.
+    on_progress : callable, optional
+        Is called now and then, from another thread, with the share of fits done, in [0, 1].
+    """
+    pipeline = make_pipeline(candidate, imputer=imputer, random_state=random_state)
+    grid = {f"{STEP}__{name}": list(values) for name, values in candidate.param_grid.items()}
+    points = list(ParameterGrid(grid))
+    sizes = _shared_sizes(pipeline, grid)
+    fitted_grid = {name: values for name, values in grid.items() if name != _SIZE_PARAM} if sizes else grid
+    if sizes:
+        pipeline.set_params(**{_SIZE_PARAM: max(sizes)})
+    fitted_points = list(ParameterGrid(fitted_grid))
+    n_fits = len(fitted_points) * len(folds)
+
+    started = time.perf_counter()
+    with _progress(n_fits, on_progress) as marks:
+        outcome = GridSearchCV(
+            pipeline,
+            fitted_grid,
+            scoring=_Scoring(scoring, sizes, marks),
+            cv=folds,
+            n_jobs=n_jobs,
+            refit=False,
+            error_score="raise",
+        ).fit(X.to_numpy(), y)
+    results = outcome.cv_results_
+
+    position = {_key(point): index for index, point in enumerate(fitted_points)}
+    rows = [position[_key({name: value for name, value in point.items() if name in fitted_grid})] for point in points]
+    keys = [_score_key(point.get(_SIZE_PARAM) if sizes else None) for point in points]
+    scores = np.array(
+        [
+            [results[f"split{fold}_test_{key}"][row] for fold in range(len(folds))]
+            for row, key in zip(rows, keys, strict=True)
+        ]
+    )
+    means = scores.mean(axis=1)
+    return SearchResult(
+        candidate=candidate.name,
+        scoring=scoring,
+        grid=tuple(
+            GridPoint(
+                params={name.removeprefix(f"{STEP}__"): value for name, value in point.items()},
+                mean_test_score=float(mean),
+                std_test_score=float(of_folds.std()),
+                rank_test_score=int(rank),
+                split_test_scores=tuple(map(float, of_folds)),
+                mean_fit_time=float(results["mean_fit_time"][row]),
+            )
+            for point, row, of_folds, mean, rank in zip(
+                points, rows, scores, means, rankdata(-means, method="min"), strict=True
+            )
+        ),
+        n_fits=n_fits,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def fit_best(
+    candidate: Candidate,
+    params: Mapping[str, Any],
+    X: pd.DataFrame,
+    y: np.ndarray,
+    *,
+    imputer: Imputer = "most_frequent",
+    random_state: int = 0,
+) -> Pipeline:
+    """Return the candidate's pipeline with the given parameters, fitted on all rows of `X` and `y`."""
+    return make_pipeline(candidate, params, imputer=imputer, random_state=random_state).fit(X, y)
+
+
+def select(results: list[SearchResult], costs: Mapping[str, int]) -> list[SearchResult]:
+    """Return the results, best first: by mean cross-validated score, ties to the cheaper candidate."""
+    return sorted(results, key=lambda result: (-result.best.mean_test_score, costs[result.candidate]))
+
+
+def _shared_sizes(pipeline: Pipeline, grid: Mapping[str, list]) -> list[int]:
+    """Return the values of `n_estimators` that one fit can serve, empty where fits cannot be shared."""
+    estimator = pipeline[-1]
+    if not isinstance(estimator, _MADE_OF_STAGES) or len(grid.get(_SIZE_PARAM, [])) < 2:
+        return []
+    params = estimator.get_params()
+    # Early stopping, and anything that looks at rows out of the bag, depends on the number of stages asked for.
+    if params.get("n_iter_no_change") is not None or params.get("oob_score") or params.get("warm_start"):
+        return []
+    return grid[_SIZE_PARAM]
+
+
+def _key(params: Mapping[str, Any]) -> tuple:
+    return tuple(sorted((name, repr(value)) for name, value in params.items()))
+
+
+def _score_key(size: int | None) -> str:
+    return "score" if size is None else f"score_at_{size}"
+
+
+def _first_stages(estimator: BaseEstimator, n: int) -> BaseEstimator:
+    """Return the estimator that a fit with `n_estimators=n` gives, made of the first stages of a larger one."""
+    first = copy.copy(estimator)
+    for name in _PER_STAGE:
+        if hasattr(estimator, name):
+            setattr(first, name, getattr(estimator, name)[:n])
+    return first.set_params(n_estimators=n)
+
+
+class _Scoring:
+    """GridSearchCV's `scoring`: one score of a fitted pipeline, or one for each size that its fit can serve."""
+
+    def __init__(self, scoring: str, sizes: list[int], marks: str | None) -> None:
+        self.scoring = scoring
+        self.sizes = sizes
+        self.marks = marks
+
+    def __call__(self, pipeline: Pipeline, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
+        scorer = get_scorer(self.scoring)
+        if self.sizes:
+            imputed, estimator = pipeline[:-1].transform(X), pipeline[-1]
+            scores = {_score_key(n): scorer(_first_stages(estimator, n), imputed, y) for n in self.sizes}
+        else:
+            scores = {_score_key(None): scorer(pipeline, X, y)}
+        if self.marks:
+            with open(self.marks, "ab") as marks:
+                marks.write(b".")
+        return scores
+
+
+@contextmanager
+def _progress(n_fits: int, on_progress: Callable[[float], None] | None, every: float = 1.0):
+    """Give the name of a file to which each fit, in whatever process, adds one byte; report its growth."""
+    if on_progress is None:
+        yield None
+        return
+    done = Event()
+    with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+        marks = Path(folder) / "fits"
+        marks.touch()
+
+        def watch() -> None:
+            seen = 0
+            while not done.wait(every):
+                if (fits := os.path.getsize(marks)) > seen:
+                    seen = fits
+                    on_progress(min(1.0, fits / n_fits))
+
+        watcher = Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield str(marks)
+        finally:
+            done.set()
+            watcher.join()

@@ -1,0 +1,112 @@
+"""Where things are and how to get at them: endpoints, secrets, folders, limits.
+
+Values come from the environment, then from a `.env` file in the project's folder (`.env.example` lists them all).
+What a run should *do* is not here: those are the parameters of each flow.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from networksecurity.exceptions import ConfigurationError
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+PROJECT_FOLDER = _CHECKOUT if (_CHECKOUT / "flows").is_dir() else Path.cwd()
+"""The checkout this package runs from; the current folder where the package was installed without one."""
+
+
+class Settings(BaseSettings):
+    """Endpoints, secrets, folders and limits of this installation.
+
+    Every field is read from the environment variable of its alias, or else from `NETWORKSECURITY_<FIELD>`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="NETWORKSECURITY_",
+        env_file=PROJECT_FOLDER / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    storage: str = Field(
+        default=str(PROJECT_FOLDER / ".networksecurity"),
+        description="where data sets, models and quarantined rows are kept: a folder or any fsspec URL",
+    )
+    cores: PositiveInt | None = Field(
+        default=None, description="cores one training may use; by default all this process may use"
+    )
+
+    mongodb_uri: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MONGODB_URI"),
+        description="connection string behind the source `mongodb`",
+    )
+    mongodb_database: str = Field(
+        default="networksecurity",
+        validation_alias=AliasChoices("MONGODB_DATABASE"),
+        description="database, where the connection string names none",
+    )
+    mongodb_collection: str = Field(
+        default="phishing_websites",
+        validation_alias=AliasChoices("MONGODB_COLLECTION"),
+        description="collection behind the source `mongodb`",
+    )
+    mongodb_timeout: PositiveFloat = Field(default=10.0, description="seconds to wait for a MongoDB server")
+    http_timeout: PositiveFloat = Field(default=30.0, description="seconds to wait for a web server to answer")
+
+    mlflow_tracking_uri: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MLFLOW_TRACKING_URI"),
+        description="MLflow server or database; by default mlflow.db in the project's folder",
+    )
+    mlflow_experiment_name: str = Field(
+        default="networksecurity",
+        validation_alias=AliasChoices("MLFLOW_EXPERIMENT_NAME"),
+        description="experiment under which runs are logged",
+    )
+    mlflow_timeout: PositiveFloat = Field(default=10.0, description="seconds to wait for an MLflow server to answer")
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings of this process, read once.
+
+    Raises
+    ------
+    ConfigurationError
+        A variable holds a value that cannot be used; the message names the variable, never its value.
+    """
+    try:
+        return Settings()
+    except ValidationError as exc:
+        problems = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
+        raise ConfigurationError(f"the environment or .env holds a value that cannot be used: {problems}") from None
+
+
+_URI = re.compile(
+    r"(?P<scheme>[^:/?#]+://)"
+    r"([^/?#]*@)?"  # user and password
+    r"(?P<hosts>{host}(,{host})*)"
+    r"(?P<path>/[^?#]*)?"
+    r"(?P<rest>[?#].*)?".format(host=r"(\[[^\]]*\]|[^/?#@:,\[\]]*)(:\d+)?"),
+    re.DOTALL,
+)
+
+
+def without_credentials(uri: str) -> str:
+    """Return `uri` fit to be shown: user, password and query (which may hold tokens) removed.
+
+    Of a URI whose password was not percent-escaped, so that it cannot be told from the host, only the scheme is left.
+    """
+    if "://" not in uri:
+        return uri.partition("?")[0]
+    match = _URI.fullmatch(uri)
+    if match is None or (":" in match["hosts"] and "@" in f"{match['path']}{match['rest']}"):
+        return uri.partition("://")[0] + "://…"
+    return match["scheme"] + match["hosts"] + (match["path"] or "")

@@ -1,0 +1,160 @@
+"""Which rows are learned from and which are kept for the test: decided by the feature vector, never by the row.
+
+More than half of a plain random test set of this data also stands in its training set. Here equal vectors are always
+on one side, and a vector keeps its side when rows are added, so that an older model can be tested on today's test
+rows without having trained on them.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from networksecurity.exceptions import ConfigurationError, DataValidationError
+from networksecurity.schema import CLASS_LABELS, FEATURES, MISSING, TARGET, encode_target
+
+
+def vector_codes(accepted: pd.DataFrame) -> np.ndarray:
+    """Return one number per row, equal exactly where the feature vectors are equal.
+
+    Each of the 30 features takes one of four states (-1, 0, 1, missing), so a vector is a number of 60 bits.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples,), uint64
+    """
+    codes = np.zeros(len(accepted), dtype=np.uint64)
+    for name in FEATURES:
+        values = accepted[name].to_numpy("int8", na_value=MISSING)
+        digits = np.where(values == MISSING, 2, values) + 1
+        codes = (codes << np.uint64(2)) | digits.astype(np.uint64)
+    return codes
+
+
+def _hashed(codes: np.ndarray, salt: int) -> np.ndarray:
+    """Return SplitMix64 of (code, salt): Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+
+    Written out because a vector's side must not change with the release of a library.
+    """
+    z = codes + np.uint64(0x9E3779B97F4A7C15 * (salt + 1) % 2**64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """Sizes and overlap of the two sides, in plain values."""
+
+    n_train: int
+    n_test: int
+    train_phishing_share: float
+    test_phishing_share: float
+    n_train_vectors: int
+    n_test_vectors: int
+    shared_vectors: int
+    """Feature vectors on both sides: 0 by construction, counted all the same."""
+    n_duplicate_rows: int
+    """Rows, of both sides, whose feature vector stands in an earlier row."""
+    n_ambiguous_vectors: int
+    """Feature vectors that carry both labels."""
+    n_ambiguous_rows: int
+
+    def to_dict(self) -> dict:
+        """Return the report as plain values that JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The two sides of a data set.
+
+    Attributes
+    ----------
+    train, test : DataFrame of shape (n_train, 31) and (n_test, 31)
+    report : SplitReport
+    """
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    report: SplitReport
+
+
+def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int = 0) -> Split:
+    """Divide validated rows: a row is test when the salted hash of its feature vector falls under `test_size`.
+
+    Parameters
+    ----------
+    accepted : DataFrame of shape (n_samples, 31)
+        Rows that `schema.validate` accepted.
+    test_size : float, default=0.2
+        Expected share of the distinct feature vectors, in (0, 1), that are test.
+    random_state : int, default=0
+        The salt; not negative.
+
+    Raises
+    ------
+    DataValidationError
+        A side is left without one of the two classes.
+    """
+    if not 0 < test_size < 1:
+        raise ConfigurationError(f"test_size is a share between 0 and 1, not {test_size}")
+    codes = vector_codes(accepted)
+    is_test = _hashed(codes, random_state) < np.uint64(int(test_size * 2**64))
+    y = encode_target(accepted[TARGET])
+    for side, rows in (("training", ~is_test), ("test", is_test)):
+        absent = [label for value, label in CLASS_LABELS.items() if not (y[rows] == value).any()]
+        if absent:
+            raise DataValidationError(
+                f"the {side} side ({int(rows.sum())} of {len(y)} rows, test_size={test_size}) has no row labelled "
+                f"{' or '.join(absent)}: more rows are needed, or another test_size"
+            )
+
+    vectors, of_row = np.unique(codes, return_inverse=True)
+    n_rows = np.bincount(of_row)
+    n_phishing = np.bincount(of_row, weights=y)
+    ambiguous = (n_phishing > 0) & (n_phishing < n_rows)
+    train_vectors, test_vectors = np.unique(codes[~is_test]), np.unique(codes[is_test])
+    report = SplitReport(
+        n_train=int((~is_test).sum()),
+        n_test=int(is_test.sum()),
+        train_phishing_share=float(y[~is_test].mean()),
+        test_phishing_share=float(y[is_test].mean()),
+        n_train_vectors=len(train_vectors),
+        n_test_vectors=len(test_vectors),
+        shared_vectors=len(np.intersect1d(train_vectors, test_vectors, assume_unique=True)),
+        n_duplicate_rows=len(codes) - len(vectors),
+        n_ambiguous_vectors=int(ambiguous.sum()),
+        n_ambiguous_rows=int(n_rows[ambiguous].sum()),
+    )
+    return Split(accepted[~is_test], accepted[is_test], report)
+
+
+def folds(train: pd.DataFrame, *, n_splits: int = 3, random_state: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return grouped, stratified cross-validation folds: equal feature vectors are never on both sides of one.
+
+    Returns
+    -------
+    folds : list of n_splits pairs (train indices, test indices)
+
+    Raises
+    ------
+    DataValidationError
+        There are too few distinct vectors of a class for `n_splits` folds.
+    """
+    groups = vector_codes(train)
+    y = encode_target(train[TARGET])
+    for value, label in CLASS_LABELS.items():
+        n_vectors = len(np.unique(groups[y == value]))
+        if n_vectors < n_splits:
+            raise DataValidationError(
+                f"{n_splits} folds need at least {n_splits} distinct feature vectors of each class, and the training "
+                f"side has {n_vectors} labelled {label}: more rows are needed, or fewer folds (cv)"
+            )
+    splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=random_state)
+    pairs = list(splitter.split(np.zeros(len(y)), y, groups))
+    for fit, score in pairs:
+        if len(np.unique(y[fit])) < 2 or len(np.unique(y[score])) < 2:
+            raise DataValidationError(f"a fold of {n_splits} holds one class only: more rows are needed, or fewer folds")
+    return pairs
