@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 import numpy as np
@@ -38,6 +39,10 @@ from networksecurity.exceptions import ConfigurationError, DataSourceError, Sour
 from networksecurity.schema import MISSING, canonical_name
 from networksecurity.settings import Settings, without_credentials
 from networksecurity.settings import settings as current_settings
+
+if TYPE_CHECKING:
+    from bson.codec_options import CodecOptions
+    from pymongo.collection import Collection
 
 UCI_URL = "https://archive.ics.uci.edu/static/public/327/phishing+websites.zip"
 
@@ -365,6 +370,7 @@ _SOCKET_TIMEOUT = 60.0
 """Seconds after which a server that accepted a query and says nothing is given up."""
 _ENDS = 20
 """Documents looked at, at either end of a collection, for the spellings of columns: two imports may differ in them."""
+_ESCAPING = "user name and password must be percent-escaped (urllib.parse.quote_plus)"
 
 
 @dataclass(frozen=True)
@@ -394,7 +400,7 @@ def _mongodb_address(source: str, settings: Settings) -> _MongoAddress:
             raise ConfigurationError("MONGODB_URI must begin with mongodb:// or mongodb+srv://")
     shown = without_credentials(source)
     if shown.endswith("://…"):
-        raise ConfigurationError(f"{named} is not a valid {shown}: {_ESCAPING}")
+        raise ConfigurationError(f"{named} is not a valid {shown}: ports must be numbers, and {_ESCAPING}")
     scheme, _, rest = shown.partition("://")
     hosts, _, path = rest.partition("/")
     database, _, collection = unquote_plus(path).partition(".")
@@ -406,18 +412,15 @@ def _mongodb_address(source: str, settings: Settings) -> _MongoAddress:
     )
 
 
-_ESCAPING = "user name and password must be percent-escaped (urllib.parse.quote_plus)"
-
-
 @contextmanager
-def _collection(address: _MongoAddress, settings: Settings) -> Iterator:
+def _collection(address: _MongoAddress, settings: Settings) -> Iterator["Collection"]:
     """Open a client for one collection and translate all that pymongo raises while it is in use."""
     from bson.codec_options import CodecOptions, DatetimeConversion
     from bson.errors import BSONError
     from pymongo import MongoClient, errors
 
     wait = settings.mongodb_timeout
-    timeouts = {
+    timeouts: dict[str, Any] = {
         "serverSelectionTimeoutMS": 1000 * wait,
         "connectTimeoutMS": 1000 * wait,
         "socketTimeoutMS": 1000 * max(wait, _SOCKET_TIMEOUT),
@@ -428,8 +431,9 @@ def _collection(address: _MongoAddress, settings: Settings) -> Iterator:
     started = time.monotonic()
     try:
         # The path's database is also where pymongo looks for the user, as with any other client.
+        # With connect=False a mongodb+srv:// name is looked up at first use: a failing lookup is no bad setting.
         client = MongoClient(
-            address.uri, **{name: value for name, value in timeouts.items() if name.lower() not in given}
+            address.uri, connect=False, **{name: ms for name, ms in timeouts.items() if name.lower() not in given}
         )
     except (errors.PyMongoError, ValueError, TypeError, OSError) as exc:
         # Without the cause: of a URI that cannot be parsed its text may quote a piece of the password.
@@ -455,9 +459,9 @@ def _collection(address: _MongoAddress, settings: Settings) -> Iterator:
             raise DataSourceError(
                 f"MongoDB refused {address.shown} (code {exc.code}, {reason}){advice if refused else ''}"
             ) from exc
-        except errors.ConfigurationError as exc:  # of mongodb+srv://: the name is looked up at first use
+        except errors.ConfigurationError as exc:  # a mongodb+srv:// name that is not found
             raise SourceUnavailableError(
-                f"MongoDB at {address.server} was not found, {time.monotonic() - started:.1f} s: {_one_line(exc)}; "
+                f"MongoDB at {address.server} failed after {time.monotonic() - started:.1f} s: {_one_line(exc)}; "
                 "check the host name in MONGODB_URI and the network"
             ) from exc
         except errors.InvalidName as exc:
@@ -467,6 +471,9 @@ def _collection(address: _MongoAddress, settings: Settings) -> Iterator:
 
 
 def _read_mongodb(address: _MongoAddress, settings: Settings) -> pd.DataFrame:
+    from bson.codec_options import CodecOptions
+    from bson.raw_bson import RawBSONDocument
+
     with _collection(address, settings) as collection:
         ends = [document for order in (1, -1) for document in collection.find(sort={"_id": order}, limit=_ENDS)]
         if not ends:
@@ -480,84 +487,83 @@ def _read_mongodb(address: _MongoAddress, settings: Settings) -> pd.DataFrame:
             raise DataSourceError(
                 f"{address.shown} holds no column of the phishing websites data, only {', '.join(names[:8])}"
             )
-        batches = collection.find_raw_batches(
-            {}, {"_id": False} | dict.fromkeys(fields, True), sort={"_id": 1}, batch_size=_BATCH_SIZE
-        )
+        raw = collection.with_options(CodecOptions(document_class=RawBSONDocument))
+        cursor = raw.find({}, {"_id": False} | dict.fromkeys(fields, True), sort={"_id": 1}, batch_size=_BATCH_SIZE)
+        batches = iter(lambda: [bytes(document.raw) for document in cursor.to_list(_BATCH_SIZE)], [])
         return _to_frame(batches, fields, collection.codec_options)
 
 
-def _to_frame(batches: Iterable[bytes], fields: list[str], codec_options) -> pd.DataFrame:
+def _to_frame(batches: Iterable[list[bytes]], fields: list[str], codec_options: "CodecOptions") -> pd.DataFrame:
     """Return BSON documents as a frame of `fields`, `Int8` where every cell is a small whole number or missing.
 
     Documents are held one batch at a time; what is kept is one byte per cell, and text for columns that need it.
     """
     blocks: list[np.ndarray] = []
     texts: dict[int, dict[int, pd.Series]] = {}  # column -> batch -> its cells, where the block cannot hold them
-    for batch in batches:
-        block, odd = _decode(batch, fields, codec_options)
-        for column, cells in odd.items():
-            texts.setdefault(column, {})[len(blocks)] = _to_text(block[:, column], cells)
+    for documents in batches:
+        block, odd = _decode(documents, fields, codec_options)
+        for column, (rows, cells) in odd.items():
+            texts.setdefault(column, {})[len(blocks)] = _to_text(block[:, column], rows, cells)
         blocks.append(block)
     columns = {}
-    for column, field_name in enumerate(fields):
+    for column, name in enumerate(fields):
         if column in texts:
-            columns[field_name] = pd.concat(
-                [
-                    texts[column][number] if number in texts[column] else _to_text(block[:, column], {})
-                    for number, block in enumerate(blocks)
-                ],
-                ignore_index=True,
-            )
+            parts = [
+                texts[column][number] if number in texts[column] else _to_text(block[:, column], [], [])
+                for number, block in enumerate(blocks)
+            ]
+            columns[name] = pd.concat(parts, ignore_index=True)
         else:
             values = np.concatenate([block[:, column] for block in blocks])
-            columns[field_name] = pd.arrays.IntegerArray(values, values == MISSING)
+            columns[name] = pd.arrays.IntegerArray(values, values == MISSING)
     return pd.DataFrame(columns, copy=False)
 
 
-def _to_text(values: np.ndarray, odd: dict[int, str]) -> pd.Series:
+def _to_text(values: np.ndarray, rows: list[int], texts: list[str]) -> pd.Series:
+    """Return int8 `values` as text, with `texts` in the given rows."""
+    if len(rows) == len(values):
+        return pd.Series(texts, dtype="str")
     cells = [None if value == MISSING else str(value) for value in values.tolist()]
-    for row, text in odd.items():
+    for row, text in zip(rows, texts, strict=True):
         cells[row] = text
     return pd.Series(cells, dtype="str")
 
 
-def _decode(batch: bytes, fields: list[str], codec_options) -> tuple[np.ndarray, dict[int, dict[int, str]]]:
-    """Return the cells of BSON documents, one after the other in `batch`.
+def _decode(
+    documents: list[bytes], fields: list[str], codec_options: "CodecOptions"
+) -> tuple[np.ndarray, dict[int, tuple[list[int], list[str]]]]:
+    """Return the cells of BSON documents.
 
     Returns
     -------
     block : ndarray of shape (n_documents, n_fields), int8
         `MISSING` where a cell is absent, null, NaN, or not a whole number from -127 to 127.
-    odd : dict of column to dict of row to str
+    odd : dict of column to (rows, texts)
         The cells of that last sort, as text.
     """
-    from bson import decode
+    from bson import decode_all
     from bson.int64 import Int64
 
-    documents = _split(batch)
     block = np.full((len(documents), len(fields)), MISSING, dtype=np.int8)
-    odd: dict[int, dict[int, str]] = {}
-    for row in np.flatnonzero(~_decode_alike(documents, fields, block)).tolist():
-        document = decode(documents[row], codec_options)
-        for column, name in enumerate(fields):
-            value = document.get(name)
+    rows = np.flatnonzero(~_decode_alike(documents, fields, block)).tolist()
+    others = decode_all(b"".join([documents[row] for row in rows]), codec_options)
+    odd: dict[int, tuple[list[int], list[str]]] = {}
+    cells = [tuple(map(document.get, fields)) for document in others]
+    for column, values in enumerate(zip(*cells, strict=True)):
+        if set(map(type, values)) == {str}:
+            odd[column] = rows, list(values)
+            continue
+        for row, value in zip(rows, values, strict=True):
             if value is None or ((kind := type(value)) is float and math.isnan(value)):
                 continue
             # Of exactly these types: True is an int too, and must not become 1.
             if (kind is int or kind is float or kind is Int64) and -127 <= value <= 127 and value == int(value):
                 block[row, column] = value
             else:
-                odd.setdefault(column, {})[row] = str(value)
+                odd_rows, texts = odd.setdefault(column, ([], []))
+                odd_rows.append(row)
+                texts.append(str(value))
     return block, odd
-
-
-def _split(batch: bytes) -> list[bytes]:
-    documents, start = [], 0
-    while start < len(batch):
-        end = start + int.from_bytes(batch[start : start + 4], "little")
-        documents.append(batch[start:end])
-        start = end
-    return documents
 
 
 # BSON's codes for double, int32 and int64.
@@ -579,36 +585,34 @@ def _decode_alike(documents: list[bytes], fields: list[str], block: np.ndarray) 
     sizes = Counter(map(len, documents))
     size = sizes.most_common(1)[0][0] if sizes else 0
     rows = np.array([row for row, document in enumerate(documents) if len(document) == size], dtype=np.intp)
-    cells = _layout(documents[rows[0]]) if len(rows) else None
-    if cells is None:
+    numbers = _layout(documents[rows[0]]) if len(rows) else None
+    if numbers is None:
         return filled
     content = np.frombuffer(b"".join([documents[row] for row in rows]), dtype=np.uint8).reshape(len(rows), size)
     fixed = np.ones(size, dtype=bool)
-    for start, dtype in cells.values():
+    for start, dtype in numbers.values():
         fixed[start : start + dtype.itemsize] = False
     alike = (content[:, fixed] == content[0, fixed]).all(axis=1)
-    for dtype in {dtype for _, dtype in cells.values()}:
-        names = [name for name in fields if name in cells and cells[name][1] == dtype]
-        starts = np.array([cells[name][0] for name in names], dtype=np.intp)
-        values = content[:, starts[:, None] + np.arange(dtype.itemsize)].view(dtype)[:, :, 0]
-        small = (values >= -127) & (values <= 127)
-        alike &= small.all(axis=1)
-        numbers = np.where(small, values, 0).astype(np.int8)
-        alike &= (numbers == values).all(axis=1)
-        block[np.ix_(rows[alike], [fields.index(name) for name in names])] = numbers[alike]
+    cells = np.full((len(rows), len(fields)), MISSING, dtype=np.int8)
+    for column, name in enumerate(fields):
+        if name in numbers:
+            start, dtype = numbers[name]
+            values = np.ndarray(len(rows), dtype, content, start, strides=(size,))
+            small = (values >= -127) & (values <= 127)
+            cells[:, column] = np.where(small, values, 0)
+            alike &= small & (cells[:, column] == values)
     filled[rows[alike]] = True
-    # A row that one kind of number filled and another refused is the caller's from the start.
-    block[~filled] = MISSING
+    block[rows[alike]] = cells[alike]
     return filled
 
 
 def _layout(document: bytes) -> dict[str, tuple[int, np.dtype]] | None:
     """Return where each number of a BSON document starts and its type; None if it holds anything but numbers."""
-    cells, position = {}, 4
+    numbers, position = {}, 4
     while code := document[position]:
         if code not in _NUMBERS:
             return None
         end = document.index(0, position + 1)
-        cells[document[position + 1 : end].decode()] = end + 1, _NUMBERS[code]
+        numbers[document[position + 1 : end].decode()] = end + 1, _NUMBERS[code]
         position = end + 1 + _NUMBERS[code].itemsize
-    return cells
+    return numbers

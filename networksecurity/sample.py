@@ -52,7 +52,7 @@ class LatentClassModel:
         Parameters
         ----------
         text : str
-            A JSON object; under `classes` it has, per label, `rows`, `weights` and `probabilities` per feature and value.
+            A JSON object: under `classes`, per label, `rows`, `weights` and `probabilities` by feature and value.
 
         Returns
         -------

@@ -316,7 +316,7 @@ def _read_numbers(raw: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, 
     codes = np.where(known & ~missing, values, MISSING).astype("int8")
     verdicts = np.zeros(len(raw), dtype="int8")
     if bad.any():
-        verdicts[bad] = np.where(np.mod(values[bad], 1) == 0, _OUTSIDE_DOMAIN, _NOT_A_WHOLE_NUMBER)
+        verdicts[bad] = np.where(values[bad] == np.trunc(values[bad]), _OUTSIDE_DOMAIN, _NOT_A_WHOLE_NUMBER)
     return codes, verdicts
 
 

@@ -10,6 +10,7 @@ import copy
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from sklearn.ensemble import (
     GradientBoostingClassifier,
     RandomForestClassifier,
 )
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import Pipeline
@@ -226,11 +228,14 @@ class _Scoring:
 
     def __call__(self, pipeline: Pipeline, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
         scorer = get_scorer(self.scoring)
-        if self.sizes:
-            imputed, estimator = pipeline[:-1].transform(X), pipeline[-1]
-            scores = {_score_key(n): scorer(_first_stages(estimator, n), imputed, y) for n in self.sizes}
-        else:
-            scores = {_score_key(None): scorer(pipeline, X, y)}
+        with warnings.catch_warnings():
+            # A model that never says phishing has no precision: it scores 0, which is what is meant here.
+            warnings.simplefilter("ignore", UndefinedMetricWarning)
+            if self.sizes:
+                imputed, estimator = pipeline[:-1].transform(X), pipeline[-1]
+                scores = {_score_key(n): scorer(_first_stages(estimator, n), imputed, y) for n in self.sizes}
+            else:
+                scores = {_score_key(None): scorer(pipeline, X, y)}
         if self.marks:
             with open(self.marks, "ab") as marks:
                 marks.write(b".")

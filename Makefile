@@ -1,0 +1,87 @@
+# Needs GNU make (3.81 or newer) and a POSIX shell. `make` alone lists what there is.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+
+# A newcomer's first run waits for no telemetry service and prints no traceback of one.
+export DO_NOT_TRACK ?= 1
+export MLFLOW_DISABLE_TELEMETRY ?= true
+export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test test-integration lint format ui prefect-ui constraints clean
+
+help: ## list these targets
+	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed-dev ## make .venv with everything to train, test and lint
+	@echo 'Everything is in $(VENV): . $(VENV)/bin/activate'
+
+train: $(VENV)/.installed ## train on the built-in sample; ARGS="--help" shows what else it can train on
+	@$(PY) flows/train.py $(ARGS)
+
+test: $(VENV)/.installed-dev ## run the tests that need nothing but this checkout
+	$(PY) -m pytest -m 'not integration' $(ARGS)
+
+test-integration: $(VENV)/.installed-dev ## run the tests against real servers, workers and a browser
+	$(PY) -m pytest -m integration $(ARGS)
+
+lint: $(VENV)/.installed-dev ## check format, style and types
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m basedpyright
+
+format: $(VENV)/.installed-dev ## format the code and mend what can be mended
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+
+ui: $(VENV)/.installed ## show the runs and models in MLflow, http://127.0.0.1:5000
+	$(PY) -m mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 $(ARGS)
+
+prefect-ui: $(VENV)/.installed ## start a Prefect server and its pages, http://127.0.0.1:4200
+	$(PY) -m prefect server start --host 127.0.0.1 $(ARGS)
+
+constraints: ## pin constraints.txt after a change of a range (needs uv); ARGS=--upgrade takes the newest of everything
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
+		--custom-compile-command 'make constraints' $(ARGS) --output-file constraints.txt pyproject.toml
+
+clean: ## remove caches and builds; data, models, runs and .venv stay
+	rm -rf build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Training needs the first stamp, developing both. A stamp is younger than the files that say what to install, or the
+# recipe runs again. An installation that was cut short leaves .installing behind, and the next one starts from nothing.
+$(VENV)/.installed-dev: $(VENV)/.installed
+ifeq ($(realpath $(PY)),) # never made, or the Python it was made from is gone
+.PHONY: $(VENV)/.installed
+endif
+$(VENV)/.installed $(VENV)/.installed-dev: requirements.txt constraints.txt pyproject.toml
+	@if [ -e $(VENV)/.installing ] || ! $(usable); then $(make-venv); fi
+	@echo 'Installing what is needed to $(if $(filter %-dev,$@),develop,train) into $(VENV); this can take some minutes.'
+	@touch $(VENV)/.installing
+	@if $(have-uv); \
+	then uv pip install --quiet --python $(PY) --compile-bytecode $(what); \
+	else $(PY) -m pip install --quiet --disable-pip-version-check $(what); fi
+	@rm $(VENV)/.installing
+	@touch $@
+
+what = --constraint constraints.txt --editable '.$(if $(filter %-dev,$@),[dev])'
+have-uv = uv --version > /dev/null 2>&1
+usable = $(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2> /dev/null
+
+define make-venv
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	"Python 3.11 or newer is needed, $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12" % sys.version_info[:2])' \
+	|| { command -v $(PYTHON) > /dev/null || echo 'Python 3.11 or newer is needed, and there is no $(PYTHON).' >&2; exit 1; }; \
+rm -rf $(VENV); \
+if $(have-uv); \
+then uv venv --quiet --seed --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); \
+else $(PYTHON) -c 'import ensurepip' 2> /dev/null \
+	|| { echo '$(PYTHON) cannot make an environment. On Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }; \
+	$(PYTHON) -m venv $(VENV); fi
+endef

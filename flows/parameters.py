@@ -1,0 +1,71 @@
+"""What each flow can be asked to do: one frozen model per flow, from which its command line and UI form are made."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from networksecurity.candidates import CANDIDATES, ENABLED, Imputer, get_candidate
+from networksecurity.exceptions import ConfigurationError
+
+Scoring = Literal[
+    "f1", "precision", "recall", "accuracy", "balanced_accuracy", "roc_auc", "average_precision", "neg_log_loss"
+]
+
+
+def _without_password(source: str) -> str:
+    if "://" in source and urlsplit(source).password is not None:
+        raise ValueError(
+            "a user and password here would be readable in Prefect's UI and logs: put the connection string into "
+            "MONGODB_URI and use the source `mongodb`"
+        )
+    return source.strip()
+
+
+def _split_names(models: object) -> object:
+    if isinstance(models, str):
+        return models.split(",")
+    if isinstance(models, list | tuple):
+        return [name for entry in models for name in str(entry).split(",")]
+    return models
+
+
+def _known_models(models: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        names = [get_candidate(name).name for name in models if name.strip()]
+    except ConfigurationError as exc:
+        raise ValueError(str(exc)) from None
+    if not names:
+        raise ValueError(f"at least one model is needed; known are {', '.join(CANDIDATES)}")
+    return tuple(dict.fromkeys(names))
+
+
+class TrainParameters(BaseModel):
+    """Train on one source of rows, choose the best model by cross-validation and log it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Annotated[str, AfterValidator(_without_password)] = Field(
+        default="sample",
+        min_length=1,
+        description="rows to learn from: `sample`, `sample:100000`, a file or http(s) address ending in .csv, .csv.gz, "
+        ".parquet, .arff or .zip, `uci`, `mongodb://host/database.collection`, or `mongodb` (address from MONGODB_URI)",
+    )
+    models: Annotated[tuple[str, ...], BeforeValidator(_split_names), AfterValidator(_known_models)] = Field(
+        default=ENABLED, description=f"models that compete, separated by commas, of: {', '.join(CANDIDATES)}"
+    )
+    test_size: float = Field(
+        default=0.2, gt=0, lt=1, description="share of the distinct feature vectors kept for the test"
+    )
+    cv: int = Field(default=3, ge=2, le=50, description="folds of the cross-validation, grouped by feature vector")
+    scoring: Scoring = Field(default="f1", description="score by which grid points and models are chosen")
+    imputer: Imputer = Field(
+        default="most_frequent", description="what stands in for a missing feature value, within each model's pipeline"
+    )
+    random_state: int = Field(
+        default=0, ge=0, lt=2**32, description="seed of the split, the folds and the models; the same gives the same"
+    )
+    max_rejected: float = Field(
+        default=0.05, ge=0, le=1, description="largest share of invalid rows that is set aside instead of refused"
+    )
+    refresh: bool = Field(default=False, description="compute everything anew, whatever earlier runs left in the cache")

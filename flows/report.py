@@ -1,0 +1,153 @@
+"""A training as people read it: table, Markdown, terminal."""
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from networksecurity.search import SearchResult
+
+_SHOWN = (
+    "f1_score",
+    "precision",
+    "recall_score",
+    "accuracy",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "false_positive_rate",
+)
+
+
+class LeaderboardRow(BaseModel, frozen=True):
+    """One model's best grid point, by its cross-validated score."""
+
+    rank: int
+    model: str
+    cv_score: float
+    cv_std: float
+    params: dict[str, Any]
+    grid_points: int
+    seconds: float
+    """Wall time of the search when it was computed."""
+    from_cache: bool
+
+    @classmethod
+    def of(cls, rank: int, result: SearchResult, *, from_cache: bool) -> "LeaderboardRow":
+        """Return the row of a search that came in at `rank`."""
+        return cls(
+            rank=rank,
+            model=result.candidate,
+            cv_score=result.best.mean_test_score,
+            cv_std=result.best.std_test_score,
+            params=result.best.params,
+            grid_points=len(result.grid),
+            seconds=result.seconds,
+            from_cache=from_cache,
+        )
+
+    def to_table(self) -> dict[str, Any]:
+        """Return the row as the cells that people see."""
+        return {
+            "rank": self.rank,
+            "model": self.model,
+            "cv score": f"{self.cv_score:.4f} ± {self.cv_std:.4f}",
+            "best parameters": ", ".join(f"{name}={value}" for name, value in self.params.items()) or "-",
+            "grid points": self.grid_points,
+            "search": "from the cache" if self.from_cache else f"{self.seconds:.1f} s",
+        }
+
+
+class TrainingReport(BaseModel, frozen=True):
+    """The outcome of a training, in plain values."""
+
+    name: str
+    source: str
+    data_sha256: str
+    validation: dict[str, Any]
+    quarantine: str | None
+    split: dict[str, Any]
+    scoring: str
+    leaderboard: list[LeaderboardRow]
+    failed: dict[str, str]
+    train_metrics: dict[str, float]
+    test_metrics: dict[str, float]
+    tracking_uri: str
+    experiment_id: str
+    train_run_id: str
+    test_run_id: str
+    model_uri: str
+
+
+def _data_sentence(report: TrainingReport) -> str:
+    validation, split = report.validation, report.split
+    return (
+        f"{validation['n_accepted']:,} rows of {report.source} ({validation['phishing_share']:.1%} phishing, "
+        f"{validation['n_rejected']:,} set aside): {split['n_train']:,} to train on, {split['n_test']:,} to test, "
+        f"{split['shared_vectors']} feature vectors on both sides"
+    )
+
+
+def training_markdown(report: TrainingReport) -> str:
+    """Return the report artifact of a training."""
+    rows = [row.to_table() for row in report.leaderboard]
+    confusion = {name: int(report.test_metrics[name]) for name in report.test_metrics if name.endswith("tives")}
+    lines = [
+        f"# Training {report.name}",
+        "",
+        f"{_data_sentence(report)}.",
+        "",
+        f"**{report.leaderboard[0].model}** won by its mean {report.scoring} over grouped folds of the training rows. "
+        "The test rows were touched once, by the winner. The positive class is phishing.",
+        "",
+        "## Leaderboard",
+        "",
+        "| " + " | ".join(rows[0]) + " |",
+        "|" + " --- |" * len(rows[0]),
+        *("| " + " | ".join(map(str, row.values())) + " |" for row in rows),
+        "",
+        *(f"- {model} could not be trained: {why}" for model, why in report.failed.items()),
+        "## The winner",
+        "",
+        "| | train | test |",
+        "| --- | --- | --- |",
+        *(f"| {name} | {report.train_metrics[name]:.4f} | {report.test_metrics[name]:.4f} |" for name in _SHOWN),
+        "",
+        "On the test rows: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in confusion.items()) + ".",
+        "",
+        "## Data",
+        "",
+        f"- fingerprint (SHA-256) `{report.data_sha256}`",
+        *([f"- rows set aside: `{report.quarantine}`"] if report.quarantine else []),
+        f"- split: `{json.dumps(report.split)}`",
+        "",
+        "## Where it is",
+        "",
+        f"- tracking server `{report.tracking_uri}`, experiment {report.experiment_id}",
+        f"- runs `{report.train_run_id}` (train) and `{report.test_run_id}` (test)",
+        f"- model `{report.model_uri}`",
+    ]
+    return "\n".join(lines)
+
+
+def show_training(report: TrainingReport) -> None:
+    """Print a training's outcome to the terminal."""
+    console = Console()
+    table = Table(title=f"Training {report.name}", title_justify="left")
+    rows = [row.to_table() for row in report.leaderboard]
+    for name in rows[0]:
+        table.add_column(name, justify="right" if name in {"rank", "grid points"} else "left")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row.values()))
+    console.print()
+    console.print(table)
+    console.print(escape(_data_sentence(report)))
+    for name in _SHOWN[:3]:
+        console.print(f"{name:>14}  train {report.train_metrics[name]:.4f}  test {report.test_metrics[name]:.4f}")
+    for model, why in report.failed.items():
+        console.print(f"[yellow]left out[/yellow] {escape(model)}: {escape(why)}")
+    console.print(f"MLflow {escape(report.tracking_uri)}: runs {report.train_run_id} (train), {report.test_run_id} (test)")
+    console.print(f"model  {report.model_uri}")

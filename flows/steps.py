@@ -1,0 +1,67 @@
+"""What the steps of every flow share: which errors are retried, and by what a result is found again."""
+
+import functools
+import hashlib
+import json
+import platform
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.tasks import exponential_backoff
+from pydantic_core import to_jsonable_python
+
+import networksecurity
+from networksecurity.exceptions import TransientError
+
+
+@functools.cache
+def code_version() -> str:
+    """Return a hash of what a result depends on besides its inputs: the core's code and the libraries that compute."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(networksecurity.__file__).parent.rglob("*")):
+        if file.suffix in {".py", ".json"}:
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    libraries = {name: version(name) for name in ("numpy", "pandas", "scikit-learn", "scipy", "skops")}
+    digest.update(json.dumps([platform.python_version(), libraries]).encode())
+    return digest.hexdigest()
+
+
+def _by_content(context: TaskRunContext, inputs: dict[str, Any]) -> str:
+    described = json.dumps(
+        [context.task.name, code_version(), to_jsonable_python(inputs, by_alias=True)], sort_keys=True
+    )
+    return f"{context.task.name}-{hashlib.sha256(described.encode()).hexdigest()}"
+
+
+async def _may_pass(_task: Task, _run: TaskRun, state: State) -> bool:
+    return isinstance(await state.aresult(raise_on_failure=False), TransientError)
+
+
+step = functools.partial(
+    task,
+    retries=2,
+    retry_delay_seconds=exponential_backoff(2),  # seconds: 2, then 4
+    retry_jitter_factor=0.5,
+    retry_condition_fn=_may_pass,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+"""A task that is run each time."""
+
+cached_step = functools.partial(
+    step,
+    cache_policy=CacheKeyFnPolicy(cache_key_fn=_by_content),
+    cache_expiration=timedelta(days=30),
+    persist_result=True,
+    result_serializer="json",
+)
+"""A task whose result is taken from an earlier run with the same inputs, code and libraries.
+
+Its inputs and result are plain values and references by content (`DataRef`, `ModelRef`).
+"""

@@ -1,0 +1,216 @@
+import mlflow
+import pandas as pd
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, TaskRunFilter, TaskRunFilterFlowRunId
+from pydantic import ValidationError
+
+from flows import train as flow_module
+from flows.parameters import TrainParameters
+from flows.train import train
+from networksecurity import candidates
+from networksecurity.exceptions import (
+    DataSourceError,
+    DataValidationError,
+    SourceUnavailableError,
+    TrackingUnavailableError,
+    TrainingError,
+)
+from networksecurity.sample import make_phishing_websites
+from networksecurity.settings import settings
+
+QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression"}
+
+
+def run(**parameters):
+    return train(TrainParameters(**QUICK | parameters), return_state=True)
+
+
+def task_states(state):
+    with get_client(sync_client=True) as client:
+        found = client.read_task_runs(
+            task_run_filter=TaskRunFilter(
+                flow_run_id=TaskRunFilterFlowRunId(any_=[state.state_details.flow_run_id])
+            )
+        )
+    return {task_run.name: task_run.state_name for task_run in found}
+
+
+def artifacts(state):
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(
+            artifact_filter=ArtifactFilter(
+                flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id])
+            )
+        )
+    return {artifact.key or artifact.description: artifact for artifact in found}
+
+
+@pytest.fixture
+def csv(workplace):
+    def write(frame):
+        path = workplace / "rows.csv"
+        frame.to_csv(path, index=False)
+        return str(path)
+
+    return write
+
+
+def test_a_training_from_source_to_runs(workplace):
+    state = run()
+    assert state.is_completed()
+    report = state.result()
+    assert [row.rank for row in report.leaderboard] == [1, 2]
+    assert report.leaderboard[0].cv_score >= report.leaderboard[1].cv_score
+    assert report.split["shared_vectors"] == 0
+    assert not report.failed
+    for run_id, metrics in ((report.train_run_id, report.train_metrics), (report.test_run_id, report.test_metrics)):
+        logged = mlflow.get_run(run_id)
+        assert logged.info.status == "FINISHED"
+        assert metrics.items() <= logged.data.metrics.items()
+        assert logged.data.params["model"] == report.leaderboard[0].model
+        assert logged.data.tags["data.sha256"] == report.data_sha256
+    model = mlflow.sklearn.load_model(report.model_uri)
+    assert model.predict(pd.DataFrame([[1.0] * 30], columns=model.feature_names_in_)).tolist() in ([0], [1])
+
+    made = artifacts(state)
+    assert set(made) == {
+        "leaderboard", "training-report", "search · Decision Tree", "search · Logistic Regression"
+    }  # fmt: skip
+    assert made["search · Decision Tree"].data == 100
+    assert report.name in made["training-report"].data
+    assert report.leaderboard[0].model in made["leaderboard"].data
+    assert set(task_states(state)) == {
+        "fetch", "validate", "split", "search · Decision Tree", "search · Logistic Regression",
+        f"fit · {report.leaderboard[0].model}", "evaluate · train", "evaluate · test", "track",
+    }  # fmt: skip
+
+
+def test_the_same_again_comes_from_the_cache_with_the_same_figures(workplace):
+    first, second = run(), run()
+    states = task_states(second)
+    assert {name for name, state in states.items() if state != "Cached"} == {"fetch", "track"}
+    assert [row.from_cache for row in second.result().leaderboard] == [True, True]
+    assert second.result().test_metrics == first.result().test_metrics
+    assert second.result().train_run_id != first.result().train_run_id
+
+    anew = run(refresh=True)
+    assert "Cached" not in task_states(anew).values()
+    assert anew.result().test_metrics == first.result().test_metrics
+    assert anew.result().train_metrics == first.result().train_metrics
+
+
+def test_other_data_or_parameters_are_not_taken_from_the_cache(workplace, csv):
+    frame = make_phishing_websites(1_000, random_state=0)
+    first = run(source=csv(frame))
+    frame.loc[0, "SFH"] = {-1: 0, 0: 1, 1: -1}[frame.loc[0, "SFH"]]
+    changed = run(source=csv(frame))
+    assert changed.result().data_sha256 != first.result().data_sha256
+    assert "Cached" not in task_states(changed).values()
+    other_seed = task_states(run(source=csv(frame), random_state=1))
+    assert other_seed["validate"] == "Cached"
+    assert other_seed["split"] == other_seed["search · Decision Tree"] == "Completed"
+
+
+def test_invalid_rows_are_set_aside_and_said(workplace, csv):
+    frame = make_phishing_websites(1_000, random_state=0).astype(object)
+    frame.loc[[3, 8], "SFH"] = ["abc", 1.7]
+    report = run(source=csv(frame)).result()
+    assert report.validation["n_rejected"] == 2
+    kept = pd.read_parquet(report.quarantine)
+    assert kept[["row", "SFH"]].to_numpy().tolist() == [[3, "abc"], [8, "1.7"]]
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Add a candidate that cannot be fitted."""
+    candidate = candidates.Candidate(
+        "Broken", "sklearn.tree:DecisionTreeClassifier", {"max_depth": (0,)}, cost=9, enabled=False
+    )
+    monkeypatch.setitem(candidates.CANDIDATES, "Broken", candidate)
+
+
+def test_one_failing_candidate_does_not_lose_the_others(workplace, broken):
+    state = run(models="Decision Tree,Broken")
+    assert state.is_completed()
+    assert state.name == "Completed with warnings"
+    assert "Broken could not be trained" in state.message
+    report = state.result()
+    assert [row.model for row in report.leaderboard] == ["Decision Tree"]
+    assert "max_depth" in report.failed["Broken"]
+
+
+def test_no_candidate_left(workplace, broken):
+    state = run(models="Broken")
+    assert state.is_failed()
+    with pytest.raises(TrainingError, match="Broken: .*max_depth"):
+        state.result()
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (None, DataSourceError, "no file"),
+        ("NumDots,UrlLength,Phising\n1,2,3\n", DataValidationError, "missing: having_IP_Address"),
+        ("", DataSourceError, "rows.csv"),
+    ],
+)
+def test_an_expected_error_fails_at_once(workplace, content, error, message):
+    path = workplace / "rows.csv"
+    if content is not None:
+        path.write_text(content)
+    state = run(source=str(path))
+    assert state.is_failed()
+    with pytest.raises(error, match=message):
+        state.result()
+    assert "AwaitingRetry" not in task_states(state).values()
+
+
+def test_what_may_pass_is_tried_again(workplace, monkeypatch):
+    read, tries = flow_module.datasets.read, []
+
+    def away_twice(*args):
+        tries.append(args)
+        if len(tries) < 3:
+            raise SourceUnavailableError("away")
+        return read(*args)
+
+    monkeypatch.setattr(flow_module.datasets, "read", away_twice)
+    quick = flow_module.fetch.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
+    monkeypatch.setattr(flow_module, "fetch", quick)
+    assert run().is_completed()
+    assert len(tries) == 3
+
+
+def test_a_training_survives_a_dead_tracking_server(workplace, monkeypatch):
+    with monkeypatch.context() as away:
+        away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        away.setenv("NETWORKSECURITY_MLFLOW_TIMEOUT", "1")
+        away.setattr(flow_module, "track", flow_module.track.with_options(retries=0))
+        settings.cache_clear()
+        with pytest.raises(TrackingUnavailableError, match="what was computed is kept"):
+            run().result()
+    settings.cache_clear()
+    states = task_states(run())
+    assert {name for name, state in states.items() if state != "Cached"} == {"fetch", "track"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"test_size": 0}, "greater than 0"),
+        ({"cv": 1}, "greater than or equal to 2"),
+        ({"models": "SVM"}, "no model 'SVM'"),
+        ({"models": " , "}, "at least one model"),
+        ({"scoring": "r2"}, "Input should be 'f1'"),
+        ({"tets_size": 0.2}, "Extra inputs are not permitted"),
+        ({"source": "mongodb://me:hush@host/db.rows"}, "MONGODB_URI"),
+    ],
+)
+def test_wrong_parameters(wrong, message):
+    with pytest.raises(ValidationError, match=message):
+        TrainParameters(**wrong)
+
+
+def test_models_are_named_in_any_case_once():
+    assert TrainParameters(models="adaboost, Random forest,ADABOOST").models == ("AdaBoost", "Random Forest")

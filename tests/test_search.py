@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.model_selection import GridSearchCV
+
+from networksecurity.candidates import CANDIDATES, STEP, Candidate, get_candidate, make_pipeline
+from networksecurity.exceptions import ConfigurationError
+from networksecurity.sample import make_phishing_websites
+from networksecurity.schema import to_X_y, validate
+from networksecurity.search import SearchResult, available_cores, fit_best, search, select
+from networksecurity.splitting import folds
+
+SCORINGS = ["f1", "precision", "recall", "accuracy", "balanced_accuracy", "roc_auc", "average_precision", "neg_log_loss"]
+# Small enough to be searched twice; sizes beyond the point where AdaBoost may stop are among them.
+GRIDS = {
+    "Random Forest": {"n_estimators": (4, 9)},
+    "Extra Trees": {"n_estimators": (4, 9)},
+    "Gradient Boosting": {"learning_rate": (0.1, 0.01), "subsample": (0.6, 1.0), "n_estimators": (3, 12, 5)},
+    "AdaBoost": {"learning_rate": (1.0, 0.1), "n_estimators": (2, 10, 5)},
+    "Hist Gradient Boosting": {"learning_rate": (0.1,), "max_iter": (3, 6)},
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    frame = make_phishing_websites(900, random_state=2).astype("Int8")
+    rng = np.random.default_rng(0)
+    for name in frame.columns[:-1]:
+        frame.loc[rng.random(len(frame)) < 0.03, name] = None
+    accepted = validate(frame).accepted
+    X, y = to_X_y(accepted)
+    return X, y, folds(accepted)
+
+
+def small(name):
+    candidate = CANDIDATES[name]
+    return Candidate(
+        name, candidate.estimator, GRIDS.get(name, candidate.param_grid), candidate.cost, params=candidate.params
+    )
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")  # of the plain grid
+@pytest.mark.parametrize("scoring", SCORINGS)
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_scores_are_those_of_the_plain_grid(data, name, scoring):
+    X, y, pairs = data
+    candidate = small(name)
+    found = search(candidate, X, y, pairs, scoring=scoring)
+    plain = GridSearchCV(
+        make_pipeline(candidate),
+        {f"{STEP}__{param}": values for param, values in candidate.param_grid.items()},
+        cv=pairs,
+        scoring=scoring,
+    ).fit(X, y)
+    expected = plain.cv_results_
+    assert [point.params for point in found.grid] == [
+        {param.removeprefix(f"{STEP}__"): value for param, value in params.items()} for params in expected["params"]
+    ]
+    assert [point.mean_test_score for point in found.grid] == pytest.approx(list(expected["mean_test_score"]), abs=1e-9)
+    assert [point.std_test_score for point in found.grid] == pytest.approx(list(expected["std_test_score"]), abs=1e-9)
+    assert [point.rank_test_score for point in found.grid] == list(expected["rank_test_score"])
+    assert {f"{STEP}__{param}": value for param, value in found.best.params.items()} == plain.best_params_
+
+
+def test_fits_are_shared_where_they_can_be(data):
+    X, y, pairs = data
+    assert search(small("Gradient Boosting"), X, y, pairs).n_fits == 4 * 3
+    assert search(small("Random Forest"), X, y, pairs).n_fits == 3
+    assert search(small("Decision Tree"), X, y, pairs).n_fits == 3 * 3
+
+
+def test_a_model_that_may_stop_early_is_fitted_at_each_size(data):
+    X, y, pairs = data
+    stopping = Candidate(
+        "Stopping",
+        "sklearn.ensemble:GradientBoostingClassifier",
+        {"n_estimators": (3, 30)},
+        cost=1,
+        params={"n_iter_no_change": 1, "tol": 0.01},
+    )
+    found = search(stopping, X, y, pairs)
+    assert found.n_fits == 2 * 3
+    assert isinstance(make_pipeline(stopping)[-1], GradientBoostingClassifier)
+
+
+def test_boosting_that_ends_early_is_scored_at_every_size():
+    # AdaBoost stops at its first stage on separable data; a plain grid gives the same score for every size.
+    X, y = make_classification(200, n_features=30, n_informative=1, n_redundant=0, n_clusters_per_class=1, class_sep=9)
+    accepted = validate(make_phishing_websites(200, random_state=0)).accepted
+    frame, _ = to_X_y(accepted)
+    frame.iloc[:, :] = X
+    found = search(small("AdaBoost"), frame, y, [(np.arange(100), np.arange(100, 200))])
+    assert {point.mean_test_score for point in found.grid} == {found.best.mean_test_score}
+
+
+def test_processes_do_not_change_the_result(data):
+    X, y, pairs = data
+    shares = []
+    in_processes = search(small("AdaBoost"), X, y, pairs, n_jobs=2, on_progress=shares.append)
+    alone = search(small("AdaBoost"), X, y, pairs)
+    assert [point.split_test_scores for point in in_processes.grid] == [
+        point.split_test_scores for point in alone.grid
+    ]
+    assert all(0 < share <= 1 for share in shares)
+
+
+def test_result_survives_json(data):
+    X, y, pairs = data
+    result = search(small("Decision Tree"), X, y, pairs)
+    assert SearchResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_select_prefers_the_better_then_the_cheaper(data):
+    X, y, pairs = data
+    tree = search(small("Decision Tree"), X, y, pairs)
+    forest = search(small("Random Forest"), X, y, pairs)
+    tied = forest.model_copy(update={"grid": tree.grid})
+    costs = {name: candidate.cost for name, candidate in CANDIDATES.items()}
+    assert [result.candidate for result in select([tied, tree], costs)] == ["Decision Tree", "Random Forest"]
+    better = max((tree, forest), key=lambda result: result.best.mean_test_score)
+    assert select([tree, forest], costs)[0] is better
+
+
+@pytest.mark.parametrize("imputer", ["most_frequent", "knn"])
+def test_fit_best_predicts_rows_with_missing_values(data, imputer):
+    X, y, _ = data
+    X = X.assign(SFH=np.nan)  # even a feature that no training row has
+    model = fit_best(CANDIDATES["Decision Tree"], {"criterion": "gini"}, X, y, imputer=imputer)
+    assert model.n_features_in_ == 30
+    assert model.predict_proba(X).shape == (len(X), 2)
+
+
+def test_unknown_candidate_lists_the_known():
+    with pytest.raises(ConfigurationError, match="no model 'SVM'; known are Random Forest, Decision Tree"):
+        get_candidate("SVM")
+
+
+def test_core_budget_is_a_limit():
+    assert available_cores(1) == 1
+    assert available_cores(10_000) == available_cores()

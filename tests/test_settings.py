@@ -1,0 +1,160 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import AliasChoices, SecretStr, ValidationError
+
+from networksecurity.exceptions import ConfigurationError
+from networksecurity.settings import PROJECT_FOLDER, Settings, settings, without_credentials
+
+SECRETS = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+
+
+def variable(name):
+    """Name the environment variable that is documented for a field."""
+    alias = Settings.model_fields[name].validation_alias
+    if isinstance(alias, AliasChoices):
+        alias = alias.choices[0]
+    return alias or f"NETWORKSECURITY_{name.upper()}"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch):
+    """Let neither this machine's environment nor its .env reach a test."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(variable(name), raising=False)
+        monkeypatch.delenv(f"NETWORKSECURITY_{name.upper()}", raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+class TestValues:
+    def test_nothing_has_to_be_set(self):
+        assert settings().mongodb_uri is None
+        assert settings().mlflow_tracking_uri is None
+        assert settings().cores is None
+        assert settings().storage == str(PROJECT_FOLDER / ".networksecurity")
+
+    def test_project_folder_does_not_depend_on_the_current_one(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert (PROJECT_FOLDER / "networksecurity" / "settings.py").is_file()
+        assert Settings().storage == str(PROJECT_FOLDER / ".networksecurity")
+
+    def test_the_environment_sets_a_value(self, monkeypatch):
+        monkeypatch.setenv("NETWORKSECURITY_CORES", "3")
+        monkeypatch.setenv("MONGODB_DATABASE", "elsewhere")
+        assert settings().cores == 3
+        assert settings().mongodb_database == "elsewhere"
+
+    def test_an_empty_variable_is_an_unset_one(self, monkeypatch):
+        monkeypatch.setenv("MONGODB_URI", "")
+        monkeypatch.setenv("NETWORKSECURITY_CORES", "")
+        assert settings().mongodb_uri is None
+        assert settings().cores is None
+
+    def test_a_file_sets_values_and_the_environment_goes_before_it(self, tmp_path, monkeypatch):
+        file = tmp_path / ".env"
+        file.write_text("MONGODB_DATABASE=file\nMONGODB_COLLECTION=file\nSOMEONE_ELSES=1\n")
+        monkeypatch.setitem(Settings.model_config, "env_file", file)
+        monkeypatch.setenv("MONGODB_COLLECTION", "environment")
+        assert settings().mongodb_database == "file"
+        assert settings().mongodb_collection == "environment"
+
+    def test_they_are_read_once_and_do_not_change(self, monkeypatch):
+        first = settings()
+        monkeypatch.setenv("NETWORKSECURITY_CORES", "3")
+        assert settings() is first
+        with pytest.raises(ValidationError, match="frozen"):
+            first.cores = 3
+
+
+class TestBadValues:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("NETWORKSECURITY_CORES", "hunter2"),
+            ("NETWORKSECURITY_CORES", "-8317"),
+            ("NETWORKSECURITY_MONGODB_TIMEOUT", "hunter2"),
+            ("NETWORKSECURITY_HTTP_TIMEOUT", "-8317.5"),
+        ],
+    )
+    def test_the_variable_is_named_and_its_value_is_not(self, name, value, monkeypatch):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(ConfigurationError, match=rf"\b{name}: ") as caught:
+            settings()
+        assert value not in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__, "a traceback would print pydantic's error as well"
+
+    def test_every_one_is_named_at_once(self, monkeypatch):
+        monkeypatch.setenv("NETWORKSECURITY_CORES", "many")
+        monkeypatch.setenv("NETWORKSECURITY_HTTP_TIMEOUT", "long")
+        with pytest.raises(ConfigurationError, match=r"CORES: .*; .*HTTP_TIMEOUT: "):
+            settings()
+
+    def test_a_bad_one_does_not_print_the_secrets_beside_it(self, monkeypatch):
+        monkeypatch.setenv("MONGODB_URI", "mongodb://user:hunter2@host/")
+        monkeypatch.setenv("NETWORKSECURITY_CORES", "many")
+        with pytest.raises(ValidationError) as caught:
+            Settings()
+        assert "hunter2" not in str(caught.value)
+
+
+class TestSecrets:
+    @pytest.mark.parametrize("name", SECRETS)
+    def test_they_are_shown_nowhere_unless_asked_for(self, name, monkeypatch):
+        monkeypatch.setenv(variable(name), "scheme://user:hunter2@host/")
+        read = settings()
+        shown = (repr(read), str(read), str(read.model_dump()), read.model_dump_json())
+        assert "hunter2" not in "".join(shown)
+        secret = getattr(read, name)
+        assert isinstance(secret, SecretStr)
+        assert secret.get_secret_value() == "scheme://user:hunter2@host/"
+
+    def test_whatever_may_hold_a_password_is_a_secret(self):
+        may_hold_one = {name for name in Settings.model_fields if re.search("uri|url|token|password|secret", name)}
+        assert may_hold_one == set(SECRETS)
+
+
+class TestExample:
+    TEXT = (PROJECT_FOLDER / ".env.example").read_text(encoding="utf-8")
+    EXAMPLES = re.findall(r"^#?\s*([A-Z][A-Z0-9_]*)=(.*)$", TEXT, re.MULTILINE)
+
+    def test_it_lists_each_variable_once_and_no_other(self):
+        assert sorted(name for name, _ in self.EXAMPLES) == sorted(map(variable, Settings.model_fields))
+
+    def test_it_sets_nothing_until_it_is_edited(self):
+        assert all(line.startswith("#") for line in self.TEXT.splitlines() if line.strip())
+
+    def test_its_values_are_valid(self, monkeypatch):
+        for name, value in self.EXAMPLES:
+            assert value, f"{name} shows no value"
+            monkeypatch.setenv(name, value)
+        settings()
+
+
+class TestWithoutCredentials:
+    @pytest.mark.parametrize(
+        ("uri", "shown"),
+        [
+            ("mongodb://user:hunter2@host/db?authSource=admin", "mongodb://host/db"),
+            ("mongodb+srv://user:hunter2@host/", "mongodb+srv://host/"),
+            ("mongodb://user:hunter2@a:27017,b:27018/db", "mongodb://a:27017,b:27018/db"),
+            ("https://hunter2@host:8443/path?token=hunter2#hunter2", "https://host:8443/path"),
+            ("https://host/path?token=hunter2", "https://host/path"),
+            ("http://[::1]:5000/path", "http://[::1]:5000/path"),
+            ("sqlite:////folder/mlflow.db", "sqlite:////folder/mlflow.db"),
+            ("s3://bucket/folder", "s3://bucket/folder"),
+            ("folder/rows.csv", "folder/rows.csv"),
+        ],
+    )
+    def test_only_what_may_be_shown_is_left(self, uri, shown):
+        assert without_credentials(uri) == shown
+
+    @given(password=st.text(st.characters(codec="utf-8"), min_size=6), query=st.text(min_size=6))
+    def test_no_password_is_shown_however_it_is_spelt(self, password, query):
+        marked = f"hunter2{password}hunter2"
+        assert "hunter2" not in without_credentials(f"mongodb://user:{marked}@host/db?{query}")
