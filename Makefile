@@ -41,7 +41,8 @@ format: $(VENV)/.installed-dev ## format the code and mend what can be mended
 	$(PY) -m ruff format .
 
 ui: $(VENV)/.installed ## show the runs and models in MLflow, http://127.0.0.1:5000
-	$(PY) -m mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 $(ARGS)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	$(PY) -m mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1 $(ARGS)
 
 prefect-ui: $(VENV)/.installed ## start a Prefect server and its pages, http://127.0.0.1:4200
 	$(PY) -m prefect server start --host 127.0.0.1 $(ARGS)

@@ -12,7 +12,7 @@ from pkgutil import resolve_name
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from networksecurity.exceptions import NetworkSecurityError
 from networksecurity.settings import PROJECT_FOLDER
@@ -75,7 +75,9 @@ def run(
 
 
 def _read_options(model: type[Parameters], arguments: list[str], program: str) -> Parameters:
-    class Command(model, BaseSettings):
+    base: Any = model
+
+    class Command(base, BaseSettings):
         __doc__ = model.__doc__
         model_config = SettingsConfigDict(
             cli_parse_args=arguments,
@@ -88,18 +90,24 @@ def _read_options(model: type[Parameters], arguments: list[str], program: str) -
         )
 
         @classmethod
-        def settings_customise_sources(cls, settings_cls: type[BaseSettings], init_settings: Any, **_: Any) -> tuple:
-            return (init_settings,)  # the command line is added to these; the environment is not a source of options
+        def settings_customise_sources(  # the command line is added to these; the environment is no source of options
+            cls,
+            settings_cls: type[BaseSettings],  # noqa: ARG003 (pydantic-settings calls by these names)
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings,)
 
     try:
         return model(**Command().model_dump())
     except ValidationError as exc:
         for error in exc.errors():
-            option = "--" + str(error["loc"][0]).replace("_", "-")
-            print(
-                f"{program}: error: {option}: {error['msg'].removeprefix('Value error, ')} (got {error['input']!r})",
-                file=sys.stderr,
-            )
+            option = str(error["loc"][0]).replace("_", "-")
+            # Our own messages say what was wrong with the value, and may be about a password in it.
+            given = "" if error["type"] == "value_error" else f", not {error['input']!r}"
+            print(f"{program}: error: --{option}: {error['msg'].removeprefix('Value error, ')}{given}", file=sys.stderr)
         sys.exit(WRONG_OPTION)
 
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from pydantic import BaseModel
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -100,8 +101,10 @@ def training_markdown(report: TrainingReport) -> str:
         "",
         f"{_data_sentence(report)}.",
         "",
-        f"**{report.leaderboard[0].model}** won by its mean {report.scoring} over grouped folds of the training rows. "
-        "The test rows were touched once, by the winner. The positive class is phishing.",
+        (
+            f"**{report.leaderboard[0].model}** won by its mean {report.scoring} over grouped folds of the training "
+            "rows. The test rows were touched once, by the winner. The positive class is phishing."
+        ),
         "",
         "## Leaderboard",
         "",
@@ -116,7 +119,9 @@ def training_markdown(report: TrainingReport) -> str:
         "| --- | --- | --- |",
         *(f"| {name} | {report.train_metrics[name]:.4f} | {report.test_metrics[name]:.4f} |" for name in _SHOWN),
         "",
-        "On the test rows: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in confusion.items()) + ".",
+        "On the test rows: "
+        + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in confusion.items())
+        + ".",
         "",
         "## Data",
         "",
@@ -135,19 +140,20 @@ def training_markdown(report: TrainingReport) -> str:
 
 def show_training(report: TrainingReport) -> None:
     """Print a training's outcome to the terminal."""
-    console = Console()
-    table = Table(title=f"Training {report.name}", title_justify="left")
+    console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 160  # a file or a log: no line is cut
+    table = Table(title=f"Training {report.name}", title_justify="left", box=SIMPLE)
     rows = [row.to_table() for row in report.leaderboard]
     for name in rows[0]:
-        table.add_column(name, justify="right" if name in {"rank", "grid points"} else "left")
+        table.add_column(name, justify="right" if name in {"rank", "grid points"} else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row.values()))
-    console.print()
     console.print(table)
     console.print(escape(_data_sentence(report)))
     for name in _SHOWN[:3]:
-        console.print(f"{name:>14}  train {report.train_metrics[name]:.4f}  test {report.test_metrics[name]:.4f}")
+        console.print(f"{name:>12}   train {report.train_metrics[name]:.4f}   test {report.test_metrics[name]:.4f}")
     for model, why in report.failed.items():
         console.print(f"[yellow]left out[/yellow] {escape(model)}: {escape(why)}")
-    console.print(f"MLflow {escape(report.tracking_uri)}: runs {report.train_run_id} (train), {report.test_run_id} (test)")
-    console.print(f"model  {report.model_uri}")
+    console.print(f"train run  {report.train_run_id}\ntest run   {report.test_run_id}\nmodel      {report.model_uri}")
+    console.print(f"in MLflow  {escape(report.tracking_uri)}")

@@ -13,9 +13,10 @@ if __name__ == "__main__":  # options are read before the slow imports below
 
     sys.exit(run("flows.train:train", TrainParameters, show="flows.report:show_training"))
 
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
-from prefect import flow, runtime
+from prefect import flow
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -24,8 +25,10 @@ from prefect.artifacts import (
 )
 from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import NotSet
 from pydantic import BaseModel
 
 from flows.parameters import TrainParameters
@@ -92,7 +95,11 @@ def search_grid(
     """Search one model's grid by cross-validation on the training rows."""
     rows = _storage().get_frame(train)
     X, y = schema.to_X_y(rows)
-    progress = create_progress_artifact(0.0, description=f"search · {model}")
+    progress = cast(UUID, create_progress_artifact(0.0, description=f"search · {model}"))
+
+    def report(share: float) -> None:
+        update_progress_artifact(progress, 100 * share)
+
     result = search.search(
         candidates.get_candidate(model),
         X,
@@ -102,16 +109,14 @@ def search_grid(
         imputer=imputer,
         random_state=random_state,
         n_jobs=search.available_cores(settings().cores),
-        on_progress=lambda share: update_progress_artifact(progress, 100 * share),
+        on_progress=report,
     )
-    update_progress_artifact(progress, 100.0)
+    report(1.0)
     return result
 
 
 @cached_step(task_run_name="fit · {model}")
-def fit(
-    train: DataRef, model: str, params: dict[str, Any], imputer: candidates.Imputer, random_state: int
-) -> ModelRef:
+def fit(train: DataRef, model: str, params: dict[str, Any], imputer: candidates.Imputer, random_state: int) -> ModelRef:
     """Fit the winner on all training rows."""
     storage = _storage()
     X, y = schema.to_X_y(storage.get_frame(train))
@@ -143,32 +148,32 @@ def track(
     return tracking.log_training(training, settings())
 
 
-def _make_runner() -> ThreadPoolTaskRunner:
+def _make_runner() -> Any:
     # The fits of all searches share one pool of processes; a thread here only waits for its own. On a single core
     # there is no pool and the fits run in the thread, so one at a time.
     return ThreadPoolTaskRunner(max_workers=1 if search.available_cores(settings().cores) == 1 else 16)
 
 
 def _run_name() -> str:
-    return f"train · {datasets.describe(runtime.flow_run.parameters['parameters'].source, settings())}"
+    return f"train · {datasets.describe(flow_run.parameters['parameters'].source, settings())}"
 
 
 @flow(name="train", flow_run_name=_run_name, task_runner=_make_runner(), result_serializer="json")
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
     """Train every model on one source of rows, choose the best by cross-validation, evaluate and log it."""
     log = get_run_logger()
-    refresh = {"refresh_cache": True} if parameters.refresh else {}
+    refresh = parameters.refresh or NotSet  # not set: as the setting PREFECT_TASKS_REFRESH_CACHE says
     source = datasets.describe(parameters.source, settings())
 
     raw = fetch(parameters.source)
-    checked = validate.with_options(**refresh)(raw, parameters.max_rejected)
+    checked = validate.with_options(refresh_cache=refresh)(raw, parameters.max_rejected)
     if checked.quarantine:
         log.warning("%s rows are not valid and were set aside: %s", checked.report["n_rejected"], checked.quarantine)
-    sides = split.with_options(**refresh)(checked.accepted, parameters.test_size, parameters.random_state)
+    sides = split.with_options(refresh_cache=refresh)(checked.accepted, parameters.test_size, parameters.random_state)
 
     models = sorted(parameters.models, key=lambda name: -candidates.CANDIDATES[name].cost)
     searches = {
-        search_grid.with_options(**refresh).submit(
+        search_grid.with_options(refresh_cache=refresh).submit(
             sides.train, model, parameters.cv, parameters.scoring, parameters.imputer, parameters.random_state
         ): model
         for model in models
@@ -185,14 +190,16 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
         LeaderboardRow.of(rank, result, from_cache=from_cache[result.candidate])
         for rank, result in enumerate(ranked, start=1)
     ]
-    create_table_artifact([row.to_table() for row in leaderboard], key="leaderboard", description=f"Trained on {source}")
+    create_table_artifact(
+        [row.to_table() for row in leaderboard], key="leaderboard", description=f"Trained on {source}"
+    )
 
     winner = ranked[0]
-    model = fit.with_options(**refresh)(
+    model = fit.with_options(refresh_cache=refresh)(
         sides.train, winner.candidate, winner.best.params, parameters.imputer, parameters.random_state
     )
-    train_metrics = evaluate.with_options(**refresh)(model, sides.train, "train")
-    test_metrics = evaluate.with_options(**refresh)(model, sides.test, "test")
+    train_metrics = evaluate.with_options(refresh_cache=refresh)(model, sides.train, "train")
+    test_metrics = evaluate.with_options(refresh_cache=refresh)(model, sides.test, "test")
     logged = track(
         model,
         sides.train,
@@ -207,7 +214,7 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
             "data.source": source,
             "data.sha256": checked.accepted.sha256,
             "data.n_rows": str(checked.accepted.n_rows),
-            "prefect.flow_run_id": str(runtime.flow_run.id),
+            "prefect.flow_run_id": str(flow_run.id),
         },
     )
     report = TrainingReport(

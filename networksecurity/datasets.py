@@ -117,7 +117,7 @@ def describe(source: str, settings: Settings | None = None) -> str:
         return without_credentials(UCI_URL if source == "uci" else source)
     if "://" in source or not source.strip():
         raise ConfigurationError(f"unknown source {without_credentials(source)!r}; one of: {_ACCEPTED}")
-    return str(Path(os.path.expanduser(source)).absolute())  # noqa: PTH111 (an unknown ~user is left as it is)
+    return str(Path(os.path.expanduser(source)).resolve())  # noqa: PTH111 (an unknown ~user is left as it is)
 
 
 def _is_sample(source: str) -> bool:

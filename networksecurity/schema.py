@@ -9,6 +9,7 @@ domain, or missing (legal in a feature), or the row is rejected with a reason.
 """
 
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from pandera.errors import SchemaError
 from networksecurity.exceptions import DataValidationError
 
 
-def _domain(*values: int, nullable: bool = True) -> int:
+def _domain(*values: int, nullable: bool = True) -> Any:
     return pa.Field(isin=values, nullable=nullable)
 
 
@@ -59,7 +60,7 @@ class PhishingWebsites(pa.DataFrameModel):
     Statistical_report: pd.Int8Dtype = _domain(-1, 1)
     Result: pd.Int8Dtype = _domain(-1, 1, nullable=False)
 
-    class Config:
+    class Config(pa.DataFrameModel.Config):
         strict = True
         ordered = True
 
@@ -249,7 +250,7 @@ def validate(frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
         n_accepted=len(accepted),
         n_rejected=n_rejected,
         phishing_share=float((accepted[TARGET] == -1).mean()),
-        n_missing={name: int(count) for name, count in accepted.isna().sum().items() if count},
+        n_missing={str(name): int(count) for name, count in accepted.isna().sum().items() if count},
         rejections=rejections,
         dropped_columns=dropped,
         renamed_columns={str(column): name for column, name in columns.items() if column != name},

@@ -6,8 +6,8 @@ once at the largest, and GridSearchCV's own scoring interface returns one score 
 plain grid, and half the work is gone.
 """
 
+import contextvars
 import copy
-import os
 import tempfile
 import time
 import warnings
@@ -237,7 +237,7 @@ class _Scoring:
             else:
                 scores = {_score_key(None): scorer(pipeline, X, y)}
         if self.marks:
-            with open(self.marks, "ab") as marks:
+            with Path(self.marks).open("ab") as marks:
                 marks.write(b".")
         return scores
 
@@ -256,11 +256,12 @@ def _progress(n_fits: int, on_progress: Callable[[float], None] | None, every: f
         def watch() -> None:
             seen = 0
             while not done.wait(every):
-                if (fits := os.path.getsize(marks)) > seen:
+                if (fits := marks.stat().st_size) > seen:
                     seen = fits
                     on_progress(min(1.0, fits / n_fits))
 
-        watcher = Thread(target=watch, daemon=True)
+        # In a copy of this thread's context: a caller may have settings of its own in it.
+        watcher = Thread(target=contextvars.copy_context().run, args=(watch,), daemon=True)
         watcher.start()
         try:
             yield str(marks)

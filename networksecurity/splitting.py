@@ -156,5 +156,7 @@ def folds(train: pd.DataFrame, *, n_splits: int = 3, random_state: int = 0) -> l
     pairs = list(splitter.split(np.zeros(len(y)), y, groups))
     for fit, score in pairs:
         if len(np.unique(y[fit])) < 2 or len(np.unique(y[score])) < 2:
-            raise DataValidationError(f"a fold of {n_splits} holds one class only: more rows are needed, or fewer folds")
+            raise DataValidationError(
+                f"a fold of {n_splits} holds one class only: more rows are needed, or fewer folds"
+            )
     return pairs

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import coolname
@@ -30,7 +31,6 @@ SIDE_TAG = "networksecurity.side"
 """The tag that tells the two runs of a training apart: `train` or `test`."""
 
 _LOCAL_DATABASE = f"sqlite:///{PROJECT_FOLDER / 'mlflow.db'}"
-_LOCAL_ARTIFACTS = (PROJECT_FOLDER / "mlartifacts").as_uri()
 _SERVED_WITH = ("mlflow", "scikit-learn", "skops", "numpy", "pandas", "scipy", "joblib")
 
 
@@ -91,39 +91,45 @@ def log_training(training: Training, settings: Settings, name: str | None = None
     with _translated(uri, settings):
         mlflow.set_tracking_uri(uri)
         client = MlflowClient(uri)
-        experiment_id = _experiment(client, settings.mlflow_experiment_name, local=uri == _LOCAL_DATABASE)
+        experiment_id = _experiment(client, settings.mlflow_experiment_name, uri)
         train_run_id = _log_run(
             client, experiment_id, name, "train", training.params, training.train_metrics, training.tags
         )
-        with mlflow.start_run(train_run_id):
-            model_uri = _log_model(training)
+        model_uri = _log_model(train_run_id, training)
         test_run_id = _log_run(
             client, experiment_id, name, "test", training.params, training.test_metrics, training.tags
         )
         for run_id in (train_run_id, test_run_id):
             client.set_terminated(run_id)
-    return Logged(
-        name=name,
-        tracking_uri=without_credentials(uri),
-        experiment_id=experiment_id,
-        train_run_id=train_run_id,
-        test_run_id=test_run_id,
-        model_uri=model_uri,
-    )
+        return Logged(
+            name=name,
+            tracking_uri=without_credentials(uri),
+            experiment_id=experiment_id,
+            train_run_id=train_run_id,
+            test_run_id=test_run_id,
+            model_uri=model_uri,
+        )
 
 
-def _experiment(client: MlflowClient, name: str, *, local: bool) -> str:
+def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        if experiment.lifecycle_stage == "deleted":
-            client.restore_experiment(experiment.experiment_id)
-        return experiment.experiment_id
-    try:
-        return client.create_experiment(name, artifact_location=_LOCAL_ARTIFACTS if local else None)
-    except MlflowException as exc:
-        if exc.error_code != "RESOURCE_ALREADY_EXISTS":  # made by another training in the same moment
-            raise
-        return client.get_experiment_by_name(name).experiment_id
+    if experiment is None:
+        try:
+            return client.create_experiment(name, artifact_location=_artifacts_beside(uri))
+        except MlflowException as exc:
+            if exc.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = client.get_experiment_by_name(name)  # made by another training in the same moment
+            assert experiment is not None
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment.experiment_id
+
+
+def _artifacts_beside(uri: str) -> str | None:
+    """Return `mlartifacts` in the folder of an SQLite database; MLflow's own choice is the current folder."""
+    path = uri.removeprefix("sqlite:///")
+    return (Path(path).resolve().parent / "mlartifacts").as_uri() if path != uri else None
 
 
 def _log_run(
@@ -135,9 +141,7 @@ def _log_run(
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
 ) -> str:
-    run = client.create_run(
-        experiment_id, run_name=f"{side}-{name}", tags={**tags, TRAINING_TAG: name, SIDE_TAG: side}
-    )
+    run = client.create_run(experiment_id, run_name=f"{side}-{name}", tags={**tags, TRAINING_TAG: name, SIDE_TAG: side})
     started = run.info.start_time
     client.log_batch(
         run.info.run_id,
@@ -148,23 +152,25 @@ def _log_run(
     return run.info.run_id
 
 
-def _log_model(training: Training) -> str:
-    info = mlflow.sklearn.log_model(
-        training.model,
-        name="model",
-        serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
-        skops_trusted_types=TRUSTED_TYPES,
+def _log_model(run_id: str, training: Training) -> str:
+    options: dict[str, Any] = {
+        "serialization_format": mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+        "skops_trusted_types": TRUSTED_TYPES,
         # Required doubles: they take missing values (NaN), and a request without a column is refused by name.
-        signature=ModelSignature(
+        "signature": ModelSignature(
             inputs=Schema([ColSpec(DataType.double, name) for name in FEATURES]),
             outputs=Schema([ColSpec(DataType.long)]),
         ),
-        input_example=training.input_example,
+        "input_example": training.input_example,
         # Given, so that MLflow does not start a process to find out.
-        pip_requirements=[f"{package}=={version(package)}" for package in _SERVED_WITH],
-        metadata={"python_version": platform.python_version(), "class_labels": CLASS_LABELS},
-    )
-    return info.model_uri
+        "pip_requirements": [f"{package}=={version(package)}" for package in _SERVED_WITH],
+        "metadata": {"python_version": platform.python_version(), "class_labels": CLASS_LABELS},
+    }
+    mlflow.start_run(run_id)
+    try:
+        return mlflow.sklearn.log_model(training.model, name="model", **options).model_uri
+    finally:
+        mlflow.end_run()
 
 
 @contextmanager

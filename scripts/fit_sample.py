@@ -44,7 +44,6 @@ PSEUDO_ROWS = 0.1
 """Weight of the prior in each component, in rows."""
 TOLERANCE = 1e-5
 """EM ends when the mean log-likelihood of a row grows by less, in nats."""
-MAX_ITERATIONS = 500
 NOTABLE_CORRELATION = 0.1
 """Size from which the sign of a correlation has to be kept."""
 TIE = 0.01
@@ -95,7 +94,7 @@ def fit_class(frame: pd.DataFrame, n_components: int, n_starts: int, rng: np.ran
     for _ in range(n_starts):
         responsibilities = rng.dirichlet(np.full(n_components, 0.1), size=len(vectors))
         reached = -np.inf
-        for _ in range(MAX_ITERATIONS):
+        while True:  # each round but the last adds TOLERANCE to a likelihood that is bounded
             shares = responsibilities * counts[:, None]
             size = shares.sum(axis=0)
             weights = (size + 1) / (len(frame) + n_components)
@@ -155,14 +154,14 @@ def grouped_f1(frame: pd.DataFrame, estimators: dict[str, ClassifierMixin]) -> d
 
 def notable_correlations(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Return the Pearson correlations above `NOTABLE_CORRELATION` in size, each pair of columns once."""
-    matrix = frame.corr()
+    names, matrix = list(frame), frame.corr().to_numpy()
     return {
         one: {
-            other: round(matrix.loc[one, other], 3)
-            for other in matrix.columns[position + 1 :]
-            if abs(matrix.loc[one, other]) > NOTABLE_CORRELATION
+            other: round(float(matrix[i, j]), 3)
+            for j, other in enumerate(names)
+            if j > i and abs(matrix[i, j]) > NOTABLE_CORRELATION
         }
-        for position, one in enumerate(matrix.columns[:-1])
+        for i, one in enumerate(names[:-1])
     }
 
 

@@ -16,9 +16,7 @@ def test_figures_of_a_small_case_by_hand():
     assert figures["accuracy"] == pytest.approx(6 / 8)
     assert figures["false_positive_rate"] == pytest.approx(1 / 5)
     assert figures["roc_auc"] == pytest.approx(12 / 15)
-    assert figures["log_loss"] == pytest.approx(
-        -np.mean(np.log([0.9, 0.8, 0.2, 0.3, 0.9, 0.9, 0.7, 0.6])), rel=1e-12
-    )
+    assert figures["log_loss"] == pytest.approx(-np.mean(np.log([0.9, 0.8, 0.2, 0.3, 0.9, 0.9, 0.7, 0.6])), rel=1e-12)
     counts = ("true_positives", "false_negatives", "false_positives", "true_negatives")
     assert [figures[name] for name in counts] == [2, 1, 1, 4]
 

@@ -76,8 +76,10 @@ def test_bad_cell_rejects_its_row_and_keeps_it(frame, bad):
     assert validated.rejected.index.tolist() == [3]
     assert str(validated.rejected["SFH"].item()) == str(bad)
     assert validated.rejected["reasons"].item().startswith("SFH is not")
-    assert validated.rejected.drop(columns=["SFH", "reasons"]).astype(int).equals(
-        frame.loc[[3]].drop(columns="SFH").astype(int)
+    assert (
+        validated.rejected.drop(columns=["SFH", "reasons"])
+        .astype(int)
+        .equals(frame.loc[[3]].drop(columns="SFH").astype(int))
     )
     assert validated.accepted.index.tolist() == [row for row in range(200) if row != 3]
 
@@ -194,9 +196,7 @@ def test_each_cell_is_a_member_missing_or_a_reason(rows):
     validated = validate(frame, max_rejected=1.0)
     assert sorted([*validated.accepted.index, *validated.rejected.index]) == list(range(200))
     for row, row_cells in enumerate(rows):
-        outcome = [
-            expected(cell, DOMAINS[name]) for cell, name in zip(row_cells, ("port", "SFH", TARGET), strict=True)
-        ]
+        outcome = [expected(cell, DOMAINS[name]) for cell, name in zip(row_cells, ("port", "SFH", TARGET), strict=True)]
         if "bad" in outcome or outcome[2] is None:
             assert row in validated.rejected.index
         else:

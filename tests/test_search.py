@@ -11,7 +11,16 @@ from networksecurity.schema import to_X_y, validate
 from networksecurity.search import SearchResult, available_cores, fit_best, search, select
 from networksecurity.splitting import folds
 
-SCORINGS = ["f1", "precision", "recall", "accuracy", "balanced_accuracy", "roc_auc", "average_precision", "neg_log_loss"]
+SCORINGS = [
+    "f1",
+    "precision",
+    "recall",
+    "accuracy",
+    "balanced_accuracy",
+    "roc_auc",
+    "average_precision",
+    "neg_log_loss",
+]
 # Small enough to be searched twice; sizes beyond the point where AdaBoost may stop are among them.
 GRIDS = {
     "Random Forest": {"n_estimators": (4, 9)},
@@ -99,9 +108,7 @@ def test_processes_do_not_change_the_result(data):
     shares = []
     in_processes = search(small("AdaBoost"), X, y, pairs, n_jobs=2, on_progress=shares.append)
     alone = search(small("AdaBoost"), X, y, pairs)
-    assert [point.split_test_scores for point in in_processes.grid] == [
-        point.split_test_scores for point in alone.grid
-    ]
+    assert [point.split_test_scores for point in in_processes.grid] == [point.split_test_scores for point in alone.grid]
     assert all(0 < share <= 1 for share in shares)
 
 

@@ -63,7 +63,11 @@ def test_the_side_of_a_known_vector_never_changes():
     # Older champions are compared on the test rows of today: these numbers are for ever.
     rows = pd.DataFrame([[1] * 30, [-1] * 30, [None] * 30], columns=list(FEATURES), dtype="Int8")
     assert vector_codes(rows).tolist() == [int("10" * 30, 2), 0, int("11" * 30, 2)]
-    assert _hashed(vector_codes(rows), salt=0).tolist() == [2473956949924856213, 16294208416658607535, 8104036994949456367]
+    assert _hashed(vector_codes(rows), salt=0).tolist() == [
+        2473956949924856213,
+        16294208416658607535,
+        8104036994949456367,
+    ]
 
 
 @pytest.mark.parametrize("test_size", [0, 1, -0.1, 1.5])

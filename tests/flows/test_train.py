@@ -2,7 +2,12 @@ import mlflow
 import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, TaskRunFilter, TaskRunFilterFlowRunId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+)
 from pydantic import ValidationError
 
 from flows import train as flow_module
@@ -29,9 +34,7 @@ def run(**parameters):
 def task_states(state):
     with get_client(sync_client=True) as client:
         found = client.read_task_runs(
-            task_run_filter=TaskRunFilter(
-                flow_run_id=TaskRunFilterFlowRunId(any_=[state.state_details.flow_run_id])
-            )
+            task_run_filter=TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[state.state_details.flow_run_id]))
         )
     return {task_run.name: task_run.state_name for task_run in found}
 
@@ -39,11 +42,9 @@ def task_states(state):
 def artifacts(state):
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(
-                flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id])
-            )
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
         )
-    return {artifact.key or artifact.description: artifact for artifact in found}
+    return {artifact.key or artifact.description: artifact for artifact in found if artifact.type != "result"}
 
 
 @pytest.fixture
