@@ -78,7 +78,7 @@ usable = $(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2> /de
 define make-venv
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	"Python 3.11 or newer is needed, $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12" % sys.version_info[:2])' \
-	|| { command -v $(PYTHON) > /dev/null || echo 'Python 3.11 or newer is needed, and there is no $(PYTHON).' >&2; exit 1; }; \
+	|| { command -v $(PYTHON) > /dev/null || echo 'Python 3.11 or newer is needed, there is no $(PYTHON).' >&2; exit 1; }; \
 rm -rf $(VENV); \
 if $(have-uv); \
 then uv venv --quiet --seed --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); \

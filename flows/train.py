@@ -16,6 +16,7 @@ if __name__ == "__main__":  # options are read before the slow imports below
 from typing import Any, cast
 from uuid import UUID
 
+import pandas as pd
 from prefect import flow
 from prefect.artifacts import (
     create_markdown_artifact,
@@ -88,13 +89,21 @@ def split(accepted: DataRef, test_size: float, random_state: int) -> Sides:
     )
 
 
+@cached_step(task_run_name="folds")
+def assign_folds(train: DataRef, cv: int, random_state: int) -> DataRef:
+    """Assign the training rows to folds, the same for every model."""
+    storage = _storage()
+    test_fold = splitting.assign_folds(storage.get_frame(train), n_splits=cv, random_state=random_state)
+    return storage.put_frame(pd.DataFrame({"test_fold": test_fold}))
+
+
 @cached_step(name="search", task_run_name="search · {model}")
 def search_grid(
-    train: DataRef, model: str, cv: int, scoring: str, imputer: candidates.Imputer, random_state: int
+    train: DataRef, folds: DataRef, model: str, scoring: str, imputer: candidates.Imputer, random_state: int
 ) -> search.SearchResult:
     """Search one model's grid by cross-validation on the training rows."""
-    rows = _storage().get_frame(train)
-    X, y = schema.to_X_y(rows)
+    storage = _storage()
+    X, y = schema.to_X_y(storage.get_frame(train))
     progress = cast(UUID, create_progress_artifact(0.0, description=f"search · {model}"))
 
     def report(share: float) -> None:
@@ -104,7 +113,7 @@ def search_grid(
         candidates.get_candidate(model),
         X,
         y,
-        splitting.folds(rows, n_splits=cv, random_state=random_state),
+        storage.get_frame(folds)["test_fold"].to_numpy(),
         scoring=scoring,
         imputer=imputer,
         random_state=random_state,
@@ -171,10 +180,12 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
         log.warning("%s rows are not valid and were set aside: %s", checked.report["n_rejected"], checked.quarantine)
     sides = split.with_options(refresh_cache=refresh)(checked.accepted, parameters.test_size, parameters.random_state)
 
+    folds = assign_folds.with_options(refresh_cache=refresh)(sides.train, parameters.cv, parameters.random_state)
+
     models = sorted(parameters.models, key=lambda name: -candidates.CANDIDATES[name].cost)
     searches = {
         search_grid.with_options(refresh_cache=refresh).submit(
-            sides.train, model, parameters.cv, parameters.scoring, parameters.imputer, parameters.random_state
+            sides.train, folds, model, parameters.scoring, parameters.imputer, parameters.random_state
         ): model
         for model in models
     }

@@ -12,7 +12,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -31,12 +31,11 @@ from sklearn.ensemble import (
 )
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import GridSearchCV, ParameterGrid
+from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from networksecurity.candidates import STEP, Candidate, Imputer, make_pipeline
-
-Folds = list[tuple[np.ndarray, np.ndarray]]
 
 _SIZE = "n_estimators"
 _SIZE_PARAM = f"{STEP}__{_SIZE}"
@@ -91,7 +90,7 @@ def search(
     candidate: Candidate,
     X: pd.DataFrame,
     y: np.ndarray,
-    folds: Folds,
+    test_fold: np.ndarray,
     *,
     scoring: str = "f1",
     imputer: Imputer = "most_frequent",
@@ -107,7 +106,8 @@ def search(
     X : DataFrame of shape (n_samples, n_features)
     y : ndarray of shape (n_samples,)
         1 is phishing.
-    folds : list of (train indices, test indices)
+    test_fold : ndarray of shape (n_samples,)
+        The fold in which each row is scored, from 0; -1 where in none.
     scoring : str, default="f1"
         Any scorer name of `sklearn.metrics.get_scorer_names` for classification; greater is better.
     imputer, random_state
@@ -125,15 +125,18 @@ def search(
     if sizes:
         pipeline.set_params(**{_SIZE_PARAM: max(sizes)})
     fitted_points = list(ParameterGrid(fitted_grid))
-    n_fits = len(fitted_points) * len(folds)
+    cv = PredefinedSplit(test_fold)
+    n_fits = len(fitted_points) * cv.get_n_splits()
 
     started = time.perf_counter()
-    with _progress(n_fits, on_progress) as marks:
+    # In processes, joblib limits each to its share of the cores; a fit in this one shall not take them all either.
+    threads = threadpool_limits(1) if n_jobs == 1 else nullcontext()
+    with threads, _progress(n_fits, on_progress) as marks:
         outcome = GridSearchCV(
             pipeline,
             fitted_grid,
             scoring=_Scoring(scoring, sizes, marks),
-            cv=folds,
+            cv=cv,
             n_jobs=n_jobs,
             refit=False,
             error_score="raise",
@@ -145,7 +148,7 @@ def search(
     keys = [_score_key(point.get(_SIZE_PARAM) if sizes else None) for point in points]
     scores = np.array(
         [
-            [results[f"split{fold}_test_{key}"][row] for fold in range(len(folds))]
+            [results[f"split{fold}_test_{key}"][row] for fold in range(cv.get_n_splits())]
             for row, key in zip(rows, keys, strict=True)
         ]
     )

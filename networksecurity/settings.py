@@ -85,8 +85,13 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as exc:
-        problems = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
+        problems = "; ".join(f"{_variable(str(error['loc'][0]))}: {error['msg']}" for error in exc.errors())
         raise ConfigurationError(f"the environment or .env holds a value that cannot be used: {problems}") from None
+
+
+def _variable(place: str) -> str:
+    """Return the environment variable of a validation error's place: a field, or already the alias of one."""
+    return f"{Settings.model_config.get('env_prefix')}{place}".upper() if place in Settings.model_fields else place
 
 
 _URI = re.compile(

@@ -131,12 +131,15 @@ def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int =
     return Split(accepted[~is_test], accepted[is_test], report)
 
 
-def folds(train: pd.DataFrame, *, n_splits: int = 3, random_state: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return grouped, stratified cross-validation folds: equal feature vectors are never on both sides of one.
+def assign_folds(train: pd.DataFrame, *, n_splits: int = 3, random_state: int = 0) -> np.ndarray:
+    """Return the cross-validation fold in which each row is scored; equal feature vectors share one.
+
+    Stratified and grouped by feature vector; for `sklearn.model_selection.PredefinedSplit`.
 
     Returns
     -------
-    folds : list of n_splits pairs (train indices, test indices)
+    test_fold : ndarray of shape (n_samples,), int8
+        From 0 to `n_splits` - 1.
 
     Raises
     ------
@@ -152,11 +155,12 @@ def folds(train: pd.DataFrame, *, n_splits: int = 3, random_state: int = 0) -> l
                 f"{n_splits} folds need at least {n_splits} distinct feature vectors of each class, and the training "
                 f"side has {n_vectors} labelled {label}: more rows are needed, or fewer folds (cv)"
             )
+    test_fold = np.empty(len(y), dtype="int8")
     splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=random_state)
-    pairs = list(splitter.split(np.zeros(len(y)), y, groups))
-    for fit, score in pairs:
-        if len(np.unique(y[fit])) < 2 or len(np.unique(y[score])) < 2:
+    for fold, (_, scored) in enumerate(splitter.split(np.zeros(len(y)), y, groups)):
+        test_fold[scored] = fold
+        if len(np.unique(y[scored])) < len(CLASS_LABELS):
             raise DataValidationError(
-                f"a fold of {n_splits} holds one class only: more rows are needed, or fewer folds"
+                f"a fold of {n_splits} holds one class only: more rows are needed, or fewer folds (cv)"
             )
-    return pairs
+    return test_fold

@@ -154,7 +154,7 @@ def grouped_f1(frame: pd.DataFrame, estimators: dict[str, ClassifierMixin]) -> d
 
 def notable_correlations(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Return the Pearson correlations above `NOTABLE_CORRELATION` in size, each pair of columns once."""
-    names, matrix = list(frame), frame.corr().to_numpy()
+    names, matrix = list(map(str, frame)), frame.corr().to_numpy()
     return {
         one: {
             other: round(float(matrix[i, j]), 3)

@@ -1,4 +1,8 @@
 import os
+
+# Read when the libraries are loaded: on a busy machine threads that wait for each other make fits crawl.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import re
 import shutil
 import subprocess

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.ensemble import GradientBoostingClassifier
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
 from networksecurity.candidates import CANDIDATES, STEP, Candidate, get_candidate, make_pipeline
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.sample import make_phishing_websites
 from networksecurity.schema import to_X_y, validate
 from networksecurity.search import SearchResult, available_cores, fit_best, search, select
-from networksecurity.splitting import folds
+from networksecurity.splitting import assign_folds
 
 SCORINGS = [
     "f1",
@@ -39,7 +39,7 @@ def data():
         frame.loc[rng.random(len(frame)) < 0.03, name] = None
     accepted = validate(frame).accepted
     X, y = to_X_y(accepted)
-    return X, y, folds(accepted)
+    return X, y, assign_folds(accepted)
 
 
 def small(name):
@@ -53,13 +53,13 @@ def small(name):
 @pytest.mark.parametrize("scoring", SCORINGS)
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_scores_are_those_of_the_plain_grid(data, name, scoring):
-    X, y, pairs = data
+    X, y, test_fold = data
     candidate = small(name)
-    found = search(candidate, X, y, pairs, scoring=scoring)
+    found = search(candidate, X, y, test_fold, scoring=scoring)
     plain = GridSearchCV(
         make_pipeline(candidate),
         {f"{STEP}__{param}": values for param, values in candidate.param_grid.items()},
-        cv=pairs,
+        cv=PredefinedSplit(test_fold),
         scoring=scoring,
     ).fit(X, y)
     expected = plain.cv_results_
@@ -73,14 +73,14 @@ def test_scores_are_those_of_the_plain_grid(data, name, scoring):
 
 
 def test_fits_are_shared_where_they_can_be(data):
-    X, y, pairs = data
-    assert search(small("Gradient Boosting"), X, y, pairs).n_fits == 4 * 3
-    assert search(small("Random Forest"), X, y, pairs).n_fits == 3
-    assert search(small("Decision Tree"), X, y, pairs).n_fits == 3 * 3
+    X, y, test_fold = data
+    assert search(small("Gradient Boosting"), X, y, test_fold).n_fits == 4 * 3
+    assert search(small("Random Forest"), X, y, test_fold).n_fits == 3
+    assert search(small("Decision Tree"), X, y, test_fold).n_fits == 3 * 3
 
 
 def test_a_model_that_may_stop_early_is_fitted_at_each_size(data):
-    X, y, pairs = data
+    X, y, test_fold = data
     stopping = Candidate(
         "Stopping",
         "sklearn.ensemble:GradientBoostingClassifier",
@@ -88,7 +88,7 @@ def test_a_model_that_may_stop_early_is_fitted_at_each_size(data):
         cost=1,
         params={"n_iter_no_change": 1, "tol": 0.01},
     )
-    found = search(stopping, X, y, pairs)
+    found = search(stopping, X, y, test_fold)
     assert found.n_fits == 2 * 3
     assert isinstance(make_pipeline(stopping)[-1], GradientBoostingClassifier)
 
@@ -99,29 +99,29 @@ def test_boosting_that_ends_early_is_scored_at_every_size():
     accepted = validate(make_phishing_websites(200, random_state=0)).accepted
     frame, _ = to_X_y(accepted)
     frame.iloc[:, :] = X
-    found = search(small("AdaBoost"), frame, y, [(np.arange(100), np.arange(100, 200))])
+    found = search(small("AdaBoost"), frame, y, np.repeat([-1, 0], 100))
     assert {point.mean_test_score for point in found.grid} == {found.best.mean_test_score}
 
 
 def test_processes_do_not_change_the_result(data):
-    X, y, pairs = data
+    X, y, test_fold = data
     shares = []
-    in_processes = search(small("AdaBoost"), X, y, pairs, n_jobs=2, on_progress=shares.append)
-    alone = search(small("AdaBoost"), X, y, pairs)
+    in_processes = search(small("AdaBoost"), X, y, test_fold, n_jobs=2, on_progress=shares.append)
+    alone = search(small("AdaBoost"), X, y, test_fold)
     assert [point.split_test_scores for point in in_processes.grid] == [point.split_test_scores for point in alone.grid]
     assert all(0 < share <= 1 for share in shares)
 
 
 def test_result_survives_json(data):
-    X, y, pairs = data
-    result = search(small("Decision Tree"), X, y, pairs)
+    X, y, test_fold = data
+    result = search(small("Decision Tree"), X, y, test_fold)
     assert SearchResult.model_validate_json(result.model_dump_json()) == result
 
 
 def test_select_prefers_the_better_then_the_cheaper(data):
-    X, y, pairs = data
-    tree = search(small("Decision Tree"), X, y, pairs)
-    forest = search(small("Random Forest"), X, y, pairs)
+    X, y, test_fold = data
+    tree = search(small("Decision Tree"), X, y, test_fold)
+    forest = search(small("Random Forest"), X, y, test_fold)
     tied = forest.model_copy(update={"grid": tree.grid})
     costs = {name: candidate.cost for name, candidate in CANDIDATES.items()}
     assert [result.candidate for result in select([tied, tree], costs)] == ["Decision Tree", "Random Forest"]

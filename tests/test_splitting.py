@@ -1,13 +1,13 @@
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold
 
 from networksecurity.exceptions import ConfigurationError, DataValidationError
 from networksecurity.sample import make_phishing_websites
-from networksecurity.schema import FEATURES, TARGET, validate
-from networksecurity.splitting import _hashed, folds, split, vector_codes
+from networksecurity.schema import FEATURES, TARGET, encode_target, validate
+from networksecurity.splitting import _hashed, assign_folds, split, vector_codes
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_codes_are_equal_exactly_where_vectors_are(rows):
             assert (codes[i] == codes[j]) == (left == right)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(0.1, 0.9), st.integers(0, 2**32 - 1))
 def test_no_vector_is_on_both_sides(accepted, test_size, random_state):
     sides = split(accepted, test_size=test_size, random_state=random_state)
@@ -83,14 +83,24 @@ def test_too_few_rows_for_a_side(accepted):
 
 
 def test_folds_are_grouped_and_stratified(accepted):
-    pairs = folds(accepted, n_splits=3)
-    assert sorted(np.concatenate([score for _, score in pairs])) == list(range(len(accepted)))
-    for fit, score in pairs:
-        assert not vectors(accepted.iloc[fit]) & vectors(accepted.iloc[score])
-        assert (accepted[TARGET].iloc[score] == -1).mean() == pytest.approx((accepted[TARGET] == -1).mean(), abs=0.05)
+    test_fold = assign_folds(accepted, n_splits=3)
+    assert set(test_fold) == {0, 1, 2}
+    for fold in range(3):
+        scored = accepted[test_fold == fold]
+        assert not vectors(scored) & vectors(accepted[test_fold != fold])
+        assert (scored[TARGET] == -1).mean() == pytest.approx((accepted[TARGET] == -1).mean(), abs=0.05)
+
+
+def test_folds_are_those_of_scikit_learn(accepted):
+    plain = StratifiedGroupKFold(4, shuffle=True, random_state=7)
+    pairs = list(plain.split(accepted, encode_target(accepted[TARGET]), vector_codes(accepted)))
+    ours = list(PredefinedSplit(assign_folds(accepted, n_splits=4, random_state=7)).split())
+    for (plain_fit, plain_score), (fit, score) in zip(pairs, ours, strict=True):
+        assert plain_fit.tolist() == fit.tolist()
+        assert plain_score.tolist() == score.tolist()
 
 
 def test_too_few_vectors_for_the_folds(accepted):
     few = pd.concat([accepted[accepted[TARGET] == -1].head(2), accepted[accepted[TARGET] == 1]])
     with pytest.raises(DataValidationError, match="3 folds need at least 3 distinct feature vectors .* phishing"):
-        folds(few, n_splits=3)
+        assign_folds(few, n_splits=3)
