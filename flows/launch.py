@@ -6,6 +6,7 @@ Prefect starts for a single run comes up while the flow's own imports go on.
 
 import logging
 import os
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pkgutil import resolve_name
@@ -112,6 +113,9 @@ def _read_options(model: type[Parameters], arguments: list[str], program: str) -
 
 
 def _start_server() -> None:
+    # Ctrl-C reaches every process of the terminal. The server inherits this thread's mask and lives on, so that Prefect
+    # can note how the run ended, and then ends it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()

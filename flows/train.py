@@ -13,6 +13,7 @@ if __name__ == "__main__":  # options are read before the slow imports below
 
     sys.exit(run("flows.train:train", TrainParameters, show="flows.report:show_training"))
 
+import signal
 from typing import Any, cast
 from uuid import UUID
 
@@ -102,6 +103,8 @@ def search_grid(
     train: DataRef, folds: DataRef, model: str, scoring: str, imputer: candidates.Imputer, random_state: int
 ) -> search.SearchResult:
     """Search one model's grid by cross-validation on the training rows."""
+    # The pool's processes inherit this thread's mask: Ctrl-C in the terminal is for the flow, which ends them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     storage = _storage()
     X, y = schema.to_X_y(storage.get_frame(train))
     progress = cast(UUID, create_progress_artifact(0.0, description=f"search · {model}"))
@@ -189,7 +192,11 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
         ): model
         for model in models
     }
-    found, failed = _gather(searches)
+    try:
+        found, failed = _gather(searches)
+    except BaseException:  # Ctrl-C, cancellation, SIGTERM: do not wait for what nobody will read
+        search.end_processes()
+        raise
     if not found:
         raise TrainingError(
             "no model could be trained: " + "; ".join(f"{model}: {why}" for model, why in failed.items())

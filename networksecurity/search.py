@@ -20,6 +20,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+from joblib.externals.loky import get_reusable_executor
 from pydantic import BaseModel
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
@@ -172,6 +173,11 @@ def search(
         n_fits=n_fits,
         seconds=time.perf_counter() - started,
     )
+
+
+def end_processes() -> None:
+    """End the processes that searches share, and with them every search that is running in another thread."""
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 def fit_best(

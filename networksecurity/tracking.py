@@ -2,6 +2,7 @@
 
 import os
 import platform
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ SIDE_TAG = "networksecurity.side"
 
 _LOCAL_DATABASE = f"sqlite:///{PROJECT_FOLDER / 'mlflow.db'}"
 _SERVED_WITH = ("mlflow", "scikit-learn", "skops", "numpy", "pandas", "scipy", "joblib")
+
+_UNFIT_WORDS = set("beaver booby chubby curvy demonic fat funky gay godlike heretic juicy kickass nippy sexy".split())
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,10 @@ class Logged:
 
 
 def training_name() -> str:
-    """Return a new name that people can remember, as `auspicious-ray-40`."""
-    return f"{coolname.generate_slug(2)}-{int.from_bytes(os.urandom(2)) % 100}"
+    """Return a new name that people can remember and read out loud in a meeting, as `auspicious-ray-40`."""
+    while _UNFIT_WORDS & set(words := coolname.generate(2)):
+        pass
+    return f"{'-'.join(words)}-{secrets.randbelow(100)}"
 
 
 def log_training(training: Training, settings: Settings, name: str | None = None) -> Logged:

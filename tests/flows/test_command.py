@@ -1,0 +1,209 @@
+"""The command as a user runs it: another folder, the real data, wrong options, a dead server, Ctrl-C."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+PROJECT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, str(PROJECT / "flows" / "train.py")]
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_200)]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def environment(home):
+    """Keep Prefect, MLflow and stored data of the commands in one temporary folder, warm from test to test."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    return kept | {
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(home / "results"),
+        "NETWORKSECURITY_STORAGE": str(home / "storage"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
+        "NETWORKSECURITY_MONGODB_TIMEOUT": "1",
+    }
+
+
+@pytest.fixture
+def train(environment, tmp_path):
+    def run(*options, **changes):
+        return subprocess.run(
+            [*COMMAND, *options],
+            cwd=tmp_path,
+            env=environment | changes,
+            capture_output=True,
+            text=True,
+            timeout=1_000,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def client(home):
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    return MlflowClient(uri)
+
+
+def run_ids(done):
+    return re.search(r"train run +(\w{32})\s+test run +(\w{32})", done.stdout).groups()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def on_real_data(real_data, environment, tmp_path_factory):
+    done = subprocess.run(
+        [*COMMAND, "--source", str(real_data)],
+        cwd=tmp_path_factory.mktemp("elsewhere"),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1_100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_five_models_on_the_real_data(on_real_data, client):
+    for model in ("Random Forest", "Decision Tree", "Gradient Boosting", "Logistic Regression", "AdaBoost"):
+        assert f"searches done · {model}: f1 0.9" in on_real_data.stderr
+    assert "0 feature vectors on both sides" in on_real_data.stdout
+    train_run, test_run = map(client.get_run, run_ids(on_real_data))
+    assert {"f1_score", "precision", "recall_score"} <= set(train_run.data.metrics) & set(test_run.data.metrics)
+    assert 0.93 < test_run.data.metrics["f1_score"] < 0.97
+
+
+def test_the_same_command_again_takes_everything_from_the_cache(on_real_data, train, real_data, client):
+    again = train("--source", str(real_data))
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("(from the cache)") == 5
+    for first, second in zip(run_ids(on_real_data), run_ids(again), strict=True):
+        assert first != second
+        assert client.get_run(first).data.metrics == client.get_run(second).data.metrics
+
+
+def test_the_logged_model_is_served(on_real_data, client, environment, real_data):
+    model_uri = re.search(r"model +(models:/\S+)", on_real_data.stdout).group(1)
+    rows = pd.read_csv(real_data).drop(columns="Result").head(20).astype("float64")
+    rows.iloc[3, 5] = None
+    expected = mlflow.sklearn.load_model(model_uri).predict(rows).tolist()
+    port = free_port()
+    command = ["-m", "mlflow", "models", "serve", "-m", model_uri, "--env-manager", "local", "-h", "127.0.0.1"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    server = subprocess.Popen(
+        [sys.executable, *command, "-p", str(port)],
+        env=environment | {"PATH": path, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        body = json.dumps({"dataframe_split": json.loads(rows.to_json(orient="split", index=False))}).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
+        )
+        for _ in range(240):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as response:
+                    answer = json.load(response)
+                break
+            except OSError:
+                assert server.poll() is None
+                time.sleep(0.5)
+        assert answer == {"predictions": expected}
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def test_rows_from_mongodb(train, collection, client):
+    from networksecurity.sample import make_phishing_websites
+
+    collection.insert_many(make_phishing_websites(1_500).to_dict("records"))
+    uri = f"mongodb://127.0.0.1:{collection.database.client.address[1]}/{collection.database.name}.{collection.name}"
+    done = train("--source", uri, "--models", "Decision Tree")
+    assert done.returncode == 0, done.stderr
+    assert client.get_run(run_ids(done)[0]).data.tags["data.n_rows"] == "1500"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--source", "nothing.csv"], 1, "error: there is no file .*nothing.csv"),
+        (["--source", "mongodb://127.0.0.1:9/db.rows"], 1, "error: .*127.0.0.1:9.*MONGODB_URI"),
+        (["--source", "foo://bar"], 1, "error: unknown source"),
+        (["--models", "SVM"], 2, "error: --models: there is no model 'SVM'; known are"),
+        (["--test-size", "3"], 2, "error: --test-size: Input should be less than 1, not '3'"),
+        (["--unknown"], 2, "error: unrecognized arguments: --unknown"),
+        (["--source", "mongodb://me:hush@127.0.0.1/db.rows"], 2, "error: --source: .*MONGODB_URI"),
+    ],
+)
+def test_an_expected_error_is_one_line(train, options, code, message):
+    done = train(*options)
+    assert done.returncode == code
+    lines = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert len(lines) == 1
+    assert re.search(message, lines[0])
+    assert "Traceback" not in done.stderr
+    assert "hush" not in done.stderr
+
+
+def test_dead_tracking_server(train):
+    options = ("--source", "sample:1500", "--models", "Decision Tree")
+    done = train(*options, MLFLOW_TRACKING_URI="http://127.0.0.1:9", NETWORKSECURITY_MLFLOW_TIMEOUT="1")
+    assert done.returncode == 1
+    assert "what was computed is kept" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert train(*options).returncode == 0
+
+
+def test_ctrl_c_ends_every_process_and_says_so(environment, tmp_path):
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*COMMAND, "--source", "sample:20000"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # a group of its own, as a terminal gives it
+        )
+        while "'folds' - Finished" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.2)
+        time.sleep(3)  # into the searches
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(120) == 130
+    assert "interrupted: finished steps are kept" in log.read_text()
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.2)
+    else:
+        pytest.fail("a process of the command lives on")
