@@ -116,7 +116,7 @@ def test_the_logged_model_is_served(on_real_data, client, environment, real_data
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     server = subprocess.Popen(
         [sys.executable, *command, "-p", str(port)],
-        env=environment | {"PATH": path, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
+        env=environment | {"PATH": path},
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
