@@ -228,7 +228,7 @@ def validate(frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
     for name, domain in DOMAINS.items():
         codes[name], verdict = _read_column(frame[name], domain)
         if name == TARGET:
-            verdict[codes[name] == MISSING] |= np.where(verdict[codes[name] == MISSING] == _OK, _MISSING_TARGET, 0)
+            verdict[(codes[name] == MISSING) & (verdict == _OK)] = _MISSING_TARGET
         if verdict.any():
             verdicts[name] = verdict
             rejected_rows |= verdict != _OK
@@ -365,13 +365,11 @@ def _listed(names: list[str], most: int = 8) -> str:
 
 
 def _reason(name: str, verdict: int) -> str:
-    match verdict:
-        case _ if verdict == _NOT_A_WHOLE_NUMBER:
-            return f"{name} is not a whole number"
-        case _ if verdict == _OUTSIDE_DOMAIN:
-            return f"{name} is not one of {', '.join(map(str, DOMAINS[name]))}"
-        case _:
-            return f"{name} is missing"
+    if verdict == _NOT_A_WHOLE_NUMBER:
+        return f"{name} is not a whole number"
+    if verdict == _OUTSIDE_DOMAIN:
+        return f"{name} is not one of {', '.join(map(str, DOMAINS[name]))}"
+    return f"{name} is missing"
 
 
 def _examples(frame: pd.DataFrame, verdicts: dict[str, np.ndarray], most: int = 3) -> str:
@@ -388,19 +386,20 @@ def _examples(frame: pd.DataFrame, verdicts: dict[str, np.ndarray], most: int = 
 
 def _explain(verdicts: dict[str, np.ndarray], rejected_rows: np.ndarray) -> tuple[pd.Series, dict[str, int]]:
     """Return the reasons of each rejected row, joined, and how often each reason was given."""
-    reasons = [_reason(name, verdict) for name in DOMAINS for verdict in range(1, 4)]
-    cells = [
-        (np.flatnonzero(verdict), 3 * list(DOMAINS).index(name) + verdict[verdict != _OK] - 1)
-        for name, verdict in verdicts.items()
-    ]
-    rows = np.concatenate([row for row, _ in cells] or [np.array([], dtype=np.intp)])
-    given = np.concatenate([reason for _, reason in cells] or [np.array([], dtype=np.intp)])
+    kinds = (_NOT_A_WHOLE_NUMBER, _OUTSIDE_DOMAIN, _MISSING_TARGET)
+    reasons = [_reason(name, kind) for name in verdicts for kind in kinds]
+    none = np.array([], dtype=np.intp)
+    rows = np.concatenate([none, *(np.flatnonzero(verdict) for verdict in verdicts.values())])
+    # A bad cell's reason, as a position in `reasons`.
+    given = np.concatenate(
+        [none, *(len(kinds) * i + verdict[verdict != _OK] - 1 for i, verdict in enumerate(verdicts.values()))]
+    )
     counts = np.bincount(given, minlength=len(reasons))
     order = np.argsort(rows, kind="stable")
     n_reasons = np.bincount(rows, minlength=len(rejected_rows))[rejected_rows]
     lists = pyarrow.ListArray.from_arrays(
         pyarrow.array(np.append(0, np.cumsum(n_reasons)), pyarrow.int32()),
-        pyarrow.array(reasons).take(pyarrow.array(given[order])),
+        pyarrow.array(reasons, pyarrow.string()).take(pyarrow.array(given[order])),
     )
     joined = pyarrow.compute.binary_join(lists, "; ")
     return (

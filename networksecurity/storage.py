@@ -91,7 +91,6 @@ class Storage:
         import skops.io
 
         content = skops.io.dumps(model)
-        # Of what is in the archive: its bytes hold the time of writing and the memory addresses of the objects.
         ref = ModelRef(sha256=hashlib.sha256(content).hexdigest())
         self._put(self._model(ref), lambda file: file.write(content))
         return ref

@@ -30,6 +30,16 @@ def real_data():
     return path
 
 
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory):
+    """Make an empty MLflow database to copy: its migrations take seconds, and break where two are made at once."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @dataclass(frozen=True)
 class Mongod:
     uri: str

@@ -4,7 +4,6 @@ import shutil
 import mlflow
 import numpy as np
 import pytest
-from mlflow import MlflowClient
 from pydantic import SecretStr
 
 from networksecurity import tracking
@@ -18,18 +17,10 @@ from networksecurity.settings import Settings
 METRICS = {"f1_score", "precision", "recall_score", "accuracy", "roc_auc", "average_precision", "log_loss"}
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    """Make an empty MLflow database once: its migrations take seconds."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def settings(tmp_path, database, monkeypatch):
+def settings(tmp_path, mlflow_database, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return Settings(mlflow_tracking_uri=SecretStr(f"sqlite:///{shutil.copy(database, tmp_path)}"))
+    return Settings(mlflow_tracking_uri=SecretStr(f"sqlite:///{shutil.copy(mlflow_database, tmp_path)}"))
 
 
 @pytest.fixture(scope="module")

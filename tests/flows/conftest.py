@@ -1,7 +1,6 @@
 import shutil
 
 import pytest
-from mlflow import MlflowClient
 from prefect.settings import (
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_LOCAL_STORAGE_PATH,
@@ -19,21 +18,13 @@ def prefect_server():
         yield
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """Make an empty MLflow database once: its migrations take seconds."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def workplace(tmp_path, empty_database, monkeypatch, prefect_server):
+def workplace(tmp_path, mlflow_database, monkeypatch, prefect_server):
     """Give a flow an empty storage, cache and tracking database of its own, and one core."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(tmp_path / "storage"))
     monkeypatch.setenv("NETWORKSECURITY_CORES", "1")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(empty_database, tmp_path)}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(mlflow_database, tmp_path)}")
     settings.cache_clear()
     with temporary_settings(
         {
