@@ -18,6 +18,7 @@ from pydantic_core import to_jsonable_python
 
 import networksecurity
 from networksecurity.exceptions import TransientError
+from networksecurity.settings import settings
 
 
 @functools.cache
@@ -33,8 +34,9 @@ def code_version() -> str:
 
 
 def _by_content(context: TaskRunContext, inputs: dict[str, Any]) -> str:
+    # A result refers to data by content only: it is of use where that content is, in the same storage.
     described = json.dumps(
-        [context.task.name, code_version(), to_jsonable_python(inputs, by_alias=True)], sort_keys=True
+        [context.task.name, code_version(), settings().storage, to_jsonable_python(inputs)], sort_keys=True
     )
     return f"{context.task.name}-{hashlib.sha256(described.encode()).hexdigest()}"
 

@@ -114,6 +114,15 @@ def test_other_data_or_parameters_are_not_taken_from_the_cache(workplace, csv):
     assert other_seed["split"] == other_seed["search · Decision Tree"] == "Completed"
 
 
+def test_another_storage_does_not_take_results_that_refer_to_this_one(workplace, monkeypatch):
+    assert run().is_completed()
+    monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(workplace / "another"))
+    settings.cache_clear()
+    again = run()
+    assert again.is_completed()
+    assert "Cached" not in task_states(again).values()
+
+
 def test_invalid_rows_are_set_aside_and_said(workplace, csv):
     frame = make_phishing_websites(1_000, random_state=0).astype(object)
     frame.loc[[3, 8], "SFH"] = ["abc", 1.7]
