@@ -220,7 +220,7 @@ def validate(frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
     columns, dropped = _resolve_columns(frame)
     if frame.empty:
         raise DataValidationError("there are no rows: the source has the right columns and nothing in them")
-    frame = frame[list(columns)].set_axis(list(columns.values()), axis="columns")[list(DOMAINS)]
+    frame = frame.rename(columns=columns)  # shares the values: a copy of the whole frame is made nowhere
 
     codes: dict[str, np.ndarray] = {}
     verdicts: dict[str, np.ndarray] = {}
@@ -242,7 +242,7 @@ def validate(frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
     accepted_rows = ~rejected_rows
     accepted = _to_accepted(codes, accepted_rows, frame.index)
     _check_target(accepted)
-    rejected = frame[rejected_rows]
+    rejected = pd.DataFrame(frame.loc[rejected_rows, list(DOMAINS)])
     reasons, rejections = _explain(verdicts, rejected_rows)
     rejected["reasons"] = reasons.set_axis(rejected.index)
     report = ValidationReport(

@@ -191,13 +191,18 @@ def test_ctrl_c_ends_every_process_and_says_so(environment, tmp_path):
             stdout=output,
             stderr=output,
             start_new_session=True,  # a group of its own, as a terminal gives it
+            # Tests that run in the background of a script inherit its deafness to Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (no threads here)
         )
         while "'folds' - Finished" not in log.read_text():
             assert process.poll() is None, log.read_text()
             time.sleep(0.2)
         time.sleep(3)  # into the searches
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(120) == 130
+        try:
+            assert process.wait(120) == 130
+        finally:
+            process.kill()
     assert "interrupted: finished steps are kept" in log.read_text()
     for _ in range(100):
         try:
