@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from networksecurity.candidates import CANDIDATES, ENABLED, Imputer, get_candidate
+from networksecurity.candidates import CANDIDATES, ENABLED, CandidateRuns, Imputer, get_candidate
 from networksecurity.exceptions import ConfigurationError
 
 Scoring = Literal[
@@ -69,3 +69,30 @@ class TrainParameters(BaseModel):
         default=0.05, ge=0, le=1, description="largest share of invalid rows that is set aside instead of refused"
     )
     refresh: bool = Field(default=False, description="compute everything anew, whatever earlier runs left in the cache")
+    candidate_runs: CandidateRuns = Field(
+        default="all",
+        description="grid points that get an MLflow run of their own: all, the best of each model, or none",
+    )
+    create_repo: bool = Field(
+        default=False, description="create the DagsHub repository of DAGSHUB_REPO, private, if there is none"
+    )
+    public_repo: bool = Field(default=False, description="with --create-repo: for everyone to read")
+
+
+class IngestParameters(BaseModel):
+    """Write the rows of a file to MongoDB, each once, and those that are not valid to its quarantine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Annotated[str, AfterValidator(_without_password)] = Field(
+        min_length=1,
+        description="rows to write: a file or http(s) address ending in .csv, .csv.gz, .parquet, .arff or .zip, `uci`, "
+        "`sample` or `sample:100000`",
+    )
+    target: Annotated[str, AfterValidator(_without_password)] = Field(
+        default="mongodb",
+        description="collection to write to: `mongodb` (address from MONGODB_URI) or `mongodb://host/database.collection`",
+    )
+    max_rejected: float = Field(
+        default=0.05, ge=0, le=1, description="largest share of invalid rows; with more of them nothing is written"
+    )

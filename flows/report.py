@@ -9,7 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from networksecurity.evaluation import LeakageLedger
+from networksecurity.model_card import markdown_table
 from networksecurity.search import SearchResult
+from networksecurity.tracking_server import model_version_url, run_url, ui_command
 
 _SHOWN = (
     "f1_score",
@@ -76,11 +79,25 @@ class TrainingReport(BaseModel, frozen=True):
     failed: dict[str, str]
     train_metrics: dict[str, float]
     test_metrics: dict[str, float]
-    tracking_uri: str
+    leakage: LeakageLedger
+    tracking: str
+    """Address of the tracking server."""
     experiment_id: str
     train_run_id: str
     test_run_id: str
-    model_uri: str
+    model_name: str
+    model_version: str
+
+    def links(self) -> dict[str, tuple[str, str]]:
+        """Return text and address of the pages in the tracking UI."""
+        return {
+            "train-run": (f"train-{self.name}", run_url(self.tracking, self.experiment_id, self.train_run_id)),
+            "test-run": (f"test-{self.name}", run_url(self.tracking, self.experiment_id, self.test_run_id)),
+            "model-version": (
+                f"{self.model_name} {self.model_version}",
+                model_version_url(self.tracking, self.model_name, self.model_version),
+            ),
+        }
 
 
 def _data_sentence(report: TrainingReport) -> str:
@@ -108,20 +125,24 @@ def training_markdown(report: TrainingReport) -> str:
         "",
         "## Leaderboard",
         "",
-        "| " + " | ".join(rows[0]) + " |",
-        "|" + " --- |" * len(rows[0]),
-        *("| " + " | ".join(map(str, row.values())) + " |" for row in rows),
+        markdown_table(list(rows[0]), [list(row.values()) for row in rows]),
         "",
         *(f"- {model} could not be trained: {why}" for model, why in report.failed.items()),
         "## The winner",
         "",
-        "| | train | test |",
-        "| --- | --- | --- |",
-        *(f"| {name} | {report.train_metrics[name]:.4f} | {report.test_metrics[name]:.4f} |" for name in _SHOWN),
+        markdown_table(
+            ("", "train", "test"),
+            [(name, f"{report.train_metrics[name]:.4f}", f"{report.test_metrics[name]:.4f}") for name in _SHOWN],
+        ),
         "",
         "On the test rows: "
         + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in confusion.items())
         + ".",
+        "",
+        (
+            f"Split at random, {report.leakage.random_split_seen_share:.0%} of the test rows would be training rows too, "
+            f"and F1 would read {report.leakage.random_split_f1_score:.4f}."
+        ),
         "",
         "## Data",
         "",
@@ -131,9 +152,8 @@ def training_markdown(report: TrainingReport) -> str:
         "",
         "## Where it is",
         "",
-        f"- tracking server `{report.tracking_uri}`, experiment {report.experiment_id}",
-        f"- runs `{report.train_run_id}` (train) and `{report.test_run_id}` (test)",
-        f"- model `{report.model_uri}`",
+        f"- on the tracking server `{report.tracking}`",
+        *(f"- [{text}]({link})" for text, link in report.links().values()),
     ]
     return "\n".join(lines)
 
@@ -155,5 +175,7 @@ def show_training(report: TrainingReport) -> None:
         console.print(f"{name:>12}   train {report.train_metrics[name]:.4f}   test {report.test_metrics[name]:.4f}")
     for model, why in report.failed.items():
         console.print(f"[yellow]left out[/yellow] {escape(model)}: {escape(why)}")
-    console.print(f"train run  {report.train_run_id}\ntest run   {report.test_run_id}\nmodel      {report.model_uri}")
-    console.print(f"in MLflow  {escape(report.tracking_uri)}")
+    for key, (text, link) in report.links().items():
+        console.print(f"{key.replace('-', ' '):>13}  {escape(text)}\n               {escape(link)}")
+    if command := ui_command(report.tracking):
+        console.print(f"The pages are there while this runs:\n  {escape(command)}")

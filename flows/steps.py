@@ -3,10 +3,7 @@
 import functools
 import hashlib
 import json
-import platform
 from datetime import timedelta
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from prefect import Task, task
@@ -16,21 +13,9 @@ from prefect.context import TaskRunContext
 from prefect.tasks import exponential_backoff
 from pydantic_core import to_jsonable_python
 
-import networksecurity
 from networksecurity.exceptions import TransientError
+from networksecurity.provenance import code_version
 from networksecurity.settings import settings
-
-
-@functools.cache
-def code_version() -> str:
-    """Return a hash of what a result depends on besides its inputs: the core's code and the libraries that compute."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(networksecurity.__file__).parent.rglob("*")):
-        if file.suffix in {".py", ".json"}:
-            digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    libraries = {name: version(name) for name in ("numpy", "pandas", "scikit-learn", "scipy", "skops")}
-    digest.update(json.dumps([platform.python_version(), libraries]).encode())
-    return digest.hexdigest()
 
 
 def _by_content(context: TaskRunContext, inputs: dict[str, Any]) -> str:

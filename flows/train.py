@@ -14,12 +14,15 @@ if __name__ == "__main__":  # options are read before the slow imports below
     sys.exit(run("flows.train:train", TrainParameters, show="flows.report:show_training"))
 
 import signal
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 from uuid import UUID
 
 import pandas as pd
 from prefect import flow
 from prefect.artifacts import (
+    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -28,6 +31,7 @@ from prefect.artifacts import (
 from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
 from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import NotSet
@@ -36,8 +40,19 @@ from pydantic import BaseModel
 from flows.parameters import TrainParameters
 from flows.report import LeaderboardRow, TrainingReport, training_markdown
 from flows.steps import cached_step, step
-from networksecurity import candidates, datasets, evaluation, schema, search, splitting, tracking
-from networksecurity.exceptions import TrainingError
+from networksecurity import (
+    candidates,
+    datasets,
+    evaluation,
+    provenance,
+    registry,
+    schema,
+    search,
+    splitting,
+    tracking,
+    tracking_server,
+)
+from networksecurity.exceptions import NetworkSecurityError, TrainingError
 from networksecurity.settings import settings
 from networksecurity.storage import DataRef, ModelRef, Storage
 
@@ -60,6 +75,10 @@ class Sides(BaseModel, frozen=True):
 
 def _storage() -> Storage:
     return Storage(settings().storage)
+
+
+def _server() -> tracking_server.TrackingServer:
+    return tracking_server.connect(settings())
 
 
 @step(task_run_name="fetch")
@@ -144,20 +163,77 @@ def evaluate(model: ModelRef, rows: DataRef, side: str) -> dict[str, float]:
     return evaluation.evaluate_model(storage.get_model(model), storage.get_frame(rows))
 
 
+@cached_step(task_run_name="explain")
+def explain(model: ModelRef, test: DataRef, random_state: int) -> evaluation.Explanation:
+    """Compute the curves, tables and importances of the winner on the test rows."""
+    storage = _storage()
+    return evaluation.explain(storage.get_model(model), storage.get_frame(test), random_state=random_state)
+
+
+@cached_step(name="leakage", task_run_name="leakage ledger")
+def leakage_ledger(model: ModelRef, train: DataRef, test: DataRef, random_state: int) -> evaluation.LeakageLedger:
+    """Compute what a careless split would have said of the winner."""
+    storage = _storage()
+    return evaluation.leakage_ledger(
+        storage.get_model(model), storage.get_frame(train), storage.get_frame(test), random_state=random_state
+    )
+
+
+@step(task_run_name="open runs", retries=1, retry_delay_seconds=1)  # known soon, before anything is computed
+def start_training(create_repo: bool, public_repo: bool, tags: dict[str, str]) -> tracking.Training:
+    """Reach the tracking server and open the train run."""
+    server = tracking_server.connect(settings(), create_repo=create_repo, public_repo=public_repo)
+    return tracking.start_training(
+        server, settings().mlflow_experiment_name, tags, stale_after=settings().mlflow_stale_after
+    )
+
+
+@step(task_run_name="track · {result.candidate}")
+def track_search(training: tracking.Training, result: search.SearchResult, runs: candidates.CandidateRuns) -> None:
+    """Log a search's grid points."""
+    tracking.log_search(_server(), training, result, runs)
+
+
 @step(task_run_name="track")
 def track(
+    training: tracking.Training,
     model: ModelRef,
-    train: DataRef,
     params: dict[str, Any],
-    train_metrics: dict[str, float],
-    test_metrics: dict[str, float],
+    searches: list[search.SearchResult],
+    train: tracking.Side,
+    test: tracking.Side,
+    explanation: evaluation.Explanation,
+    leakage: evaluation.LeakageLedger,
     tags: dict[str, str],
 ) -> tracking.Logged:
-    """Log the training to MLflow as a train run and a test run."""
+    """Log what the training found, and the model."""
     storage = _storage()
-    X, _ = schema.to_X_y(storage.get_frame(train).head(5))
-    training = tracking.Training(storage.get_model(model), params, train_metrics, test_metrics, tags, X)
-    return tracking.log_training(training, settings())
+    example, _ = schema.to_X_y(storage.get_frame(train.rows).head(5))
+    outcome = tracking.Outcome(
+        storage.get_model(model), params, searches, train, test, explanation, leakage, tags, example
+    )
+    return tracking.log_outcome(_server(), training, outcome)
+
+
+@step(task_run_name="register")
+def register(
+    training: tracking.Training, model_uri: str, model: str, test_metrics: dict[str, float], tags: dict[str, str]
+) -> registry.RegisteredVersion:
+    """Register the model as a version, the newest candidate."""
+    return registry.register(
+        _server(),
+        settings().mlflow_registered_model_name,
+        model_uri,
+        training.train_run_id,
+        tags={**tags, tracking.TRAINING_TAG: training.name, **{name: str(of) for name, of in test_metrics.items()}},
+        description=f"{model} of training {training.name}, F1 {test_metrics['f1_score']:.4f} on its test rows",
+    )
+
+
+@step(task_run_name="close runs")
+def end_training(training: tracking.Training, warning: str | None) -> None:
+    """Close the training's runs."""
+    tracking.end_training(_server(), training, reason=warning)
 
 
 def _make_runner() -> Any:
@@ -172,31 +248,57 @@ def _run_name() -> str:
 
 @flow(name="train", flow_run_name=_run_name, task_runner=_make_runner(), result_serializer="json")
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
-    """Train every model on one source of rows, choose the best by cross-validation, evaluate and log it."""
+    """Train every model on one source of rows, choose the best by cross-validation, evaluate, log and register it."""
+    origin = _origin(parameters.source)
+    opening = start_training.submit(parameters.create_repo, parameters.public_repo, origin)
+    try:
+        return _train(parameters, opening, origin)
+    except BaseException as exc:  # Ctrl-C, cancellation, SIGTERM too: do not wait for what nobody will read
+        search.end_processes()
+        _end_failed(opening, exc)
+        raise
+
+
+def _origin(source: str) -> dict[str, str]:
+    """Return the tags that say where a training's runs and model come from."""
+    tags = {
+        "data.source": datasets.describe(source, settings()),
+        "networksecurity.code_version": provenance.code_version(),
+        "prefect.flow_run_id": str(flow_run.id),
+    }
+    if commit := provenance.git_commit():
+        tags["mlflow.source.git.commit"] = commit
+    if get_current_settings().api.url and (url := flow_run.ui_url):  # of no use when the server ends with the run
+        tags["prefect.flow_run_url"] = url
+    return tags
+
+
+def _train(
+    parameters: TrainParameters, opening: PrefectFuture[tracking.Training], origin: dict[str, str]
+) -> TrainingReport | State:
     log = get_run_logger()
     refresh = parameters.refresh or NotSet  # not set: as the setting PREFECT_TASKS_REFRESH_CACHE says
-    source = datasets.describe(parameters.source, settings())
+    seed = parameters.random_state
 
     raw = fetch(parameters.source)
     checked = validate.with_options(refresh_cache=refresh)(raw, parameters.max_rejected)
     if checked.quarantine:
         log.warning("%s rows are not valid and were set aside: %s", checked.report["n_rejected"], checked.quarantine)
-    sides = split.with_options(refresh_cache=refresh)(checked.accepted, parameters.test_size, parameters.random_state)
-
-    folds = assign_folds.with_options(refresh_cache=refresh)(sides.train, parameters.cv, parameters.random_state)
+    sides = split.with_options(refresh_cache=refresh)(checked.accepted, parameters.test_size, seed)
+    folds = assign_folds.with_options(refresh_cache=refresh)(sides.train, parameters.cv, seed)
+    training = opening.result()
 
     models = sorted(parameters.models, key=lambda name: -candidates.CANDIDATES[name].cost)
     searches = {
         search_grid.with_options(refresh_cache=refresh).submit(
-            sides.train, folds, model, parameters.scoring, parameters.imputer, parameters.random_state
+            sides.train, folds, model, parameters.scoring, parameters.imputer, seed
         ): model
         for model in models
     }
-    try:
-        found, failed = _gather(searches)
-    except BaseException:  # Ctrl-C, cancellation, SIGTERM: do not wait for what nobody will read
-        search.end_processes()
-        raise
+    tracked = []  # beside the searches that still run
+    found, failed = _gather(
+        searches, lambda result: tracked.append(track_search.submit(training, result, parameters.candidate_runs))
+    )
     if not found:
         raise TrainingError(
             "no model could be trained: " + "; ".join(f"{model}: {why}" for model, why in failed.items())
@@ -208,36 +310,43 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
         LeaderboardRow.of(rank, result, from_cache=from_cache[result.candidate])
         for rank, result in enumerate(ranked, start=1)
     ]
+    tags = origin | {"data.sha256": checked.accepted.sha256, "data.n_rows": str(checked.accepted.n_rows)}
     create_table_artifact(
-        [row.to_table() for row in leaderboard], key="leaderboard", description=f"Trained on {source}"
+        [row.to_table() for row in leaderboard], key="leaderboard", description=f"Trained on {tags['data.source']}"
     )
 
     winner = ranked[0]
     model = fit.with_options(refresh_cache=refresh)(
-        sides.train, winner.candidate, winner.best.params, parameters.imputer, parameters.random_state
+        sides.train, winner.candidate, winner.best.params, parameters.imputer, seed
     )
+    leakage = leakage_ledger.with_options(refresh_cache=refresh).submit(model, sides.train, sides.test, seed)
+    explanation = explain.with_options(refresh_cache=refresh)(model, sides.test, seed)
     train_metrics = evaluate.with_options(refresh_cache=refresh)(model, sides.train, "train")
     test_metrics = evaluate.with_options(refresh_cache=refresh)(model, sides.test, "test")
+    for tracking_of_search in tracked:
+        tracking_of_search.result()
     logged = track(
+        training,
         model,
-        sides.train,
         params={
             "model": winner.candidate,
             **winner.best.params,
-            **parameters.model_dump(mode="json", exclude={"source", "models", "refresh"}),
+            **parameters.model_dump(mode="json", include={"test_size", "cv", "scoring", "imputer", "random_state"}),
         },
-        train_metrics={**train_metrics, f"cv_{parameters.scoring}": winner.best.mean_test_score},
-        test_metrics=test_metrics,
-        tags={
-            "data.source": source,
-            "data.sha256": checked.accepted.sha256,
-            "data.n_rows": str(checked.accepted.n_rows),
-            "prefect.flow_run_id": str(flow_run.id),
-        },
+        searches=ranked,
+        train=tracking.Side(sides.train, train_metrics),
+        test=tracking.Side(sides.test, test_metrics),
+        explanation=explanation,
+        leakage=leakage.result(),
+        tags=tags,
     )
+    version = register(training, logged.model_uri, winner.candidate, test_metrics, tags)
+    warning = "; ".join(f"{model} could not be trained: {why}" for model, why in failed.items())
+    end_training(training, warning or None)
+
     report = TrainingReport(
-        name=logged.name,
-        source=source,
+        name=training.name,
+        source=tags["data.source"],
         data_sha256=checked.accepted.sha256,
         validation=checked.report,
         quarantine=checked.quarantine,
@@ -247,24 +356,24 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
         failed=failed,
         train_metrics=train_metrics,
         test_metrics=test_metrics,
-        tracking_uri=logged.tracking_uri,
-        experiment_id=logged.experiment_id,
-        train_run_id=logged.train_run_id,
+        leakage=leakage.result(),
+        tracking=_server().address,
+        experiment_id=training.experiment_id,
+        train_run_id=training.train_run_id,
         test_run_id=logged.test_run_id,
-        model_uri=logged.model_uri,
+        model_name=version.name,
+        model_version=version.version,
     )
+    for key, (text, link) in report.links().items():
+        create_link_artifact(link, link_text=text, key=f"mlflow-{key}", description=f"Training {report.name}")
     create_markdown_artifact(training_markdown(report), key="training-report", description=f"Training {report.name}")
     if failed:
-        return Completed(
-            name="Completed with warnings",
-            message="; ".join(f"{model} could not be trained: {why}" for model, why in failed.items()),
-            data=report,
-        )
+        return Completed(name="Completed with warnings", message=warning, data=report)
     return report
 
 
 def _gather(
-    searches: dict[PrefectFuture[search.SearchResult], str],
+    searches: dict[PrefectFuture[search.SearchResult], str], on_found: Callable[[search.SearchResult], None]
 ) -> tuple[list[tuple[search.SearchResult, bool]], dict[str, str]]:
     """Return the results, each with whether it came from the cache, and the reasons of the searches that failed."""
     log = get_run_logger()
@@ -276,6 +385,7 @@ def _gather(
         if state.is_completed():
             result, cached = future.result(), state.name == "Cached"
             found.append((result, cached))
+            on_found(result)
             how = "from the cache" if cached else f"{result.n_fits} fits in {result.seconds:.1f} s"
             best = result.best
             log.info("%s · %s: %s %.4f (%s)", done, model, result.scoring, best.mean_test_score, how)
@@ -283,3 +393,13 @@ def _gather(
             failed[model] = state.message or state.name
             log.warning("%s · %s failed and is left out: %s", done, model, failed[model])
     return found, failed
+
+
+def _end_failed(opening: PrefectFuture[tracking.Training], exc: BaseException) -> None:
+    """Close the training's runs with the reason, if they were opened and the server can be reached."""
+    opening.wait()
+    if opening.state.is_completed():
+        status = "FAILED" if isinstance(exc, Exception) else "KILLED"
+        reason = settings().redacted(": ".join(filter(None, (type(exc).__name__, str(exc)))))
+        with suppress(NetworkSecurityError):  # the first error is the one to tell
+            tracking.end_training(_server(), opening.result(), status, reason)

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 STEP = "classifier"
 """The name of the model's step in its pipeline."""
 
+DECISION_THRESHOLD = 0.5
+"""The probability of phishing from which a pipeline's `predict` says phishing."""
+
 Imputer = Literal["most_frequent", "knn"]
+CandidateRuns = Literal["all", "best", "none"]
+"""Which points of a grid are worth remembering one by one."""
 
 
 @dataclass(frozen=True)

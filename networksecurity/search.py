@@ -8,10 +8,11 @@ plain grid, and half the work is gone.
 
 import contextvars
 import copy
+import json
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event, Thread
@@ -54,6 +55,16 @@ class GridPoint(BaseModel, frozen=True):
     split_test_scores: tuple[float, ...]
     mean_fit_time: float
     """Seconds of one fit; points that share a fit all carry its whole time."""
+
+    def scores(self) -> dict[str, float]:
+        """Return the figures by the names that GridSearchCV's `cv_results_` gives them."""
+        return {
+            "mean_test_score": self.mean_test_score,
+            "std_test_score": self.std_test_score,
+            "rank_test_score": self.rank_test_score,
+            **{f"split{fold}_test_score": score for fold, score in enumerate(self.split_test_scores)},
+            "mean_fit_time": self.mean_fit_time,
+        }
 
 
 class SearchResult(BaseModel, frozen=True):
@@ -196,6 +207,33 @@ def fit_best(
 def select(results: list[SearchResult], costs: Mapping[str, int]) -> list[SearchResult]:
     """Return the results, best first: by mean cross-validated score, ties to the cheaper candidate."""
     return sorted(results, key=lambda result: (-result.best.mean_test_score, costs[result.candidate]))
+
+
+def cv_results(results: Sequence[SearchResult]) -> pd.DataFrame:
+    """Return every grid point of every search as one table, named as GridSearchCV's `cv_results_` is.
+
+    Returns
+    -------
+    DataFrame of shape (n_points, n_columns)
+        `model`, `params` (JSON), one `param_<name>` for each parameter of any model (missing where a model has none),
+        `mean_test_score`, `std_test_score`, `rank_test_score` (within the model), `split<i>_test_score`,
+        `mean_fit_time` (seconds).
+    """
+    rows = [
+        {
+            "model": result.candidate,
+            "params": json.dumps(point.params),
+            **{f"param_{name}": value for name, value in point.params.items()},
+            **point.scores(),
+        }
+        for result in results
+        for point in result.grid
+    ]
+    table = pd.DataFrame(rows).convert_dtypes()
+    for name in table.select_dtypes(object):  # a parameter of several types, such as 0.5 and "sqrt"
+        table[name] = table[name].map(str, na_action="ignore").astype("string")
+    first = [name for name in table.columns if name in {"model", "params"} or name.startswith("param_")]
+    return table[[*first, *table.columns.difference(first, sort=False)]]
 
 
 def _shared_sizes(pipeline: Pipeline, grid: Mapping[str, list]) -> list[int]:

@@ -7,8 +7,9 @@ What a run should *do* is not here: those are the parameters of each flow.
 import re
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
-from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from networksecurity.exceptions import ConfigurationError
@@ -70,7 +71,51 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("MLFLOW_EXPERIMENT_NAME"),
         description="experiment under which runs are logged",
     )
+    mlflow_registered_model_name: str = Field(
+        default="networksecurity-phishing", description="name under which models are registered"
+    )
+    mlflow_stale_after: PositiveFloat = Field(
+        default=24.0, description="hours after which a run that is still open counts as left by a killed process"
+    )
     mlflow_timeout: PositiveFloat = Field(default=10.0, description="seconds to wait for an MLflow server to answer")
+
+    dagshub_repo: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DAGSHUB_REPO"),
+        description="DagsHub repository, as owner/name, whose MLflow server is used instead of MLFLOW_TRACKING_URI",
+    )
+    dagshub_user_token: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("DAGSHUB_USER_TOKEN"), description="access token of a DagsHub user"
+    )
+    dagshub_client_host: str = Field(
+        default="https://dagshub.com",
+        validation_alias=AliasChoices("DAGSHUB_CLIENT_HOST"),
+        description="address of DagsHub",
+    )
+
+    @field_validator("dagshub_repo")
+    @classmethod
+    def _is_owner_and_name(cls, repo: str | None) -> str | None:
+        if repo is not None and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.git)", repo, re.ASCII):
+            raise ValueError("must be owner/name, as in jane/phishing: no address, no .git")
+        return repo
+
+    @field_validator("dagshub_client_host")
+    @classmethod
+    def _is_web_address(cls, host: str) -> str:
+        if not re.fullmatch(r"https?://[^\s@?#]+", host):
+            raise ValueError("must be a web address without user name and password, as https://dagshub.com")
+        return host.rstrip("/")
+
+    def redacted(self, text: str) -> str:
+        """Return `text` without the secrets of these settings: addresses without credentials, the rest as `…`."""
+        for name in type(self).model_fields:
+            if isinstance(secret := getattr(self, name), SecretStr):
+                value = secret.get_secret_value()
+                text = text.replace(value, without_credentials(value) if "://" in value else "…")
+                if found := re.search(r"://[^:/?#]*:(.+)@", value):
+                    text = text.replace(found[1], "…").replace(unquote(found[1]), "…")
+        return text
 
 
 @cache
@@ -85,7 +130,9 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as exc:
-        problems = "; ".join(f"{_variable(str(error['loc'][0]))}: {error['msg']}" for error in exc.errors())
+        problems = "; ".join(
+            f"{_variable(str(error['loc'][0]))}: {error['msg'].removeprefix('Value error, ')}" for error in exc.errors()
+        )
         raise ConfigurationError(f"the environment or .env holds a value that cannot be used: {problems}") from None
 
 

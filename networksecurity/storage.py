@@ -7,6 +7,7 @@ result can be looked up by its inputs, from another process or machine that sees
 import hashlib
 import io
 import posixpath
+import zipfile
 from typing import Any
 from uuid import uuid4
 
@@ -57,6 +58,22 @@ def fingerprint(frame: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
+def load_model(content: bytes) -> Any:
+    """Return the estimator of a skops file; no type outside skops' list and `TRUSTED_TYPES` is loaded.
+
+    Raises
+    ------
+    DataSourceError
+        The file is damaged, or holds another type.
+    """
+    import skops.io
+
+    try:
+        return skops.io.loads(content, trusted=TRUSTED_TYPES)
+    except (skops.io.exceptions.UntrustedTypesFoundException, ValueError, KeyError, zipfile.BadZipFile) as exc:
+        raise DataSourceError(f"the model file cannot be loaded: {exc}") from exc
+
+
 class Storage:
     """A folder, local or behind any fsspec URL, that holds data sets and models by content.
 
@@ -101,12 +118,10 @@ class Storage:
         Raises
         ------
         DataSourceError
-            It is not there.
+            It is not there, or damaged.
         """
-        import skops.io
-
         with self._open(self._model(ref)) as file:
-            return skops.io.loads(file.read(), trusted=TRUSTED_TYPES)
+            return load_model(file.read())
 
     def quarantine(self, rejected: pd.DataFrame) -> str:
         """Store rejected rows, their values as text beside the `reasons`, and return the file's path."""

@@ -1,45 +1,97 @@
-"""Where runs go and what is in them: MLflow, local or on a server. The only module that meets it."""
+"""What a training leaves in MLflow, so that it can be compared, explained, reproduced and deployed.
 
+- `train-<name>`: the winner's parameters, its figures on the training rows, every model's way through its grid as step
+  metrics, `cv_results` as Parquet and CSV, the model card, the model;
+- `test-<name>`: the same parameters and the same names of figures on the test rows, `generalisation_gap_f1_score`, the
+  leakage ledger, pictures and their numbers;
+- children of `train-<name>`, one for each grid point: `model`, its parameters, mean, deviation and folds of its score,
+  fit time.
+
+All carry the tag `networksecurity.training` with the training's name. Nothing here uses MLflow's active run, which
+belongs to a thread: each call names its run. A step that is tried again finds what its first try left and goes on.
+"""
+
+import json
 import os
 import platform
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import coolname
-import mlflow
 import mlflow.sklearn
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+)
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
+from mlflow.utils import mlflow_tags
+from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
-from networksecurity.exceptions import TrackingError, TrackingUnavailableError
-from networksecurity.schema import CLASS_LABELS, FEATURES
-from networksecurity.settings import PROJECT_FOLDER, Settings, without_credentials
-from networksecurity.storage import TRUSTED_TYPES
+from networksecurity import model_card
+from networksecurity.candidates import DECISION_THRESHOLD, CandidateRuns
+from networksecurity.evaluation import Explanation, LeakageLedger
+from networksecurity.figures import draw
+from networksecurity.provenance import COMPUTED_WITH, library_versions
+from networksecurity.schema import CLASS_LABELS, FEATURES, TARGET
+from networksecurity.search import SearchResult, cv_results
+from networksecurity.storage import TRUSTED_TYPES, DataRef
+from networksecurity.tracking_server import TrackingServer
 
 TRAINING_TAG = "networksecurity.training"
-"""The tag, on both runs of a training, that holds its name."""
+"""The tag, on all runs of a training, that holds its name."""
 SIDE_TAG = "networksecurity.side"
-"""The tag that tells the two runs of a training apart: `train` or `test`."""
+"""The tag that tells the runs of a training apart: `train`, `test` or `grid point`."""
+GRID_POINT_TAG = "networksecurity.grid_point"
+"""The tag, on the run of a grid point, that holds its place in the model's grid."""
+PROCESS_TAG = "networksecurity.process"
+"""The tag, on an unfinished run, that names the machine and process that write it."""
+REASON_TAG = "networksecurity.reason"
+"""The tag that says why a run failed or was closed."""
 
-_LOCAL_DATABASE = f"sqlite:///{PROJECT_FOLDER / 'mlflow.db'}"
-_SERVED_WITH = ("mlflow", "scikit-learn", "skops", "numpy", "pandas", "scipy", "joblib")
-
+_SERVED_WITH = ("mlflow", *COMPUTED_WITH, "joblib")
+_ARTIFACT_PATH = "model"
+_METRICS_PER_BATCH = 1_000  # MLflow's own limit
+_RUNS_PER_PAGE = 50_000  # likewise
 _UNFIT_WORDS = set("beaver booby chubby curvy demonic fat funky gay godlike heretic juicy kickass nippy sexy".split())
 
 
+class Training(BaseModel, frozen=True):
+    """A training that is being logged: what its steps need to find its runs."""
+
+    name: str
+    experiment_id: str
+    train_run_id: str
+
+
 @dataclass(frozen=True)
-class Training:
-    """What a training leaves to be remembered.
+class Side:
+    """One side of a training: its rows, and the winner's figures on them."""
+
+    rows: DataRef
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training found.
 
     Attributes
     ----------
@@ -47,31 +99,32 @@ class Training:
         The fitted winner.
     params : mapping of str to object
         What was asked for, and the winner's best parameters.
-    train_metrics, test_metrics : mapping of str to float
-        The same names on both sides.
+    searches : sequence of SearchResult
+        Best first.
+    train, test : Side
+        Their metrics have the same names.
     tags : mapping of str to str
+        Put on both runs and on the model; `data.source` among them, where the rows came from, without credentials.
     input_example : DataFrame of shape (n, 30)
     """
 
     model: Pipeline
     params: Mapping[str, Any]
-    train_metrics: Mapping[str, float]
-    test_metrics: Mapping[str, float]
+    searches: Sequence[SearchResult]
+    train: Side
+    test: Side
+    explanation: Explanation
+    leakage: LeakageLedger
     tags: Mapping[str, str]
     input_example: pd.DataFrame
 
 
-@dataclass(frozen=True)
-class Logged:
+class Logged(BaseModel, frozen=True):
     """Where a training was logged."""
 
-    name: str
-    tracking_uri: str
-    """Without credentials."""
-    experiment_id: str
-    train_run_id: str
     test_run_id: str
     model_uri: str
+    """Where the model's files are, as `models:/m-…`, or `runs:/…` on a server without logged models."""
 
 
 def training_name() -> str:
@@ -81,8 +134,23 @@ def training_name() -> str:
     return f"{'-'.join(words)}-{secrets.randbelow(100)}"
 
 
-def log_training(training: Training, settings: Settings, name: str | None = None) -> Logged:
-    """Log a training as two finished runs, `train` (with the model) and `test`.
+# --- the course of a training -----------------------------------------------------------------------------------------
+
+
+def start_training(
+    server: TrackingServer, experiment_name: str, tags: Mapping[str, str], *, stale_after: float = 24.0
+) -> Training:
+    """Open the train run of a new training, and close what killed trainings left open.
+
+    Parameters
+    ----------
+    server : TrackingServer
+    experiment_name : str
+        Is created where there is none, and restored where it was deleted.
+    tags : mapping of str to str
+    stale_after : float, default=24.0
+        Hours after which a run that is still open counts as left by a killed process; one whose process is known to
+        have ended, because it was on this machine, is closed at once. Runs without this package's tag are let alone.
 
     Raises
     ------
@@ -91,29 +159,108 @@ def log_training(training: Training, settings: Settings, name: str | None = None
     TrackingError
         It answered and refused.
     """
-    name = name or training_name()
-    uri = settings.mlflow_tracking_uri.get_secret_value() if settings.mlflow_tracking_uri else _LOCAL_DATABASE
-    with _translated(uri, settings):
-        mlflow.set_tracking_uri(uri)
-        client = MlflowClient(uri)
-        experiment_id = _experiment(client, settings.mlflow_experiment_name, uri)
-        train_run_id = _log_run(
-            client, experiment_id, name, "train", training.params, training.train_metrics, training.tags
-        )
-        model_uri = _log_model(train_run_id, training)
-        test_run_id = _log_run(
-            client, experiment_id, name, "test", training.params, training.test_metrics, training.tags
-        )
-        for run_id in (train_run_id, test_run_id):
-            client.set_terminated(run_id)
-        return Logged(
-            name=name,
-            tracking_uri=without_credentials(uri),
-            experiment_id=experiment_id,
-            train_run_id=train_run_id,
-            test_run_id=test_run_id,
-            model_uri=model_uri,
-        )
+    with server.errors():
+        client = server.client()
+        experiment_id = _experiment(client, experiment_name, server.uri)
+        _close_abandoned(client, experiment_id, stale_after)
+        name = training_name()
+        run = _create_run(client, experiment_id, f"train-{name}", {**tags, TRAINING_TAG: name, SIDE_TAG: "train"})
+        return Training(name=name, experiment_id=experiment_id, train_run_id=run.info.run_id)
+
+
+def log_search(server: TrackingServer, training: Training, result: SearchResult, runs: CandidateRuns = "all") -> None:
+    """Log a search: step metrics on the train run, and one child run for each grid point, for the best, or none.
+
+    The step metrics are `best_score_so_far/<model>` (step: how many grid points were seen, in their order) and
+    `score_by_n_estimators/<model>` (step: `n_estimators`; the best score of that size).
+    """
+    chosen = {
+        "all": list(enumerate(result.grid)),
+        "best": [(result.grid.index(result.best), result.best)],
+        "none": [],
+    }[runs]
+    with server.errors():
+        client = server.client()
+        of_model = f"{_of(training)} and tags.`{SIDE_TAG}` = 'grid point' and params.model = '{result.candidate}'"
+        there = {run.data.tags[GRID_POINT_TAG]: run for run in _runs(client, training.experiment_id, of_model)}
+        for index, point in chosen:
+            if str(index) in there and there[str(index)].info.status == "FINISHED":
+                continue
+            settings = ", ".join(f"{name}={value}" for name, value in point.params.items())
+            run = there.get(str(index)) or _create_run(
+                client,
+                training.experiment_id,
+                f"{result.candidate} {settings}".strip(),
+                {
+                    TRAINING_TAG: training.name,
+                    SIDE_TAG: "grid point",
+                    GRID_POINT_TAG: str(index),
+                    mlflow_tags.MLFLOW_PARENT_RUN_ID: training.train_run_id,
+                },
+            )
+            client.log_batch(
+                run.info.run_id,
+                metrics=_metrics(run, point.scores()),
+                params=_params({"model": result.candidate, **point.params}),
+            )
+            client.set_terminated(run.info.run_id)
+        _log_metrics(client, client.get_run(training.train_run_id), _path_through_grid(result))
+
+
+def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) -> Logged:
+    """Log what a training found: the train run's content and model, and the whole test run. Both runs stay open."""
+    with server.errors():
+        client = server.client()
+        train_run = client.get_run(training.train_run_id)
+        test_run = _find_or_create_test_run(client, training, outcome.tags)
+        model_id = _create_logged_model(client, training, outcome) if server.logged_models else None
+
+        gap = outcome.train.metrics["f1_score"] - outcome.test.metrics["f1_score"]
+        best = outcome.searches[0]
+        leakage = {
+            f"leakage/{name}": value
+            for name, value in outcome.leakage.model_dump().items()
+            if isinstance(value, int | float)
+        }
+        for run, side, context, of_side in (
+            (train_run, outcome.train, "train", {f"cv_{best.scoring}": best.best.mean_test_score}),
+            (test_run, outcome.test, "test", {"generalisation_gap_f1_score": gap, **leakage}),
+        ):
+            dataset = _dataset(outcome.tags["data.source"], context, side.rows)
+            client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+            client.log_batch(
+                run.info.run_id,
+                metrics=_metrics(run, {**side.metrics, **of_side}, model_id=model_id, dataset=dataset),
+                params=_params(outcome.params),
+                tags=[RunTag(key, value) for key, value in outcome.tags.items()],
+            )
+        card = model_card.render(training.name, outcome)
+        client.set_tag(training.train_run_id, mlflow_tags.MLFLOW_RUN_NOTE, card)
+
+        with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+            _write_train_artifacts(Path(folder), outcome, card)
+            client.log_artifacts(training.train_run_id, folder)
+        with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+            _write_test_artifacts(Path(folder), outcome, training.name)
+            client.log_artifacts(test_run.info.run_id, folder)
+        model_uri = _log_model(client, training, outcome, model_id)
+        return Logged(test_run_id=test_run.info.run_id, model_uri=model_uri)
+
+
+def end_training(
+    server: TrackingServer,
+    training: Training,
+    status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED",
+    reason: str | None = None,
+) -> None:
+    """Close every run of a training that is still open, with the reason as a tag where one is given."""
+    with server.errors():
+        client = server.client()
+        for run in _runs(client, training.experiment_id, f"{_of(training)} and attributes.status = 'RUNNING'"):
+            _close(client, run, status, reason)
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
 
 
 def _experiment(client: MlflowClient, name: str, uri: str) -> str:
@@ -137,61 +284,191 @@ def _artifacts_beside(uri: str) -> str | None:
     return (Path(path).resolve().parent / "mlartifacts").as_uri() if path != uri else None
 
 
-def _log_run(
-    client: MlflowClient,
-    experiment_id: str,
-    name: str,
-    side: str,
-    params: Mapping[str, Any],
-    metrics: Mapping[str, float],
-    tags: Mapping[str, str],
-) -> str:
-    run = client.create_run(experiment_id, run_name=f"{side}-{name}", tags={**tags, TRAINING_TAG: name, SIDE_TAG: side})
-    started = run.info.start_time
-    client.log_batch(
-        run.info.run_id,
-        metrics=[Metric(key, value, started, 0) for key, value in metrics.items()],
-        params=[Param(key, str(value)) for key, value in params.items()],
-        tags=[RunTag(f"label.{value}", label) for value, label in CLASS_LABELS.items()],
+def _of(training: Training) -> str:
+    return f"tags.`{TRAINING_TAG}` = '{training.name}'"
+
+
+def _runs(client: MlflowClient, experiment_id: str, filter_string: str) -> list[Run]:
+    return list(client.search_runs([experiment_id], filter_string, max_results=_RUNS_PER_PAGE))
+
+
+def _create_run(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
+    process = f"{platform.node()}:{os.getpid()}"
+    return client.create_run(experiment_id, run_name=name, tags={**tags, PROCESS_TAG: process})
+
+
+def _find_or_create_test_run(client: MlflowClient, training: Training, tags: Mapping[str, str]) -> Run:
+    there = _runs(client, training.experiment_id, f"{_of(training)} and tags.`{SIDE_TAG}` = 'test'")
+    return (
+        there[0]
+        if there
+        else _create_run(
+            client,
+            training.experiment_id,
+            f"test-{training.name}",
+            {**tags, TRAINING_TAG: training.name, SIDE_TAG: "test"},
+        )
     )
-    return run.info.run_id
 
 
-def _log_model(run_id: str, training: Training) -> str:
-    options: dict[str, Any] = {
-        "serialization_format": mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
-        "skops_trusted_types": TRUSTED_TYPES,
+def _close(client: MlflowClient, run: Run, status: str, reason: str | None) -> None:
+    if reason:
+        client.set_tag(run.info.run_id, REASON_TAG, reason)
+    client.set_terminated(run.info.run_id, status)
+
+
+def _close_abandoned(client: MlflowClient, experiment_id: str, stale_after: float) -> None:
+    for run in _runs(client, experiment_id, f"attributes.status = 'RUNNING' and tags.`{TRAINING_TAG}` LIKE '%'"):
+        hours = (time.time() * 1_000 - run.info.start_time) / 3_600_000
+        process = run.data.tags.get(PROCESS_TAG, "")
+        if _has_ended(process):
+            _close(client, run, "KILLED", f"its process ({process}) ended without closing it")
+        elif hours >= stale_after:
+            _close(client, run, "KILLED", f"still open after {hours:.1f} hours")
+
+
+def _has_ended(process: str) -> bool:
+    """Return whether a process, as `machine:number`, was on this machine and is not there any more."""
+    machine, _, number = process.rpartition(":")
+    if machine != platform.node() or not number.isdigit():
+        return False
+    try:
+        os.kill(int(number), 0)  # signal 0 asks, and does nothing
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+# --- what is in them --------------------------------------------------------------------------------------------------
+
+
+def _params(params: Mapping[str, Any]) -> list[Param]:
+    return [Param(name, str(value)) for name, value in params.items()]
+
+
+def _metrics(
+    run: Run, metrics: Mapping[str, float], *, model_id: str | None = None, dataset: Dataset | None = None
+) -> list[Metric]:
+    # With the time the run began, so that logging the same again changes nothing.
+    return [
+        Metric(
+            name,
+            value,
+            run.info.start_time,
+            0,
+            model_id=model_id,
+            dataset_name=dataset.name if dataset else None,
+            dataset_digest=dataset.digest if dataset else None,
+        )
+        for name, value in metrics.items()
+    ]
+
+
+def _log_metrics(client: MlflowClient, run: Run, steps: Sequence[tuple[str, int, float]]) -> None:
+    metrics = [Metric(name, value, run.info.start_time, step) for name, step, value in steps]
+    for first in range(0, len(metrics), _METRICS_PER_BATCH):
+        client.log_batch(run.info.run_id, metrics=metrics[first : first + _METRICS_PER_BATCH])
+
+
+def _path_through_grid(result: SearchResult) -> list[tuple[str, int, float]]:
+    """Return the step metrics of a search, as name, step and value."""
+    best_so_far = accumulate((point.mean_test_score for point in result.grid), max)
+    best_of_size: dict[int, float] = {}
+    for point in result.grid:
+        if isinstance(size := point.params.get("n_estimators"), int):
+            best_of_size[size] = max(point.mean_test_score, best_of_size.get(size, point.mean_test_score))
+    return [
+        *((f"best_score_so_far/{result.candidate}", step, score) for step, score in enumerate(best_so_far, start=1)),
+        *((f"score_by_n_estimators/{result.candidate}", size, score) for size, score in best_of_size.items()),
+    ]
+
+
+def _dataset(source: str, side: str, rows: DataRef) -> Dataset:
+    """Return the record of one side's rows; its digest is the beginning of the SHA-256 in its profile."""
+    features = Schema([ColSpec(DataType.long, name, required=False) for name in FEATURES]).to_dict()
+    target = Schema([ColSpec(DataType.long, TARGET)]).to_dict()
+    return Dataset(
+        name=f"{source.rstrip('/').rpartition('/')[2]} · {side}",
+        digest=rows.sha256[:16],
+        source_type="http" if source.startswith("http") else source.partition(":")[0] if "://" in source else "local",
+        source=json.dumps({"uri": source}),
+        schema=json.dumps({"mlflow_colspec": features + target}),
+        profile=json.dumps({"num_rows": rows.n_rows, "sha256": rows.sha256}),
+    )
+
+
+def _write_train_artifacts(folder: Path, outcome: Outcome, card: str) -> None:
+    table = cv_results(outcome.searches)
+    table.to_parquet(folder / "cv_results.parquet", index=False)
+    table.to_csv(folder / "cv_results.csv", index=False)
+    (folder / "model_card.md").write_text(card, encoding="utf-8")
+
+
+def _write_test_artifacts(folder: Path, outcome: Outcome, name: str) -> None:
+    for file, picture in draw(outcome.explanation, f"{outcome.searches[0].candidate}, {name}").items():
+        (folder / file).write_bytes(picture)
+    parts = {**outcome.explanation.model_dump(mode="json"), "leakage_ledger": outcome.leakage.model_dump(mode="json")}
+    for part, numbers in parts.items():
+        (folder / f"{part}.json").write_text(json.dumps(numbers, indent=2), encoding="utf-8")
+
+
+# --- the model --------------------------------------------------------------------------------------------------------
+
+
+def _create_logged_model(client: MlflowClient, training: Training, outcome: Outcome) -> str:
+    run = client.get_run(training.train_run_id)
+    if run.outputs and run.outputs.model_outputs:  # an earlier try of the same step made it
+        return run.outputs.model_outputs[0].model_id
+    logged = client.create_logged_model(
+        training.experiment_id,
+        name=training.name,
+        source_run_id=training.train_run_id,
+        tags={**outcome.tags, TRAINING_TAG: training.name},
+        params={name: str(value) for name, value in outcome.params.items()},
+        model_type="classifier",
+    )
+    client.log_outputs(training.train_run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return logged.model_id
+
+
+def _log_model(client: MlflowClient, training: Training, outcome: Outcome, model_id: str | None) -> str:
+    with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+        path = f"{folder}/{_ARTIFACT_PATH}"
+        save_model(path, training, outcome, model_id)
+        if model_id is None:
+            client.log_artifacts(training.train_run_id, path, _ARTIFACT_PATH)
+            return f"runs:/{training.train_run_id}/{_ARTIFACT_PATH}"
+        client.log_model_artifacts(model_id, path)
+        client.finalize_logged_model(model_id, "READY")
+        return f"models:/{model_id}"
+
+
+def save_model(path: str, training: Training, outcome: Outcome, model_id: str | None = None) -> None:
+    """Write the winner as an MLflow model (skops, no pickle) with its signature, input example and description."""
+    estimator = outcome.model[-1]
+    mlflow.sklearn.save_model(
+        outcome.model,
+        path,
+        mlflow_model=Model(run_id=training.train_run_id, model_id=model_id),
+        serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+        skops_trusted_types=TRUSTED_TYPES,
         # Required doubles: they take missing values (NaN), and a request without a column is refused by name.
-        "signature": ModelSignature(
+        signature=ModelSignature(
             inputs=Schema([ColSpec(DataType.double, name) for name in FEATURES]),
             outputs=Schema([ColSpec(DataType.long)]),
         ),
-        "input_example": training.input_example,
+        input_example=outcome.input_example,
         # Given, so that MLflow does not start a process to find out.
-        "pip_requirements": [f"{package}=={version(package)}" for package in _SERVED_WITH],
-        "metadata": {"python_version": platform.python_version(), "class_labels": CLASS_LABELS},
-    }
-    mlflow.start_run(run_id)
-    try:
-        return mlflow.sklearn.log_model(training.model, name="model", **options).model_uri
-    finally:
-        mlflow.end_run()
-
-
-@contextmanager
-def _translated(uri: str, settings: Settings) -> Iterator[None]:
-    """Raise MLflow's errors as this package's, with the server's address and without its credentials."""
-    # MLflow's own limits, 7 tries of 120 s each, would hold a training for minutes; the flow's retries come on top.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(settings.mlflow_timeout))))
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    shown = without_credentials(uri)
-    try:
-        yield
-    except MlflowException as exc:
-        message = str(exc).replace(uri, shown)
-        if exc.error_code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"}:
-            raise TrackingUnavailableError(
-                f"the MLflow server {shown} did not take the training ({message}). Start it, or set "
-                "MLFLOW_TRACKING_URI; what was computed is kept, and the same command goes on from there"
-            ) from None
-        raise TrackingError(f"MLflow at {shown} refused: {message}") from None
+        pip_requirements=[f"{package}=={version(package)}" for package in _SERVED_WITH],
+        metadata={
+            **outcome.tags,
+            "training": training.name,
+            "class": f"{type(estimator).__module__}.{type(estimator).__qualname__}",
+            "feature_names": list(FEATURES),
+            "class_labels": CLASS_LABELS,
+            "decision_threshold": DECISION_THRESHOLD,
+            "versions": library_versions(),
+        },
+    )

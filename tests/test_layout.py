@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-PURE = {"schema", "splitting", "candidates", "search", "evaluation", "sample"}
-INPUT_AND_OUTPUT = {"datasets", "storage", "tracking", "settings"}
-FOREIGN = {"pymongo": {"datasets"}, "mlflow": {"tracking"}, "dagshub": {"tracking"}, "prefect": set()}
+PURE = {"schema", "documents", "splitting", "candidates", "search", "evaluation", "figures", "sample", "drift"}
+INPUT_AND_OUTPUT = {"datasets", "mongodb", "storage", "tracking", "tracking_server", "registry", "settings"}
+FOREIGN = {
+    "pymongo": {"mongodb"},
+    "bson": {"mongodb", "documents"},
+    "mlflow": {"tracking", "tracking_server", "registry"},
+    "dagshub": {"tracking_server"},
+    "matplotlib": {"figures"},
+    "prefect": set(),
+}
 
 
 def imports(path):

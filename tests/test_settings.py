@@ -119,6 +119,26 @@ class TestSecrets:
         assert may_hold_one == set(SECRETS)
 
 
+@pytest.mark.parametrize(
+    ("uri", "text", "shown"),
+    [
+        (
+            "mongodb://me:hun%2Fter2@host/db?x=hunter2",
+            "at mongodb://me:hun%2Fter2@host/db?x=hunter2!",
+            "at mongodb://host/db!",
+        ),
+        ("mongodb://me:hun%2Fter2@host/db", "password hun/ter2, as hun%2Fter2", "password …, as …"),
+        ("mongodb://host/db", "at mongodb://host/db", "at mongodb://host/db"),
+    ],
+)
+def test_text_without_secrets(uri, text, shown):
+    assert Settings(mongodb_uri=SecretStr(uri)).redacted(text) == shown
+
+
+def test_text_without_tokens():
+    assert Settings(dagshub_user_token=SecretStr("hunter2")).redacted("token hunter2") == "token …"
+
+
 class TestExample:
     TEXT = (PROJECT_FOLDER / ".env.example").read_text(encoding="utf-8")
     EXAMPLES = re.findall(r"^#?\s*([A-Z][A-Z0-9_]*)=(.*)$", TEXT, re.MULTILINE)

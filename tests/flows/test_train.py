@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from flows import train as flow_module
 from flows.parameters import TrainParameters
 from flows.train import train
-from networksecurity import candidates
+from networksecurity import candidates, registry, tracking_server
 from networksecurity.exceptions import (
     DataSourceError,
     DataValidationError,
@@ -23,8 +23,15 @@ from networksecurity.exceptions import (
 )
 from networksecurity.sample import make_phishing_websites
 from networksecurity.settings import settings
+from networksecurity.tracking import REASON_TAG
 
 QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression"}
+
+
+# What is done each time: rows are read from their source, and a training is logged.
+NEVER_CACHED = {
+    "fetch", "open runs", "track · Decision Tree", "track · Logistic Regression", "track", "register", "close runs"
+}  # fmt: skip
 
 
 def run(**parameters):
@@ -46,6 +53,10 @@ def artifacts(state):
         )
     # An artifact without a type is where Prefect notes that the result is stored.
     return {artifact.key or artifact.description: artifact for artifact in found if artifact.type}
+
+
+def logged_runs():
+    return mlflow.search_runs(search_all_experiments=True, output_format="list")
 
 
 @pytest.fixture
@@ -72,26 +83,36 @@ def test_a_training_from_source_to_runs(workplace):
         assert metrics.items() <= logged.data.metrics.items()
         assert logged.data.params["model"] == report.leaderboard[0].model
         assert logged.data.tags["data.sha256"] == report.data_sha256
-    model = mlflow.sklearn.load_model(report.model_uri)
+    server = tracking_server.connect(settings())
+    version = registry.get_version(server, report.model_name, registry.CANDIDATE)
+    assert version.version == report.model_version
+    assert version.run_id == report.train_run_id
+    assert version.tags["data.sha256"] == report.data_sha256
+    assert float(version.tags["f1_score"]) == report.test_metrics["f1_score"]
+    model = registry.load_model(server, version)
     assert model.predict(pd.DataFrame([[1.0] * 30], columns=model.feature_names_in_)).tolist() in ([0], [1])
 
     made = artifacts(state)
     assert set(made) == {
-        "leaderboard", "training-report", "search · Decision Tree", "search · Logistic Regression"
+        "leaderboard", "training-report", "search · Decision Tree", "search · Logistic Regression",
+        "mlflow-train-run", "mlflow-test-run", "mlflow-model-version",
     }  # fmt: skip
+    assert report.train_run_id in made["mlflow-train-run"].data
+    assert made["mlflow-model-version"].data.endswith(f"/#/models/{report.model_name}/versions/1)")
     assert made["search · Decision Tree"].data == 100
     assert report.name in made["training-report"].data
     assert report.leaderboard[0].model in made["leaderboard"].data
     assert set(task_states(state)) == {
         "fetch", "validate", "split", "folds", "search · Decision Tree", "search · Logistic Regression",
-        f"fit · {report.leaderboard[0].model}", "evaluate · train", "evaluate · test", "track",
+        f"fit · {report.leaderboard[0].model}", "evaluate · train", "evaluate · test", "explain", "leakage ledger",
+        "open runs", "track · Decision Tree", "track · Logistic Regression", "track", "register", "close runs",
     }  # fmt: skip
 
 
 def test_the_same_again_comes_from_the_cache_with_the_same_figures(workplace):
     first, second = run(), run()
     states = task_states(second)
-    assert {name for name, state in states.items() if state != "Cached"} == {"fetch", "track"}
+    assert {name for name, state in states.items() if state != "Cached"} == NEVER_CACHED
     assert [row.from_cache for row in second.result().leaderboard] == [True, True]
     assert second.result().test_metrics == first.result().test_metrics
     assert second.result().train_run_id != first.result().train_run_id
@@ -149,6 +170,9 @@ def test_one_failing_candidate_does_not_lose_the_others(workplace, broken):
     report = state.result()
     assert [row.model for row in report.leaderboard] == ["Decision Tree"]
     assert "max_depth" in report.failed["Broken"]
+    logged = mlflow.get_run(report.train_run_id)
+    assert logged.info.status == "FINISHED"
+    assert "Broken could not be trained" in logged.data.tags[REASON_TAG]
 
 
 def test_no_candidate_left(workplace, broken):
@@ -156,6 +180,9 @@ def test_no_candidate_left(workplace, broken):
     assert state.is_failed()
     with pytest.raises(TrainingError, match="Broken: .*max_depth"):
         state.result()
+    (logged,) = logged_runs()
+    assert logged.info.status == "FAILED"
+    assert logged.data.tags[REASON_TAG].startswith("TrainingError: no model could be trained: Broken: ")
 
 
 @pytest.mark.parametrize(
@@ -175,6 +202,39 @@ def test_an_expected_error_fails_at_once(workplace, content, error, message):
     with pytest.raises(error, match=message):
         state.result()
     assert "AwaitingRetry" not in task_states(state).values()
+    (logged,) = logged_runs()
+    assert logged.info.status == "FAILED"
+    assert logged.data.tags[REASON_TAG].startswith(error.__name__)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (KeyboardInterrupt(), "KILLED", "KeyboardInterrupt"),
+        (RuntimeError("at mongodb://me:hush@host/"), "FAILED", "RuntimeError: at mongodb://host/"),
+    ],
+)
+def test_whatever_ends_a_training_is_told_by_its_run(workplace, monkeypatch, error, status, reason):
+    monkeypatch.setenv("MONGODB_URI", "mongodb://me:hush@host/")
+    settings.cache_clear()
+
+    def stop(*args):
+        raise error
+
+    monkeypatch.setattr(flow_module, "_gather", stop)
+    with pytest.raises(type(error)):
+        train(TrainParameters(**QUICK))
+    (logged,) = logged_runs()
+    assert logged.info.status == status
+    assert logged.data.tags[REASON_TAG] == reason
+
+
+@pytest.mark.parametrize(("candidate_runs", "expected"), [("all", 3 + 1), ("best", 2), ("none", 0)])
+def test_runs_of_grid_points(workplace, candidate_runs, expected):
+    report = run(candidate_runs=candidate_runs).result()
+    children = [run for run in logged_runs() if run.data.tags.get("mlflow.parentRunId") == report.train_run_id]
+    assert len(children) == expected
+    assert len(logged_runs()) == 2 + expected
 
 
 def test_what_may_pass_is_tried_again(workplace, monkeypatch):
@@ -197,13 +257,27 @@ def test_a_training_survives_a_dead_tracking_server(workplace, monkeypatch):
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         away.setenv("NETWORKSECURITY_MLFLOW_TIMEOUT", "1")
-        away.setattr(flow_module, "track", flow_module.track.with_options(retries=0))
+        away.setattr(flow_module, "start_training", flow_module.start_training.with_options(retries=0))
         settings.cache_clear()
         with pytest.raises(TrackingUnavailableError, match="what was computed is kept"):
             run().result()
     settings.cache_clear()
     states = task_states(run())
-    assert {name for name, state in states.items() if state != "Cached"} == {"fetch", "track"}
+    assert states["validate"] == states["split"] == states["folds"] == "Cached"
+
+
+def test_a_training_survives_a_tracking_server_that_dies_in_its_middle(workplace, monkeypatch):
+    with monkeypatch.context() as away:
+        away.setattr(flow_module.tracking, "log_outcome", _unavailable)
+        away.setattr(flow_module, "track", flow_module.track.with_options(retries=0))
+        with pytest.raises(TrackingUnavailableError, match="away"):
+            run().result()
+    states = task_states(run())
+    assert {name for name, state in states.items() if state != "Cached"} == NEVER_CACHED
+
+
+def _unavailable(*args):
+    raise TrackingUnavailableError("away")
 
 
 @pytest.mark.parametrize(
