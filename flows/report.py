@@ -140,7 +140,7 @@ def training_markdown(report: TrainingReport) -> str:
         + ".",
         "",
         (
-            f"Split at random, {report.leakage.random_split_seen_share:.0%} of the test rows would be training rows too, "
+            f"Split at random, {report.leakage.random_split_seen_share:.0%} of the test rows would be training rows, "
             f"and F1 would read {report.leakage.random_split_f1_score:.4f}."
         ),
         "",

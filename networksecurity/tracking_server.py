@@ -27,6 +27,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from networksecurity.exceptions import ConfigurationError, TrackingError, TrackingUnavailableError
 from networksecurity.settings import PROJECT_FOLDER, Settings, without_credentials
@@ -44,9 +45,7 @@ _LONGEST_PROBE = 5.0
 """Seconds, whatever the settings allow: a server that is down shall be known before anything is computed for it."""
 _LONGEST_CREATION = 10.0
 """Seconds DagsHub may take to make a repository."""
-_PASSING_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 _PASSING_CODES = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"}
-_KEPT = "what was computed is kept, and the same command goes on from there"
 
 
 @dataclass(frozen=True)
@@ -95,16 +94,14 @@ class TrackingServer:
             raise self._unavailable(message) from None
         except OSError as exc:  # requests' errors are some; MLflow's code for artifacts lets them through
             message = self._shown(exc)
-            refused = isinstance(exc, requests.HTTPError) and not _passes(exc.response)
+            refused = isinstance(exc, requests.HTTPError) and exc.response is not None and not _passes(exc.response)
             if refused or not isinstance(exc, requests.RequestException | ConnectionError | TimeoutError):
                 raise TrackingError(f"MLflow at {self.address} refused: {message}") from None
             raise self._unavailable(message) from None
 
     def _unavailable(self, message: str) -> TrackingUnavailableError:
-        return TrackingUnavailableError(
-            f"the MLflow server {self.address} did not do its part ({message}). Start it, or set "
-            f"MLFLOW_TRACKING_URI; {_KEPT}"
-        )
+        advice = "see that it runs and can be reached (MLFLOW_TRACKING_URI, DAGSHUB_REPO)"
+        return _unavailable(f"the MLflow server {self.address}", f"did not do its part ({message})", advice)
 
     def _shown(self, exc: Exception) -> str:
         return _without_secrets(str(exc).replace(self.uri, self.address))
@@ -141,6 +138,8 @@ def connect(settings: Settings, *, create_repo: bool = False, public_repo: bool 
     # MLflow's own limits, 7 tries of 120 s each, would hold a training for minutes; the flow's retries come on top.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(settings.mlflow_timeout))))
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    # Two lines for every run that ends, of which a training has 149.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     with _lock:
         server = _servers.get(settings) or _connect(settings, create_repo, public_repo)
         _servers[settings] = server
@@ -200,6 +199,7 @@ class _Advice(NamedTuple):
     silent: str
     unauthorized: str
     forbidden: str
+    wrong: str
 
 
 _TO_SERVER = _Advice(
@@ -207,11 +207,13 @@ _TO_SERVER = _Advice(
     unauthorized=f"set {_USER} and {_PASSWORD}, or MLFLOW_TRACKING_TOKEN",
     forbidden=f"check {_USER} and {_PASSWORD}, or MLFLOW_TRACKING_TOKEN; an `mlflow server` also says so to a name of "
     "its host that --allowed-hosts does not list",
+    wrong="correct MLFLOW_TRACKING_URI",
 )
 _TO_DAGSHUB = _Advice(
     silent="try again later",
     unauthorized="check DAGSHUB_USER_TOKEN",
     forbidden="ask the owner to let the user of DAGSHUB_USER_TOKEN write to the repository",
+    wrong="look at the repository's page; its MLflow may be switched off",
 )
 
 
@@ -225,7 +227,7 @@ def _reach(uri: str, credentials: Mapping[str, str], seconds: float, advice: _Ad
         what_to_do = advice.unauthorized if answer.status_code == 401 else advice.forbidden
         raise TrackingError(f"MLflow at {address} does not let this user in ({status}): {what_to_do}")
     if answer.status_code != 200 or _json(answer.text) is None:
-        raise TrackingError(f"there is no MLflow at {address} ({status}, not its JSON): correct MLFLOW_TRACKING_URI")
+        raise TrackingError(f"{address} is no MLflow, it answered {status} and not what MLflow would: {advice.wrong}")
     search = {"experiment_ids": ["0"], "max_results": 1}
     lookup = {"name": "networksecurity.probe", "alias": "probe"}
     logged_models = _knows(_ask(uri, seconds, advice, "POST", "logged-models/search", json=search))
@@ -241,7 +243,7 @@ def _reach(uri: str, credentials: Mapping[str, str], seconds: float, advice: _Ad
 
 def _ask(uri: str, seconds: float, advice: _Advice, method: str, endpoint: str, **content: Any) -> requests.Response:
     """Send one request as MLflow's client sends it, with its credentials and certificates, but with a hard limit."""
-    address = without_credentials(uri)
+    place = f"the MLflow server {without_credentials(uri)}"
 
     def request() -> Any:
         return http_request(
@@ -250,29 +252,36 @@ def _ask(uri: str, seconds: float, advice: _Advice, method: str, endpoint: str, 
             method,
             max_retries=0,
             timeout=seconds,
+            raise_on_status=False,
             **content,
         )
 
     try:
         answer = _within(seconds, request)
-    except (MlflowException, TimeoutError) as exc:
-        root = _root(exc)
-        if isinstance(root, TimeoutError):
-            happened = f"does not answer within {seconds:g} s"
-        elif isinstance(root, OSError):
-            happened = f"cannot be reached ({_without_secrets(root.strerror or str(root))})"
-        else:
-            raise TrackingError(f"there is no MLflow at {address} ({_without_secrets(str(root))})") from None
-        raise TrackingUnavailableError(f"the MLflow server {address} {happened}: {advice.silent}; {_KEPT}") from None
+    except OSError as exc:
+        raise _unavailable(place, _happened(exc, seconds), advice.silent) from None
+    except MlflowException as exc:
+        raise TrackingError(f"{place} cannot be asked ({_without_secrets(str(exc))}): {advice.wrong}") from None
     if _passes(answer):
-        raise TrackingUnavailableError(
-            f"the MLflow server {address} answered {answer.status_code} {answer.reason}: {advice.silent}; {_KEPT}"
-        )
+        raise _unavailable(place, f"answered {answer.status_code} {answer.reason}", advice.silent)
     return answer
 
 
-def _passes(answer: requests.Response | None) -> bool:
-    return answer is not None and answer.status_code in _PASSING_STATUSES
+def _happened(exc: OSError, seconds: float) -> str:
+    if isinstance(exc, TimeoutError):
+        return f"does not answer within {seconds:g} s"
+    return f"cannot be reached ({exc.strerror or exc})"
+
+
+def _passes(answer: "requests.Response | httpx.Response") -> bool:
+    status = answer.status_code
+    return status in (408, 425, 429) or (status >= 500 and status != 501)
+
+
+def _unavailable(place: str, happened: str, advice: str) -> TrackingUnavailableError:
+    return TrackingUnavailableError(
+        f"{place} {happened}: {advice}; what was computed is kept, and the same command goes on from there"
+    )
 
 
 def _json(text: str) -> dict[str, Any] | None:
@@ -295,7 +304,8 @@ def _knows(answer: requests.Response) -> bool:
 def _within(seconds: float, call: Callable[[], _T]) -> _T:
     """Return what `call` returns; raise TimeoutError a second after the limit that its sockets were given.
 
-    Those limits hold for one address and do not cover the lookup of a name, which can take a minute.
+    Those limits hold for one address and do not cover the lookup of a name, which can take a minute. An error of the
+    operating system that libraries have wrapped is raised bare.
     """
     outcome: Future[_T] = Future()
 
@@ -303,16 +313,16 @@ def _within(seconds: float, call: Callable[[], _T]) -> _T:
         try:
             outcome.set_result(call())
         except BaseException as exc:  # noqa: BLE001 (`result` raises it)
-            outcome.set_exception(exc)
+            root = exc
+            while inner := root.__cause__ or root.__context__:
+                root = inner
+            outcome.set_exception(root if isinstance(root, OSError) else exc)
 
     Thread(target=run, daemon=True).start()  # a daemon: nobody waits for it at the end of the process
-    return outcome.result(seconds + 1)
-
-
-def _root(exc: BaseException) -> BaseException:
-    while inner := exc.__cause__ or exc.__context__:
-        exc = inner
-    return exc
+    try:
+        return outcome.result(seconds + 1)
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
 
 
 # --- DagsHub ----------------------------------------------------------------------------------------------------------
@@ -346,7 +356,22 @@ def _enter_dagshub(
             f"there is no repository {repo} at {host}, or this access token may not see it: correct DAGSHUB_REPO, or "
             "make it with --create-repo (private, unless --public-repo)"
         )
-    owner, _, name = repo.partition("/")
+    with _configured_dagshub(settings, token, seconds):
+        import dagshub
+        from dagshub.upload import create_repo as make_repo
+
+        owner, _, name = repo.partition("/")
+        if missing:
+            organisation = "" if owner == username else owner
+            make_repo(name, organisation, private=not public_repo, host=host)
+            _log.info("made the %s DagsHub repository %s", "public" if public_repo else "private", repo)
+        dagshub.init(repo_name=name, repo_owner=owner, mlflow=True)
+    return os.environ["MLFLOW_TRACKING_URI"], {name: os.environ[name] for name in (_USER, _PASSWORD)}
+
+
+@contextmanager
+def _configured_dagshub(settings: Settings, token: str, seconds: float) -> Iterator[None]:
+    """Give dagshub a token and limits, keep it from printing, and raise its errors as this package's."""
     import dacite
     import dagshub
     import dagshub.upload.wrapper
@@ -356,30 +381,29 @@ def _enter_dagshub(
 
     # Set here, since dagshub reads the environment only while it is imported, and time limits there as text. With a
     # token in `config` it looks at no other: neither at those of `dagshub login` nor for a browser.
-    config.set_host(host)
+    config.set_host(settings.dagshub_client_host)
     config.token, config.username, config.password = token, None, None
     config.quiet, config.http_timeout = True, seconds
     dagshub.upload.wrapper.s.timeout = _LONGEST_CREATION
+    log = logging.getLogger("dagshub")  # what matters is said again in an error
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    place = f"DagsHub at {config.host}"
     try:
-        with _silent(logging.getLogger("dagshub")):
-            if missing:
-                organisation = "" if owner == username else owner
-                dagshub.upload.create_repo(name, organisation, private=not public_repo, host=host)
-                _log.info("made the %s DagsHub repository %s", "public" if public_repo else "private", repo)
-            dagshub.init(repo_name=name, repo_owner=owner, mlflow=True)
+        yield
     except httpx.HTTPError as exc:
-        raise TrackingUnavailableError(
-            f"DagsHub at {host} stopped answering ({type(exc).__name__}): try again later; {_KEPT}"
-        ) from None
+        raise _unavailable(place, f"stopped answering ({type(exc).__name__})", "try again later") from None
     except (RuntimeError, ValueError, KeyError, UserNotFoundError, dacite.DaciteError) as exc:
-        done = "make" if missing else "open"
         reason = _without_secrets(str(exc).replace(token, "…"))
-        raise TrackingError(f"DagsHub at {host} did not {done} the repository {repo}: {reason}") from None
-    return os.environ["MLFLOW_TRACKING_URI"], {name: os.environ[name] for name in (_USER, _PASSWORD)}
+        raise TrackingError(f"{place} did not open or make {settings.dagshub_repo}: {reason}") from None
+    finally:
+        log.setLevel(level)
 
 
 def _ask_dagshub(host: str, endpoint: str, token: str, seconds: float) -> "httpx.Response":
     import httpx
+
+    place, advice = f"DagsHub at {host}", "check the network and DAGSHUB_CLIENT_HOST"
 
     def request() -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"}
@@ -389,28 +413,13 @@ def _ask_dagshub(host: str, endpoint: str, token: str, seconds: float) -> "httpx
         answer = _within(seconds, request)
     except httpx.InvalidURL:
         raise ConfigurationError(f"DAGSHUB_CLIENT_HOST is {host}, which is not a web address") from None
-    except (httpx.TimeoutException, TimeoutError):
-        raise TrackingUnavailableError(
-            f"DagsHub at {host} does not answer within {seconds:g} s: try again later; {_KEPT}"
-        ) from None
+    except OSError as exc:
+        raise _unavailable(place, _happened(exc, seconds), advice) from None
     except httpx.RequestError as exc:
-        raise TrackingUnavailableError(
-            f"DagsHub at {host} cannot be reached ({exc}): check the network and DAGSHUB_CLIENT_HOST; {_KEPT}"
-        ) from None
-    if answer.status_code in _PASSING_STATUSES:
-        raise TrackingUnavailableError(f"DagsHub at {host} answered {answer.status_code}: try again later; {_KEPT}")
+        raise _unavailable(place, f"cannot be reached ({exc})", advice) from None
+    if _passes(answer):
+        raise _unavailable(place, f"answered {answer.status_code} {answer.reason_phrase}", "try again later")
     return answer
-
-
-@contextmanager
-def _silent(logger: logging.Logger) -> Iterator[None]:
-    """Keep out what is said again in an error, and what nobody asked for."""
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 # --- Credentials ------------------------------------------------------------------------------------------------------
@@ -470,10 +479,11 @@ def _open(uri: str) -> TrackingServer:
                 _open_file(Path(path), touch)
             else:
                 _within(_LONGEST_PROBE, touch)
-    except sqlite3.Error as exc:
-        busy = getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+    except (sqlite3.Error, SQLAlchemyError) as exc:
+        cause = (exc.orig if isinstance(exc, DBAPIError) else None) or exc
+        busy = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
         error = TrackingUnavailableError if busy else TrackingError
-        raise error(f"{server.address} cannot be used as MLflow's database: {exc}") from None
+        raise error(f"{server.address} cannot be used as MLflow's database: {_without_secrets(str(cause))}") from None
     except ImportError as exc:
         raise TrackingError(f"{server.address} needs a library that is not installed: {exc}") from None
     return server

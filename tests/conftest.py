@@ -225,10 +225,8 @@ class DurableMongod:
 
     def __init__(self, folder, options=""):
         self._folder = folder
-        self._options = (
-            "--wiredTigerCacheSizeGB 0.25 --wiredTigerEngineConfigString log=(enabled=true,prealloc=false,file_max=16MB) "
-            + options
-        )
+        journal = "--wiredTigerEngineConfigString log=(enabled=true,prealloc=false,file_max=16MB)"
+        self._options = f"--wiredTigerCacheSizeGB 0.25 {journal} {options}"
         self._process, self._port = _start_mongod(folder, self._options)
         self.uri = f"mongodb://127.0.0.1:{self._port}"
 
@@ -246,6 +244,46 @@ def durable_mongod(tmp_path_factory):
     server = DurableMongod(tmp_path_factory.mktemp("mongod"))
     yield server
     server.kill()
+
+
+@pytest.fixture
+def guarded_mongod(tmp_path_factory):
+    """Run a server that wants TLS and a user: `me` with the password `p@ss/word`; yield it and its certificate."""
+    folder = tmp_path_factory.mktemp("mongod")
+    certificate = _make_certificate(folder)
+    tls = f"--tlsMode requireTLS --tlsCertificateKeyFile {certificate} --tlsCAFile {certificate}"
+    server = DurableMongod(folder, f"--auth {tls} --tlsAllowConnectionsWithoutCertificates")
+    with MongoClient(server.uri, tls=True, tlsCAFile=str(certificate)) as client:
+        client.admin.command("createUser", "me", pwd="p@ss/word", roles=["root"])
+    yield server, certificate
+    server.kill()
+
+
+def _make_certificate(folder):
+    """Return a file with a key and its own certificate for this machine."""
+    import ipaddress
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = folder / "certificate.pem"
+    path.write_bytes(private + certificate.public_bytes(pem))
+    return path
 
 
 @pytest.fixture

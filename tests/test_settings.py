@@ -63,6 +63,13 @@ class TestValues:
         assert settings().mongodb_database == "file"
         assert settings().mongodb_collection == "environment"
 
+    @pytest.mark.parametrize("repo", ["jane/phishing", "Jane_2/net.security-2", "-a/_"])
+    def test_a_repository_has_an_owner_and_a_name(self, repo, monkeypatch):
+        monkeypatch.setenv("DAGSHUB_REPO", repo)
+        monkeypatch.setenv("DAGSHUB_CLIENT_HOST", "http://localhost:3000/")
+        assert settings().dagshub_repo == repo
+        assert settings().dagshub_client_host == "http://localhost:3000"
+
     def test_they_are_read_once_and_do_not_change(self, monkeypatch):
         first = settings()
         monkeypatch.setenv("NETWORKSECURITY_CORES", "3")
@@ -79,6 +86,12 @@ class TestBadValues:
             ("NETWORKSECURITY_CORES", "-8317"),
             ("NETWORKSECURITY_MONGODB_TIMEOUT", "hunter2"),
             ("NETWORKSECURITY_HTTP_TIMEOUT", "-8317.5"),
+            ("DAGSHUB_REPO", "hunter2"),
+            ("DAGSHUB_REPO", "https://dagshub.com/hunter2/phishing"),
+            ("DAGSHUB_REPO", "hunter2/phishing.git"),
+            ("DAGSHUB_REPO", "../hunter2"),
+            ("DAGSHUB_CLIENT_HOST", "hunter2.example.org"),
+            ("DAGSHUB_CLIENT_HOST", "https://me:hunter2@dagshub.com"),
         ],
     )
     def test_the_variable_is_named_and_its_value_is_not(self, name, value, monkeypatch):
@@ -93,6 +106,12 @@ class TestBadValues:
         monkeypatch.setenv("NETWORKSECURITY_CORES", "many")
         monkeypatch.setenv("NETWORKSECURITY_HTTP_TIMEOUT", "long")
         with pytest.raises(ConfigurationError, match=r"CORES: .*; .*HTTP_TIMEOUT: "):
+            settings()
+
+    def test_what_would_be_right_is_said(self, monkeypatch):
+        monkeypatch.setenv("DAGSHUB_REPO", "phishing")
+        monkeypatch.setenv("DAGSHUB_CLIENT_HOST", "dagshub.com")
+        with pytest.raises(ConfigurationError, match=r"DAGSHUB_REPO: must be owner/name.*CLIENT_HOST: must be a web"):
             settings()
 
     def test_a_bad_one_does_not_print_the_secrets_beside_it(self, monkeypatch):

@@ -64,7 +64,8 @@ def client(home):
 
 
 def run_ids(done):
-    return re.search(r"train run +(\w{32})\s+test run +(\w{32})", done.stdout).groups()
+    """Return the train and the test run of the links that were printed."""
+    return re.findall(r"/runs/(\w{32})$", done.stdout, re.MULTILINE)
 
 
 def free_port():
@@ -95,6 +96,41 @@ def test_five_models_on_the_real_data(on_real_data, client):
     train_run, test_run = map(client.get_run, run_ids(on_real_data))
     assert {"f1_score", "precision", "recall_score"} <= set(train_run.data.metrics) & set(test_run.data.metrics)
     assert 0.93 < test_run.data.metrics["f1_score"] < 0.97
+    children = mlflow.search_runs(
+        experiment_names=["networksecurity"], filter_string=f"tags.`mlflow.parentRunId` = '{train_run.info.run_id}'"
+    )
+    assert children["params.model"].value_counts().to_dict() == {
+        "Gradient Boosting": 120, "AdaBoost": 18, "Random Forest": 5, "Decision Tree": 3, "Logistic Regression": 1
+    }  # fmt: skip
+    assert (children["status"] == "FINISHED").all()
+    best = children.sort_values("metrics.mean_test_score").iloc[-1]
+    assert best["params.model"] == train_run.data.params["model"]
+    assert best["metrics.mean_test_score"] == train_run.data.metrics["cv_f1"]
+    version = client.get_model_version_by_alias("networksecurity-phishing", "candidate")
+    assert version.run_id == train_run.info.run_id
+    assert f"networksecurity-phishing {version.version}" in on_real_data.stdout
+    assert f"mlflow ui --backend-store-uri {mlflow.get_tracking_uri()} " in on_real_data.stdout
+
+
+def test_the_newest_model_predicts_the_same_in_a_process_that_allows_no_pickle(on_real_data, environment, real_data):
+    code = (
+        "import sys, pandas as pd; from networksecurity import registry, tracking_server; "
+        "from networksecurity.settings import Settings; server = tracking_server.connect(Settings()); "
+        "version = registry.get_version(server, 'networksecurity-phishing', 'candidate'); "
+        "rows = pd.read_csv(sys.argv[1]).drop(columns='Result').astype('float64'); rows.iloc[::7, 5] = None; "
+        "print(registry.load_model(server, version).predict_proba(rows).tobytes().hex())"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code, str(real_data)],
+        env=environment | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = pd.read_csv(real_data).drop(columns="Result").astype("float64")
+    rows.iloc[::7, 5] = None
+    expected = mlflow.sklearn.load_model("models:/networksecurity-phishing@candidate").predict_proba(rows)
+    assert loaded.stdout.strip() == expected.tobytes().hex()
 
 
 def test_the_same_command_again_takes_everything_from_the_cache(on_real_data, train, real_data, client):
@@ -107,7 +143,7 @@ def test_the_same_command_again_takes_everything_from_the_cache(on_real_data, tr
 
 
 def test_the_logged_model_is_served(on_real_data, client, environment, real_data):
-    model_uri = re.search(r"model +(models:/\S+)", on_real_data.stdout).group(1)
+    model_uri = "models:/networksecurity-phishing@candidate"
     rows = pd.read_csv(real_data).drop(columns="Result").head(20).astype("float64")
     rows.iloc[3, 5] = None
     expected = mlflow.sklearn.load_model(model_uri).predict(rows).tolist()
@@ -181,7 +217,7 @@ def test_dead_tracking_server(train):
     assert train(*options).returncode == 0
 
 
-def test_ctrl_c_ends_every_process_and_says_so(environment, tmp_path):
+def test_ctrl_c_ends_every_process_and_says_so(environment, tmp_path, client):
     log = tmp_path / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -204,6 +240,10 @@ def test_ctrl_c_ends_every_process_and_says_so(environment, tmp_path):
         finally:
             process.kill()
     assert "interrupted: finished steps are kept" in log.read_text()
+    experiment = client.get_experiment_by_name("networksecurity").experiment_id
+    (newest,) = client.search_runs([experiment], "tags.`networksecurity.side` = 'train'", max_results=1)
+    assert newest.info.status == "KILLED"
+    assert newest.data.tags["networksecurity.reason"] == "KeyboardInterrupt"
     for _ in range(100):
         try:
             os.killpg(process.pid, 0)
@@ -212,3 +252,73 @@ def test_ctrl_c_ends_every_process_and_says_so(environment, tmp_path):
         time.sleep(0.2)
     else:
         pytest.fail("a process of the command lives on")
+
+
+QUICK = ("--source", "sample:1500", "--models", "Decision Tree,Random Forest")
+
+
+@pytest.fixture
+def dagshub(dagshub_standin):
+    """Return the settings that name a repository of the stand-in."""
+    return {
+        "DAGSHUB_REPO": "jane/phishing",
+        "DAGSHUB_USER_TOKEN": dagshub_standin.token,
+        "DAGSHUB_CLIENT_HOST": dagshub_standin.url,
+    }
+
+
+@pytest.mark.parametrize("mode", ["full", "old"])
+def test_training_on_dagshub(mode, train, dagshub, dagshub_standin, mlflow_server, tmp_path):
+    dagshub_standin.mode = mode
+    name = f"networksecurity-{mode}"
+    done = train(*QUICK, **dagshub, MLFLOW_EXPERIMENT_NAME=name, NETWORKSECURITY_MLFLOW_REGISTERED_MODEL_NAME=name)
+    assert done.returncode == 0, done.stderr
+    assert f"{dagshub_standin.url}/jane/phishing.mlflow/#/experiments/" in done.stdout
+
+    # Everything is there, whoever asks.
+    client = MlflowClient(mlflow_server)
+    train_run, test_run = map(client.get_run, run_ids(done))
+    runs = client.search_runs([train_run.info.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(runs) == 2 + 3 + 5
+    files = {file.path for file in client.list_artifacts(test_run.info.run_id)}
+    assert {"confusion_matrix.png", "roc_curve.json", "leakage_ledger.json"} <= files
+    (version,) = client.search_model_versions(f"name = '{name}'")
+    assert version.run_id == train_run.info.run_id
+    if mode == "full":
+        assert client.get_model_version_by_alias(name, "candidate").version == version.version
+        assert version.source.startswith("models:/m-")
+    else:
+        assert client.get_registered_model(name).tags == {"networksecurity.alias.candidate": version.version}
+        assert client.search_logged_models([train_run.info.experiment_id]) == []
+
+    # The token is nowhere, and neither is the address of the repository's owner with it.
+    assert dagshub_standin.token not in done.stdout + done.stderr
+    told = [run.data.to_dictionary() for run in runs] + [version.tags, version.source]
+    assert dagshub_standin.token not in json.dumps(told, default=str)
+    for run in runs[-2:]:
+        client.download_artifacts(run.info.run_id, "", str(tmp_path))
+    for file in tmp_path.rglob("*"):
+        assert file.is_dir() or dagshub_standin.token.encode() not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"DAGSHUB_USER_TOKEN": "wrong-5e2b"}, "error: DagsHub at .* refused the access token .*DAGSHUB_USER_TOKEN"),
+        ({"DAGSHUB_USER_TOKEN": ""}, "error: DAGSHUB_REPO is jane/phishing, but DAGSHUB_USER_TOKEN is not set"),
+        ({"DAGSHUB_REPO": "jane/nothing"}, "error: there is no repository jane/nothing .*--create-repo"),
+    ],
+)
+def test_what_is_wrong_with_dagshub_is_said_in_one_line(train, dagshub, change, message):
+    done = train(*QUICK, **dagshub | change)
+    assert done.returncode == 1
+    assert re.search(f"^{message}", done.stderr, re.MULTILINE)
+    assert "Traceback" not in done.stderr
+    assert "wrong-5e2b" not in done.stdout + done.stderr
+
+
+def test_repository_is_created_when_asked(train, dagshub, dagshub_standin):
+    done = train(*QUICK, "--create-repo", **dagshub | {"DAGSHUB_REPO": "jane/new"})
+    assert done.returncode == 0, done.stderr
+    assert dagshub_standin.private["jane/new"] is True

@@ -1,0 +1,128 @@
+"""Wall time of everything that a training logs to a local MLflow database, for the default grids.
+
+Usage: python benchmarks/tracking.py [--rounds 3]
+One after the other, in a fresh database each round; in a training most of `grid points` is logged beside the searches
+that still run. The scores of the grid points are made up, since what they are changes nothing; the model is real.
+"""
+
+import argparse
+import logging
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    outcome = make_outcome()
+    n_points = sum(len(result.grid) for result in outcome.searches)
+    rounds = [measure(outcome) for _ in range(options.rounds)]
+    print(f"{n_points} grid points, seconds of {options.rounds} rounds (the first with matplotlib's import):\n")
+    print("| | min | median | max |\n| --- | --- | --- | --- |")
+    for part in rounds[0]:
+        seconds = [of[part] for of in rounds]
+        print(f"| {part} | {min(seconds):.2f} | {statistics.median(seconds):.2f} | {max(seconds):.2f} |")
+
+
+def make_outcome():
+    """Return what a training of all enabled models on the built-in sample could have found."""
+    import numpy as np
+    from sklearn.model_selection import ParameterGrid
+
+    from networksecurity import search, splitting, tracking
+    from networksecurity.candidates import CANDIDATES, ENABLED
+    from networksecurity.evaluation import evaluate_model, explain, leakage_ledger
+    from networksecurity.sample import make_phishing_websites
+    from networksecurity.schema import to_X_y, validate
+    from networksecurity.storage import DataRef, fingerprint
+
+    sides = splitting.split(validate(make_phishing_websites(random_state=0)).accepted)
+    X, y = to_X_y(sides.train)
+    best = {"learning_rate": 0.1, "n_estimators": 256, "subsample": 0.6}
+    model = search.fit_best(CANDIDATES["Gradient Boosting"], best, X, y)
+    rng = np.random.default_rng(0)
+
+    def made_up(name: str) -> search.SearchResult:
+        points = list(ParameterGrid({key: list(values) for key, values in CANDIDATES[name].param_grid.items()}))
+        scores = rng.uniform(0.85, 0.95, (len(points), 3))
+        ranks = (-scores.mean(axis=1)).argsort().argsort() + 1
+        return search.SearchResult(
+            candidate=name,
+            scoring="f1",
+            grid=tuple(
+                search.GridPoint(
+                    params=params,
+                    mean_test_score=of.mean(),
+                    std_test_score=of.std(),
+                    rank_test_score=rank,
+                    split_test_scores=tuple(of),
+                    mean_fit_time=1.0,
+                )
+                for params, of, rank in zip(points, scores, ranks, strict=True)
+            ),
+            n_fits=3 * len(points),
+            seconds=1.0,
+        )
+
+    def side(frame):
+        return tracking.Side(DataRef(sha256=fingerprint(frame), n_rows=len(frame)), evaluate_model(model, frame))
+
+    return tracking.Outcome(
+        model,
+        params={"model": "Gradient Boosting", **best},
+        searches=[made_up(name) for name in ENABLED],
+        train=side(sides.train),
+        test=side(sides.test),
+        explanation=explain(model, sides.test),
+        leakage=leakage_ledger(model, sides.train, sides.test),
+        tags={"data.source": "sample"},
+        input_example=X[:5],
+    )
+
+
+def measure(outcome) -> dict[str, float]:
+    """Return the seconds of each part."""
+    from pydantic import SecretStr
+
+    from networksecurity import registry, tracking, tracking_server
+    from networksecurity.settings import Settings
+
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(part: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        seconds[part] = time.perf_counter() - started
+
+    with tempfile.TemporaryDirectory() as folder:
+        with timed("make the database (once in its life)"):
+            settings = Settings(mlflow_tracking_uri=SecretStr(f"sqlite:///{folder}/mlflow.db"))
+            server = tracking_server.connect(settings)
+        with timed("open"):
+            training = tracking.start_training(server, "networksecurity", {})
+        with timed("grid points"):
+            for result in outcome.searches:
+                tracking.log_search(server, training, result)
+        with timed("figures, pictures, tables, model"):
+            logged = tracking.log_outcome(server, training, outcome)
+        with timed("register, close"):
+            registry.register(
+                server, "networksecurity-phishing", logged.model_uri, training.train_run_id, tags={}, description=""
+            )
+            tracking.end_training(server, training)
+    once = next(iter(seconds))
+    return seconds | {"**all but the database**": sum(of for part, of in seconds.items() if part != once)}
+
+
+if __name__ == "__main__":
+    main()

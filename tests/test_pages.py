@@ -1,0 +1,82 @@
+"""The pages as people see them: in a real browser, before real servers."""
+
+import json
+import shutil
+
+import pytest
+from mlflow import MlflowClient
+from playwright.sync_api import expect, sync_playwright
+from pydantic import SecretStr
+
+from networksecurity import registry, tracking, tracking_server
+from networksecurity.settings import Settings
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
+PATIENCE = 60_000  # milliseconds, for a busy machine
+
+
+@pytest.fixture
+def page(tmp_path):
+    """Return a page of a new browser; afterwards none of its requests may have failed on the server's side."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here")
+    expect.set_options(timeout=PATIENCE)
+    failed = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET.split(), "--disable-sync"])
+        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        page.set_default_timeout(PATIENCE)
+        page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 500 else None)
+        yield page
+        page.screenshot(path=tmp_path / "page.png")
+        browser.close()
+    assert not failed
+
+
+@pytest.fixture(scope="module")
+def training(mlflow_server, outcome):
+    """Log a training to the server."""
+    server = tracking_server.connect(Settings(mlflow_tracking_uri=SecretStr(mlflow_server)))
+    training = tracking.start_training(server, "pages", {})
+    for result in outcome.searches:
+        tracking.log_search(server, training, result)
+    logged = tracking.log_outcome(server, training, outcome)
+    registry.register(server, "pages", logged.model_uri, training.train_run_id, tags={}, description="")
+    tracking.end_training(server, training)
+    return training
+
+
+def test_experiment_shows_a_training_and_its_grid_points(page, mlflow_server, training):
+    page.goto(f"{mlflow_server}/#/experiments/{training.experiment_id}/runs")
+    expect(page.get_by_role("link", name=f"test-{training.name}")).to_be_visible()
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=f"train-{training.name}"))
+    row.locator("button:not([role=checkbox])").first.click()  # the plus sign: open its children
+    expect(page.get_by_role("link", name="Decision Tree criterion=gini")).to_be_visible()
+
+
+def test_grid_points_are_compared_by_parallel_coordinates(page, mlflow_server, training):
+    children = MlflowClient(mlflow_server).search_runs(
+        [training.experiment_id], f"tags.`mlflow.parentRunId` = '{training.train_run_id}'"
+    )
+    runs = json.dumps([run.info.run_id for run in children])
+    page.goto(f'{mlflow_server}/#/compare-runs?runs={runs}&experiments=["{training.experiment_id}"]')
+    expect(page.get_by_role("heading", name="Comparing 8 Runs from 1 Experiment")).to_be_visible()
+    axes = page.locator(".parcoords .axis-title")
+    expect(axes.filter(has_text="mean_test_score")).to_be_visible()
+    assert {"criterion", "model", "n_estimators", "mean_test_score"} == set(axes.all_text_contents())
+
+
+def test_run_shows_card_and_figures(page, mlflow_server, training):
+    page.goto(tracking_server.run_url(mlflow_server, training.experiment_id, training.train_run_id))
+    expect(page.get_by_role("heading", name=f"Random Forest · {training.name}")).to_be_visible()
+    expect(page.get_by_role("link", name="best_score_so_far/Random Forest")).to_be_visible()
+    expect(page.get_by_role("link", name="f1_score", exact=True)).to_be_visible()
+
+
+def test_links_lead_to_the_version(page, mlflow_server, training):
+    page.goto(tracking_server.model_version_url(mlflow_server, "pages", "1"))
+    expect(page.get_by_text("candidate").first).to_be_visible()
+    expect(page.get_by_text("Version 1").first).to_be_visible()
