@@ -40,12 +40,14 @@ def make_outcome():
 
     from networksecurity import search, splitting, tracking
     from networksecurity.candidates import CANDIDATES, ENABLED
+    from networksecurity.drift import reference_profile
     from networksecurity.evaluation import evaluate_model, explain, leakage_ledger
     from networksecurity.sample import make_phishing_websites
     from networksecurity.schema import to_X_y, validate
     from networksecurity.storage import DataRef, fingerprint
 
-    sides = splitting.split(validate(make_phishing_websites(random_state=0)).accepted)
+    rows = validate(make_phishing_websites(random_state=0)).accepted
+    sides = splitting.split(rows)
     X, y = to_X_y(sides.train)
     best = {"learning_rate": 0.1, "n_estimators": 256, "subsample": 0.6}
     model = search.fit_best(CANDIDATES["Gradient Boosting"], best, X, y)
@@ -84,6 +86,7 @@ def make_outcome():
         test=side(sides.test),
         explanation=explain(model, sides.test),
         leakage=leakage_ledger(model, sides.train, sides.test),
+        reference=reference_profile(rows, data_sha256=fingerprint(rows)),
         tags={"data.source": "sample"},
         input_example=X[:5],
     )

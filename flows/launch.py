@@ -49,7 +49,7 @@ def run(
     parameters_model : type of pydantic.BaseModel
         The type of the flow's one parameter, `parameters`.
     show : str, optional
-        What prints the flow's result, as `module:function`.
+        What prints the flow's result, as `module:function`; not called where the flow returned nothing.
     arguments : list of str, optional
         By default those of this process.
     """
@@ -70,7 +70,7 @@ def run(
     except KeyboardInterrupt:
         print("interrupted: finished steps are kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
-    if show is not None:
+    if show is not None and result is not None:
         resolve_name(show)(result)
     return SUCCESS
 
@@ -105,9 +105,9 @@ def _read_options(model: type[Parameters], arguments: list[str], program: str) -
         return model(**Command().model_dump())
     except ValidationError as exc:
         for error in exc.errors():
-            option = str(error["loc"][0]).replace("_", "-")
+            option = ".".join(map(str, error["loc"])).replace("_", "-")
             # Our own messages say what was wrong with the value, and may be about a password in it.
-            given = "" if error["type"] == "value_error" else f", not {error['input']!r}"
+            given = "" if error["type"] in {"value_error", "missing"} else f", not {error['input']!r}"
             print(f"{program}: error: --{option}: {error['msg'].removeprefix('Value error, ')}{given}", file=sys.stderr)
         sys.exit(WRONG_OPTION)
 

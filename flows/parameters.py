@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from networksecurity.candidates import CANDIDATES, ENABLED, CandidateRuns, Imputer, get_candidate
 from networksecurity.exceptions import ConfigurationError
+from networksecurity.thresholds import Thresholds
 
 Scoring = Literal[
     "f1", "precision", "recall", "accuracy", "balanced_accuracy", "roc_auc", "average_precision", "neg_log_loss"
@@ -69,6 +70,10 @@ class TrainParameters(BaseModel):
         default=0.05, ge=0, le=1, description="largest share of invalid rows that is set aside instead of refused"
     )
     refresh: bool = Field(default=False, description="compute everything anew, whatever earlier runs left in the cache")
+    skip_unchanged: bool = Field(
+        default=False, description="train nothing where the model in use has learned from exactly the same rows"
+    )
+    reason: str = Field(default="", max_length=500, description="why this training is started, kept as a tag")
     candidate_runs: CandidateRuns = Field(
         default="all",
         description="grid points that get an MLflow run of their own: all, the best of each model, or none",
@@ -96,3 +101,20 @@ class IngestParameters(BaseModel):
     max_rejected: float = Field(
         default=0.05, ge=0, le=1, description="largest share of invalid rows; with more of them nothing is written"
     )
+
+
+class MonitorParameters(BaseModel):
+    """Compare new rows with those that the model in use was trained on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Annotated[str, AfterValidator(_without_password)] = Field(
+        default="mongodb",
+        min_length=1,
+        description="where rows arrive: `mongodb` or `mongodb://host/database.collection`, read from where the last "
+        "look ended; or anything else that can be trained on, compared as a whole",
+    )
+    since: str = Field(
+        default="", description="look back to the end of this ingestion (its number), or to this time (ISO 8601)"
+    )
+    thresholds: Thresholds = Field(default=Thresholds(), description="when a difference is drift")

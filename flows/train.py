@@ -43,7 +43,9 @@ from flows.steps import cached_step, step
 from networksecurity import (
     candidates,
     datasets,
+    drift,
     evaluation,
+    mongodb,
     provenance,
     registry,
     schema,
@@ -55,6 +57,13 @@ from networksecurity import (
 from networksecurity.exceptions import NetworkSecurityError, TrainingError
 from networksecurity.settings import settings
 from networksecurity.storage import DataRef, ModelRef, Storage
+
+
+class Fetched(BaseModel, frozen=True):
+    """Raw rows, and how far into a growing collection they reach."""
+
+    rows: DataRef
+    watermark: int | None
 
 
 class Checked(BaseModel, frozen=True):
@@ -82,9 +91,12 @@ def _server() -> tracking_server.TrackingServer:
 
 
 @step(task_run_name="fetch")
-def fetch(source: str) -> DataRef:
+def fetch(source: str) -> Fetched:
     """Read rows from their source, as they are."""
-    return _storage().put_frame(datasets.read(source, settings()))
+    if mongodb.is_address(source):
+        read = mongodb.read(source, settings())
+        return Fetched(rows=_storage().put_frame(read.frame), watermark=read.watermark)
+    return Fetched(rows=_storage().put_frame(datasets.read(source, settings())), watermark=None)
 
 
 @cached_step(task_run_name="validate")
@@ -179,6 +191,22 @@ def leakage_ledger(model: ModelRef, train: DataRef, test: DataRef, random_state:
     )
 
 
+@cached_step(name="profile", task_run_name="reference profile")
+def profile(accepted: DataRef, model: ModelRef, test: DataRef) -> drift.ReferenceProfile:
+    """Describe the rows behind the model, for a monitor to compare new ones with."""
+    storage = _storage()
+    X, _ = schema.to_X_y(storage.get_frame(test))  # scores of rows it has not learned from
+    y_score = storage.get_model(model).predict_proba(X)[:, 1]
+    return drift.reference_profile(storage.get_frame(accepted), data_sha256=accepted.sha256, y_score=y_score)
+
+
+@step(task_run_name="version in use")
+def find_version() -> registry.RegisteredVersion | None:
+    """Look up the model in use."""
+    name = settings().mlflow_registered_model_name
+    return registry.find_version(_server(), name, registry.CHAMPION, registry.CANDIDATE)
+
+
 @step(task_run_name="open runs", retries=1, retry_delay_seconds=1)  # known soon, before anything is computed
 def start_training(create_repo: bool, public_repo: bool, tags: dict[str, str]) -> tracking.Training:
     """Reach the tracking server and open the train run."""
@@ -204,13 +232,14 @@ def track(
     test: tracking.Side,
     explanation: evaluation.Explanation,
     leakage: evaluation.LeakageLedger,
+    reference: drift.ReferenceProfile,
     tags: dict[str, str],
 ) -> tracking.Logged:
     """Log what the training found, and the model."""
     storage = _storage()
     example, _ = schema.to_X_y(storage.get_frame(train.rows).head(5))
     outcome = tracking.Outcome(
-        storage.get_model(model), params, searches, train, test, explanation, leakage, tags, example
+        storage.get_model(model), params, searches, train, test, explanation, leakage, reference, tags, example
     )
     return tracking.log_outcome(_server(), training, outcome)
 
@@ -249,7 +278,7 @@ def _run_name() -> str:
 @flow(name="train", flow_run_name=_run_name, task_runner=_make_runner(), result_serializer="json")
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
     """Train every model on one source of rows, choose the best by cross-validation, evaluate, log and register it."""
-    origin = _origin(parameters.source)
+    origin = _origin(parameters)
     opening = start_training.submit(parameters.create_repo, parameters.public_repo, origin)
     try:
         return _train(parameters, opening, origin)
@@ -259,10 +288,10 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
         raise
 
 
-def _origin(source: str) -> dict[str, str]:
+def _origin(parameters: TrainParameters) -> dict[str, str]:
     """Return the tags that say where a training's runs and model come from."""
     tags = {
-        "data.source": datasets.describe(source, settings()),
+        "data.source": datasets.describe(parameters.source, settings()),
         "networksecurity.code_version": provenance.code_version(),
         "prefect.flow_run_id": str(flow_run.id),
     }
@@ -270,6 +299,8 @@ def _origin(source: str) -> dict[str, str]:
         tags["mlflow.source.git.commit"] = commit
     if get_current_settings().api.url and (url := flow_run.ui_url):  # of no use when the server ends with the run
         tags["prefect.flow_run_url"] = url
+    if parameters.reason:
+        tags["networksecurity.trigger"] = parameters.reason
     return tags
 
 
@@ -280,10 +311,15 @@ def _train(
     refresh = parameters.refresh or NotSet  # not set: as the setting PREFECT_TASKS_REFRESH_CACHE says
     seed = parameters.random_state
 
-    raw = fetch(parameters.source)
-    checked = validate.with_options(refresh_cache=refresh)(raw, parameters.max_rejected)
+    fetched = fetch(parameters.source)
+    checked = validate.with_options(refresh_cache=refresh)(fetched.rows, parameters.max_rejected)
     if checked.quarantine:
         log.warning("%s rows are not valid and were set aside: %s", checked.report["n_rejected"], checked.quarantine)
+    if parameters.skip_unchanged and (same := _trained_on(checked.accepted)):
+        tracking.discard_training(_server(), opening.result())
+        message = f"not trained: version {same.version} of {same.name} has learned from exactly these rows"
+        log.warning(message)
+        return Completed(name="Skipped", message=message)
     sides = split.with_options(refresh_cache=refresh)(checked.accepted, parameters.test_size, seed)
     folds = assign_folds.with_options(refresh_cache=refresh)(sides.train, parameters.cv, seed)
     training = opening.result()
@@ -311,6 +347,8 @@ def _train(
         for rank, result in enumerate(ranked, start=1)
     ]
     tags = origin | {"data.sha256": checked.accepted.sha256, "data.n_rows": str(checked.accepted.n_rows)}
+    if fetched.watermark is not None:
+        tags[registry.WATERMARK_TAG] = str(fetched.watermark)
     create_table_artifact(
         [row.to_table() for row in leaderboard], key="leaderboard", description=f"Trained on {tags['data.source']}"
     )
@@ -320,6 +358,7 @@ def _train(
         sides.train, winner.candidate, winner.best.params, parameters.imputer, seed
     )
     leakage = leakage_ledger.with_options(refresh_cache=refresh).submit(model, sides.train, sides.test, seed)
+    reference = profile.with_options(refresh_cache=refresh)(checked.accepted, model, sides.test)
     explanation = explain.with_options(refresh_cache=refresh)(model, sides.test, seed)
     train_metrics = evaluate.with_options(refresh_cache=refresh)(model, sides.train, "train")
     test_metrics = evaluate.with_options(refresh_cache=refresh)(model, sides.test, "test")
@@ -338,6 +377,7 @@ def _train(
         test=tracking.Side(sides.test, test_metrics),
         explanation=explanation,
         leakage=leakage.result(),
+        reference=reference,
         tags=tags,
     )
     version = register(training, logged.model_uri, winner.candidate, test_metrics, tags)
@@ -370,6 +410,12 @@ def _train(
     if failed:
         return Completed(name="Completed with warnings", message=warning, data=report)
     return report
+
+
+def _trained_on(rows: DataRef) -> registry.RegisteredVersion | None:
+    """Return the version in use if it has learned from exactly these rows."""
+    version = find_version()
+    return version if version and version.tags.get("data.sha256") == rows.sha256 else None
 
 
 def _gather(

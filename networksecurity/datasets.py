@@ -10,39 +10,35 @@
 
 A raw frame is storable: each column is an integer, a float or `str`. A column that holds anything else, or a mixture,
 becomes `str` with its original values readable in it, so that quarantine can show them.
+
+`read` returns all rows of a source at once. What is larger than memory is read by `fetch_file` and `read_batches`.
 """
 
 import gzip
+import hashlib
 import io
 import logging
-import math
 import os
 import re
 import tempfile
 import time
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from email.message import Message
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, unquote_plus, urlsplit
+from urllib.parse import unquote, urlsplit
 
-import numpy as np
 import pandas as pd
 import pyarrow
+from pydantic import BaseModel
 
+from networksecurity import mongodb
 from networksecurity.exceptions import ConfigurationError, DataSourceError, SourceUnavailableError
-from networksecurity.schema import MISSING, canonical_name
 from networksecurity.settings import Settings, without_credentials
 from networksecurity.settings import settings as current_settings
-
-if TYPE_CHECKING:
-    from bson.codec_options import CodecOptions
-    from pymongo.collection import Collection
 
 UCI_URL = "https://archive.ics.uci.edu/static/public/327/phishing+websites.zip"
 
@@ -88,8 +84,8 @@ def read(source: str, settings: Settings | None = None) -> pd.DataFrame:
     shown = describe(source, settings)
     if _is_sample(source):
         frame = _read_sample(source)
-    elif _is_mongodb(source):
-        frame = _read_mongodb(_mongodb_address(source, settings), settings)
+    elif mongodb.is_address(source):
+        frame = mongodb.read(source, settings).frame
     elif _is_url(source):
         frame = _read_url(UCI_URL if source == "uci" else source, shown, settings)
     else:
@@ -111,8 +107,8 @@ def describe(source: str, settings: Settings | None = None) -> str:
     """
     if _is_sample(source):
         return source
-    if _is_mongodb(source):
-        return _mongodb_address(source, settings or current_settings()).shown
+    if mongodb.is_address(source):
+        return mongodb.describe(source, settings)
     if _is_url(source):
         return without_credentials(UCI_URL if source == "uci" else source)
     if "://" in source or not source.strip():
@@ -124,10 +120,6 @@ def _is_sample(source: str) -> bool:
     return source == "sample" or source.startswith("sample:")
 
 
-def _is_mongodb(source: str) -> bool:
-    return source == "mongodb" or source.startswith(("mongodb://", "mongodb+srv://"))
-
-
 def _is_url(source: str) -> bool:
     return source == "uci" or source.lower().startswith(("http://", "https://"))
 
@@ -135,24 +127,142 @@ def _is_url(source: str) -> bool:
 def _read_sample(source: str) -> pd.DataFrame:
     from networksecurity.sample import make_phishing_websites
 
+    return _storable(make_phishing_websites(_sample_size(source), random_state=0))
+
+
+def _sample_size(source: str) -> int:
     if source == "sample":
-        return _storable(make_phishing_websites(random_state=0))
+        return 11_055
     n_samples = source.removeprefix("sample:")
     if not (n_samples.isascii() and n_samples.isdigit() and int(n_samples) > 0):
         raise ConfigurationError(f"{source!r}: expected sample:N with N a whole number from 1, such as sample:100000")
-    return _storable(make_phishing_websites(int(n_samples), random_state=0))
+    return int(n_samples)
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+class SourceFile(BaseModel, frozen=True):
+    """A source whose rows are on this machine, to be read as often as needed."""
+
+    source: str
+    """As it may be shown."""
+    sha256: str
+    """Of the file's bytes, in hex; of a sample, of what it is made from."""
+    path: str
+    """The file; of a sample, the source."""
+    kind: str
+    """What the file ends in, or `sample`."""
+
+
+def fetch_file(source: str, folder: Path, settings: Settings | None = None) -> SourceFile:
+    """Bring a source to this machine: a URL is downloaded into `folder`, a file stays where it is.
+
+    Raises
+    ------
+    ConfigurationError
+        The source is of no known form, or is a collection, whose rows are in MongoDB already.
+    DataSourceError
+        There is no such file or page, or it may not be read.
+    SourceUnavailableError
+        The web server could not be reached.
+    """
+    settings = settings or current_settings()
+    shown = describe(source, settings)
+    if mongodb.is_address(source):
+        raise ConfigurationError(f"{shown} is a collection: rows of it are no file that could be told from another")
+    if _is_sample(source):
+        _sample_size(source)
+        return SourceFile(source=shown, sha256=_sha256_of_sample(source), path=source, kind="sample")
+    if _is_url(source):
+        path = folder / "download"
+        kind = _download(UCI_URL if source == "uci" else source, path, shown, settings)
+    else:
+        path = Path(shown)
+        kind = _kind_of_path(source, path)
+    with _file_errors(shown):
+        return SourceFile(source=shown, sha256=_sha256(path), path=str(path), kind=kind)
+
+
+def read_batches(file: SourceFile, batch_rows: int = 50_000) -> Iterator[pd.DataFrame]:
+    """Yield the raw rows of a file, some at a time; CSV and Parquet are never in memory as a whole.
+
+    Parameters
+    ----------
+    file : SourceFile
+        From `fetch_file`.
+    batch_rows : int, default=50000
+        Most rows of one batch.
+
+    Yields
+    ------
+    DataFrame of shape (n_rows, n_columns), 0 < n_rows <= batch_rows
+        As from `read`, but for a column's kind, which may differ between batches. The index numbers the file's rows,
+        from 0.
+
+    Raises
+    ------
+    DataSourceError
+        The file is empty, not of its kind, or is not the one that was fetched: it was changed meanwhile.
+    """
+    n_rows = 0
+    if file.kind == "sample":
+        frame = _read_sample(file.path)
+        yield from (frame[start : start + batch_rows] for start in range(0, len(frame), batch_rows))
+        return
+    for frame in _raw_batches(file, batch_rows):
+        if len(frame):
+            yield frame.set_axis(pd.RangeIndex(n_rows, n_rows + len(frame)))
+        n_rows += len(frame)
+    if not n_rows:
+        raise DataSourceError(f"{file.source} holds no rows")
+    with _file_errors(file.source):
+        changed = _sha256(Path(file.path)) != file.sha256
+    if changed:
+        raise DataSourceError(f"{file.source} was changed while it was read: try again when it is complete")
+
+
+def _raw_batches(file: SourceFile, batch_rows: int) -> Iterator[pd.DataFrame]:
+    path, shown = Path(file.path), file.source
+    if file.kind in (".arff", ".zip"):  # its reader knows no batches
+        frame = _read_file(path, file.kind, shown)
+        yield from (frame[start : start + batch_rows] for start in range(0, len(frame), batch_rows))
+        return
+    with _file_errors(shown):
+        _check_head(path, file.kind, shown)
+        if file.kind == ".parquet":
+            batches = _read_parquet_batches(path, batch_rows)
+        else:
+            batches = _read_csv(path, shown, batch_rows)
+        for frame in batches:
+            yield _storable(frame)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sha256_of_sample(source: str) -> str:
+    from networksecurity.sample import PARAMETERS
+
+    figures = resources.files("networksecurity").joinpath(PARAMETERS).read_bytes()
+    return hashlib.sha256(b"%d random_state=0 " % _sample_size(source) + figures).hexdigest()
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
 def _read_path(source: str, path: Path) -> pd.DataFrame:
-    kind = _kind(path.name)
+    return _read_file(path, _kind_of_path(source, path), str(path))
+
+
+def _kind_of_path(source: str, path: Path) -> str:
     with _file_errors(str(path)):
         if path.is_dir():
             raise DataSourceError(f"{path} is a folder: give the file in it")
-        if kind:
-            return _read_file(path, kind, str(path))
+        if kind := _kind(path.name):
+            return kind
         if path.exists():
             raise ConfigurationError(
                 f"{path} is of no kind that can be read: its name must end in {', '.join(_SUFFIXES)}"
@@ -167,19 +277,23 @@ def _kind(name: str) -> str | None:
 def _read_file(path: Path, kind: str, shown: str) -> pd.DataFrame:
     """Return the rows of the file at `path`; errors call it `shown`."""
     with _file_errors(shown):
-        with path.open("rb") as file:
-            head = file.read(1024).lstrip().lower()
-        if not head:
-            raise DataSourceError(f"{shown} is empty")
-        if head.startswith((b"<!doctype", b"<html")):
-            raise DataSourceError(f"{shown} is a web page, not {kind}: a link to the file itself is needed")
+        _check_head(path, kind, shown)
         if kind in (".csv", ".csv.gz"):
-            frame = _read_csv(path, shown)
+            frame = next(_read_csv(path, shown))
         elif kind == ".parquet":
             frame = _read_parquet(path)
         else:
             frame = _read_arff(_unzipped(path, shown) if kind == ".zip" else path.read_bytes(), shown)
     return _storable(frame)
+
+
+def _check_head(path: Path, kind: str, shown: str) -> None:
+    with path.open("rb") as file:
+        head = file.read(1024).lstrip().lower()
+    if not head:
+        raise DataSourceError(f"{shown} is empty")
+    if head.startswith((b"<!doctype", b"<html")):
+        raise DataSourceError(f"{shown} is a web page, not {kind}: a link to the file itself is needed")
 
 
 @contextmanager
@@ -207,7 +321,7 @@ def _one_line(exc: BaseException) -> str:
     return " ".join(str(exc).split()) or type(exc).__name__
 
 
-def _read_csv(path: Path, shown: str) -> pd.DataFrame:
+def _read_csv(path: Path, shown: str, batch_rows: int | None = None) -> Iterator[pd.DataFrame]:
     # By content, not by name: web servers may unpack a .csv.gz on its way here.
     with path.open("rb") as file:
         compression = "gzip" if file.read(2) == b"\x1f\x8b" else None
@@ -215,10 +329,19 @@ def _read_csv(path: Path, shown: str) -> pd.DataFrame:
         if b"\0" in file.read(1 << 16):
             raise DataSourceError(f"{shown} is binary (or UTF-16), not UTF-8 text")
     # Only the empty cell is taken for missing here: were `na` too, the cells beside it would be read as floats.
-    frame = pd.read_csv(path, compression=compression, keep_default_na=False, na_values=[""], low_memory=False)
-    if not frame.index.equals(pd.RangeIndex(len(frame))):
-        raise DataSourceError(f"{shown}: its rows have more cells than its header has names")
-    return frame
+    with pd.read_csv(
+        path,
+        compression=compression,
+        keep_default_na=False,
+        na_values=[""],
+        low_memory=False,
+        iterator=True,
+        chunksize=batch_rows,
+    ) as batches:
+        for frame in batches:
+            if not isinstance(frame.index, pd.RangeIndex):
+                raise DataSourceError(f"{shown}: its rows have more cells than its header has names")
+            yield frame
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -229,6 +352,19 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     except (ValueError, KeyError) as exc:  # damage in what pandas itself wrote into the file
         raise pyarrow.ArrowInvalid(_one_line(exc)) from exc
     return frame.reset_index(drop=frame.index.name is None)
+
+
+def _read_parquet_batches(path: Path, batch_rows: int) -> Iterator[pd.DataFrame]:
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        # Read ahead, whole row groups would be in memory.
+        with ParquetFile(path, pre_buffer=False, buffer_size=1 << 16) as file:
+            for batch in file.iter_batches(batch_rows):
+                frame = pyarrow.Table.from_batches([batch]).to_pandas()
+                yield frame.reset_index(drop=frame.index.name is None)
+    except (ValueError, KeyError) as exc:  # damage in what pandas itself wrote into the file
+        raise pyarrow.ArrowInvalid(_one_line(exc)) from exc
 
 
 def _unzipped(path: Path, shown: str) -> bytes:
@@ -361,258 +497,3 @@ def _httpx_logs_without_credentials() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(shorten)
-
-
-# --- MongoDB ----------------------------------------------------------------------------------------------------------
-
-_BATCH_SIZE = 5000
-_SOCKET_TIMEOUT = 60.0
-"""Seconds after which a server that accepted a query and says nothing is given up."""
-_ENDS = 20
-"""Documents looked at, at either end of a collection, for the spellings of columns: two imports may differ in them."""
-_ESCAPING = "user name and password must be percent-escaped (urllib.parse.quote_plus)"
-
-
-@dataclass(frozen=True)
-class _MongoAddress:
-    uri: str = field(repr=False)
-    server: str
-    """Scheme and hosts, without credentials."""
-    database: str
-    collection: str
-
-    @property
-    def shown(self) -> str:
-        return f"{self.server}/{self.database}.{self.collection}"
-
-
-def _mongodb_address(source: str, settings: Settings) -> _MongoAddress:
-    """Resolve a source; the database or collection that its path leaves out comes from the settings."""
-    named = "the source"
-    if source == "mongodb":
-        if settings.mongodb_uri is None:
-            raise ConfigurationError(
-                "the source mongodb needs MONGODB_URI: set it in the environment or in .env, "
-                "for example MONGODB_URI=mongodb://localhost:27017"
-            )
-        named, source = "MONGODB_URI", settings.mongodb_uri.get_secret_value().strip()
-        if not source.startswith(("mongodb://", "mongodb+srv://")):
-            raise ConfigurationError("MONGODB_URI must begin with mongodb:// or mongodb+srv://")
-    shown = without_credentials(source)
-    if shown.endswith("://…"):
-        raise ConfigurationError(f"{named} is not a valid {shown}: ports must be numbers, and {_ESCAPING}")
-    scheme, _, rest = shown.partition("://")
-    hosts, _, path = rest.partition("/")
-    database, _, collection = unquote_plus(path).partition(".")
-    return _MongoAddress(
-        source,
-        f"{scheme}://{hosts}",
-        database or settings.mongodb_database,
-        collection or settings.mongodb_collection,
-    )
-
-
-@contextmanager
-def _collection(address: _MongoAddress, settings: Settings) -> Iterator["Collection"]:
-    """Open a client for one collection and translate all that pymongo raises while it is in use."""
-    from bson.codec_options import CodecOptions, DatetimeConversion
-    from bson.errors import BSONError
-    from pymongo import MongoClient, errors
-
-    wait = settings.mongodb_timeout
-    timeouts: dict[str, Any] = {
-        "serverSelectionTimeoutMS": 1000 * wait,
-        "connectTimeoutMS": 1000 * wait,
-        "socketTimeoutMS": 1000 * max(wait, _SOCKET_TIMEOUT),
-    }
-    given = {name.lower() for name in re.findall(r"[?&;]([^=&;]+)=", address.uri)}
-    # Cells that Python cannot hold (dates beyond year 9999, broken text) are for the validation to judge, not fatal.
-    lenient = CodecOptions(unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO)
-    started = time.monotonic()
-    try:
-        # The path's database is also where pymongo looks for the user, as with any other client.
-        # With connect=False a mongodb+srv:// name is looked up at first use: a failing lookup is no bad setting.
-        client = MongoClient(
-            address.uri, connect=False, **{name: ms for name, ms in timeouts.items() if name.lower() not in given}
-        )
-    except (errors.PyMongoError, ValueError, TypeError, OSError) as exc:
-        # Without the cause: of a URI that cannot be parsed its text may quote a piece of the password.
-        quotes_uri = isinstance(exc, errors.InvalidURI) and "@" in address.uri
-        raise ConfigurationError(
-            f"{address.shown} is not a connection string that works: {_ESCAPING if quotes_uri else _one_line(exc)}"
-        ) from None
-    with client:
-        try:
-            yield client[address.database].get_collection(address.collection, codec_options=lenient)
-        except (errors.ConnectionFailure, errors.CursorNotFound, errors.ExecutionTimeout) as exc:
-            # pymongo goes on to repeat its timeouts and to describe the whole topology.
-            reason = re.split(r" \(configured timeouts|, Timeout: |, full error", _one_line(exc))[0]
-            raise SourceUnavailableError(
-                f"MongoDB at {address.server} failed after {time.monotonic() - started:.1f} s: {reason}; "
-                "start the server, or set MONGODB_URI to one that can be reached "
-                f"(NETWORKSECURITY_MONGODB_TIMEOUT is {wait:g} s)"
-            ) from exc
-        except errors.OperationFailure as exc:
-            reason = (exc.details or {}).get("errmsg") or _one_line(exc)
-            refused = exc.code in (13, 18, 8000)  # Unauthorized, AuthenticationFailed, Atlas' own of the same meaning
-            advice = ": check user, password and authSource in the connection string, and the user's roles"
-            raise DataSourceError(
-                f"MongoDB refused {address.shown} (code {exc.code}, {reason}){advice if refused else ''}"
-            ) from exc
-        except errors.ConfigurationError as exc:  # a mongodb+srv:// name that is not found
-            raise SourceUnavailableError(
-                f"MongoDB at {address.server} failed after {time.monotonic() - started:.1f} s: {_one_line(exc)}; "
-                "check the host name in MONGODB_URI and the network"
-            ) from exc
-        except errors.InvalidName as exc:
-            raise ConfigurationError(f"{address.shown}: {exc}") from exc
-        except (errors.PyMongoError, BSONError) as exc:
-            raise DataSourceError(f"{address.shown} cannot be read: {_one_line(exc)}") from exc
-
-
-def _read_mongodb(address: _MongoAddress, settings: Settings) -> pd.DataFrame:
-    from bson.codec_options import CodecOptions
-    from bson.raw_bson import RawBSONDocument
-
-    with _collection(address, settings) as collection:
-        ends = [document for order in (1, -1) for document in collection.find(sort={"_id": order}, limit=_ENDS)]
-        if not ends:
-            raise DataSourceError(
-                f"the collection {address.collection} in database {address.database} at {address.server} is empty or "
-                "does not exist: load rows with the ingest flow, or set MONGODB_DATABASE and MONGODB_COLLECTION"
-            )
-        names = list(dict.fromkeys(name for document in ends for name in document))
-        fields = [name for name in names if canonical_name(name)]
-        if not fields:
-            raise DataSourceError(
-                f"{address.shown} holds no column of the phishing websites data, only {', '.join(names[:8])}"
-            )
-        raw = collection.with_options(CodecOptions(document_class=RawBSONDocument))
-        cursor = raw.find({}, {"_id": False} | dict.fromkeys(fields, True), sort={"_id": 1}, batch_size=_BATCH_SIZE)
-        batches = iter(lambda: [bytes(document.raw) for document in cursor.to_list(_BATCH_SIZE)], [])
-        return _to_frame(batches, fields, collection.codec_options)
-
-
-def _to_frame(batches: Iterable[list[bytes]], fields: list[str], codec_options: "CodecOptions") -> pd.DataFrame:
-    """Return BSON documents as a frame of `fields`, `Int8` where every cell is a small whole number or missing.
-
-    Documents are held one batch at a time; what is kept is one byte per cell, and text for columns that need it.
-    """
-    blocks: list[np.ndarray] = []
-    texts: dict[int, dict[int, pd.Series]] = {}  # column -> batch -> its cells, where the block cannot hold them
-    for documents in batches:
-        block, odd = _decode(documents, fields, codec_options)
-        for column, (rows, cells) in odd.items():
-            texts.setdefault(column, {})[len(blocks)] = _to_text(block[:, column], rows, cells)
-        blocks.append(block)
-    columns = {}
-    for column, name in enumerate(fields):
-        if column in texts:
-            parts = [
-                texts[column][number] if number in texts[column] else _to_text(block[:, column], [], [])
-                for number, block in enumerate(blocks)
-            ]
-            columns[name] = pd.concat(parts, ignore_index=True)
-        else:
-            values = np.concatenate([block[:, column] for block in blocks])
-            columns[name] = pd.arrays.IntegerArray(values, values == MISSING)
-    return pd.DataFrame(columns, copy=False)
-
-
-def _to_text(values: np.ndarray, rows: list[int], texts: list[str]) -> pd.Series:
-    """Return int8 `values` as text, with `texts` in the given rows."""
-    if len(rows) == len(values):
-        return pd.Series(texts, dtype="str")
-    cells = [None if value == MISSING else str(value) for value in values.tolist()]
-    for row, text in zip(rows, texts, strict=True):
-        cells[row] = text
-    return pd.Series(cells, dtype="str")
-
-
-def _decode(
-    documents: list[bytes], fields: list[str], codec_options: "CodecOptions"
-) -> tuple[np.ndarray, dict[int, tuple[list[int], list[str]]]]:
-    """Return the cells of BSON documents.
-
-    Returns
-    -------
-    block : ndarray of shape (n_documents, n_fields), int8
-        `MISSING` where a cell is absent, null, NaN, or not a whole number from -127 to 127.
-    odd : dict of column to (rows, texts)
-        The cells of that last sort, as text.
-    """
-    from bson import decode_all
-    from bson.int64 import Int64
-
-    block = np.full((len(documents), len(fields)), MISSING, dtype=np.int8)
-    rows = np.flatnonzero(~_decode_alike(documents, fields, block)).tolist()
-    others = decode_all(b"".join([documents[row] for row in rows]), codec_options)
-    odd: dict[int, tuple[list[int], list[str]]] = {}
-    cells = [tuple(map(document.get, fields)) for document in others]
-    for column, values in enumerate(zip(*cells, strict=True)):
-        if set(map(type, values)) == {str}:
-            odd[column] = rows, list(values)
-            continue
-        for row, value in zip(rows, values, strict=True):
-            if value is None or ((kind := type(value)) is float and math.isnan(value)):
-                continue
-            # Of exactly these types: True is an int too, and must not become 1.
-            if (kind is int or kind is float or kind is Int64) and -127 <= value <= 127 and value == int(value):
-                block[row, column] = value
-            else:
-                odd_rows, texts = odd.setdefault(column, ([], []))
-                odd_rows.append(row)
-                texts.append(str(value))
-    return block, odd
-
-
-# BSON's codes for double, int32 and int64.
-_NUMBERS = {0x01: np.dtype("<f8"), 0x10: np.dtype("<i4"), 0x12: np.dtype("<i8")}
-
-
-def _decode_alike(documents: list[bytes], fields: list[str], block: np.ndarray) -> np.ndarray:
-    """Fill the rows of `block` whose documents are laid out alike and hold small whole numbers only.
-
-    A collection written by one program is nearly all such documents: the same bytes but for the numbers, which NumPy
-    reads in place. Documents that differ in any other byte, or hold any other number, are left to the caller.
-
-    Returns
-    -------
-    ndarray of shape (n_documents,), bool
-        The rows that were filled.
-    """
-    filled = np.zeros(len(documents), dtype=bool)
-    sizes = Counter(map(len, documents))
-    size = sizes.most_common(1)[0][0] if sizes else 0
-    rows = np.array([row for row, document in enumerate(documents) if len(document) == size], dtype=np.intp)
-    numbers = _layout(documents[rows[0]]) if len(rows) else None
-    if numbers is None:
-        return filled
-    content = np.frombuffer(b"".join([documents[row] for row in rows]), dtype=np.uint8).reshape(len(rows), size)
-    fixed = np.ones(size, dtype=bool)
-    for start, dtype in numbers.values():
-        fixed[start : start + dtype.itemsize] = False
-    alike = (content[:, fixed] == content[0, fixed]).all(axis=1)
-    cells = np.full((len(rows), len(fields)), MISSING, dtype=np.int8)
-    for column, name in enumerate(fields):
-        if name in numbers:
-            start, dtype = numbers[name]
-            values = np.ndarray(len(rows), dtype, content, start, strides=(size,))
-            small = (values >= -127) & (values <= 127)
-            cells[:, column] = np.where(small, values, 0)
-            alike &= small & (cells[:, column] == values)
-    filled[rows[alike]] = True
-    block[rows[alike]] = cells[alike]
-    return filled
-
-
-def _layout(document: bytes) -> dict[str, tuple[int, np.dtype]] | None:
-    """Return where each number of a BSON document starts and its type; None if it holds anything but numbers."""
-    numbers, position = {}, 4
-    while code := document[position]:
-        if code not in _NUMBERS:
-            return None
-        end = document.index(0, position + 1)
-        numbers[document[position + 1 : end].decode()] = end + 1, _NUMBERS[code]
-        position = end + 1 + _NUMBERS[code].itemsize
-    return numbers

@@ -19,6 +19,7 @@ from scipy.stats.contingency import expected_freq
 
 from networksecurity.exceptions import DataValidationError
 from networksecurity.schema import DOMAINS, FEATURES, MISSING, TARGET
+from networksecurity.thresholds import Correction, Thresholds
 
 SCORE = "y_score"
 """The name under which the model's scores stand among the columns of a report."""
@@ -28,7 +29,6 @@ SCORE_EDGES = tuple(edge / N_BINS for edge in range(N_BINS + 1))
 
 Verdict = Literal["no_drift", "drift", "too_few_rows"]
 ColumnVerdict = Literal["no_drift", "drift", "not_compared"]
-Correction = Literal["benjamini-hochberg", "bonferroni"]
 
 
 class ReferenceProfile(BaseModel, frozen=True, extra="forbid"):
@@ -51,18 +51,6 @@ class ReferenceProfile(BaseModel, frozen=True, extra="forbid"):
             if sum(self.counts.get(name, {}).values()) + self.missing.get(name, 0) != self.n_rows:
                 raise ValueError(f"the counts of {name} do not add up to {self.n_rows} rows")
         return self
-
-
-class Thresholds(BaseModel, frozen=True, extra="forbid"):
-    """When a difference is drift; the reasons for the defaults are in `docs/drift.md`."""
-
-    min_rows: int = Field(default=500, ge=1, description="fewer new rows are not compared at all")
-    correction: Correction = Field(default="benjamini-hochberg", description="of the p-values, for their number")
-    alpha: float = Field(default=0.05, gt=0, lt=1, description="largest corrected p-value that is significant")
-    psi: float = Field(default=0.01, ge=0, description="smallest population stability index that matters")
-    score_psi: float = Field(default=0.1, ge=0, description="the same, of the model's scores")
-    missing: float = Field(default=0.05, ge=0, le=1, description="smallest difference of missing shares that matters")
-    unseen: float = Field(default=0.01, ge=0, le=1, description="smallest share of unseen values that matters")
 
 
 DEFAULT_THRESHOLDS = Thresholds()

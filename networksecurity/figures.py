@@ -1,4 +1,4 @@
-"""Pictures of what is known about a model, as PNG files in memory.
+"""Pictures of what is known about a model and its data, as PNG files in memory.
 
 Drawn on figures of their own, without pyplot's list of open ones, so that threads may draw at the same time.
 matplotlib is imported when a picture is drawn: it is slow to load.
@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
 
+from networksecurity.drift import DriftReport
 from networksecurity.evaluation import Explanation
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ def draw(explanation: Explanation, title: str) -> dict[str, bytes]:
         "permutation_importance.png": (_permutation_importance, 640),
     }
     return {name: _picture(title, partial(plot, explanation), height) for name, (plot, height) in pictures.items()}
+
+
+def draw_drift(report: DriftReport, title: str) -> bytes:
+    """Return a picture of how far each column of a comparison is from its reference, as PNG of 640 by 720 pixels."""
+    return _picture(title, partial(_drift, report), 720)
 
 
 def _picture(title: str, plot: Callable[["Axes"], None], height: int) -> bytes:
@@ -102,3 +108,17 @@ def _permutation_importance(explanation: Explanation, ax: "Axes") -> None:
     ax.margins(y=0.01)
     ax.tick_params(labelsize="small")
     ax.set_xlabel("Decrease of F1 when shuffled (mean, std)")
+
+
+def _drift(report: DriftReport, ax: "Axes") -> None:
+    drifted = [(column.name, column.psi or 0.0, column.verdict == "drift") for column in report.columns]
+    names, psi, red = zip(*drifted, strict=True)
+    ax.barh(names, psi, color=["C3" if each else "C0" for each in red])
+    ax.axvline(report.thresholds.psi, color="black", linestyle=":", label=f"PSI {report.thresholds.psi:g} matters")
+    ax.set_xscale("symlog", linthresh=0.001)
+    ax.set_xlim(left=0)
+    ax.invert_yaxis()
+    ax.margins(y=0.01)
+    ax.tick_params(labelsize="small")
+    ax.set_xlabel("Population stability index (red: drifted)")
+    ax.legend(loc="lower right")

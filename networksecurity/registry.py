@@ -5,22 +5,30 @@ a tag of the registered model instead; the functions here take and give the same
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow.artifacts
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from sklearn.pipeline import Pipeline
 
+from networksecurity.drift import ReferenceProfile
 from networksecurity.exceptions import TrackingError
 from networksecurity.storage import load_model as load_skops
+from networksecurity.tracking import REFERENCE_FILE
 from networksecurity.tracking_server import TrackingServer
 
 CANDIDATE = "candidate"
 """The alias of the newest version."""
+CHAMPION = "champion"
+"""The alias of the version that is in use."""
+
+WATERMARK_TAG = "data.watermark"
+"""The tag, on a version trained on a collection that grows, that says how far it had grown: see `mongodb`."""
 
 _ALIAS_TAG = "networksecurity.alias."
 
@@ -79,29 +87,41 @@ def set_alias(server: TrackingServer, name: str, alias: str, version: str) -> No
             server.client().set_registered_model_tag(name, f"{_ALIAS_TAG}{alias}", version)
 
 
-def get_version(server: TrackingServer, name: str, alias: str) -> RegisteredVersion:
-    """Return the version an alias points to.
+def find_version(server: TrackingServer, name: str, *aliases: str) -> RegisteredVersion | None:
+    """Return the version that the first of `aliases` points to which there is, or None.
+
+    The version in use is `find_version(server, name, CHAMPION, CANDIDATE)`: the champion, or the newest where none was
+    ever promoted.
+    """
+    with server.errors():
+        client = server.client()
+        for alias in aliases:
+            try:
+                if server.aliases:
+                    return _as_value(client.get_model_version_by_alias(name, alias))
+                if number := client.get_registered_model(name).tags.get(f"{_ALIAS_TAG}{alias}"):
+                    return _as_value(client.get_model_version(name, number))
+            except MlflowException as exc:
+                if exc.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                    raise
+    return None
+
+
+def get_version(server: TrackingServer, name: str, *aliases: str) -> RegisteredVersion:
+    """Return what `find_version` returns.
 
     Raises
     ------
     TrackingError
-        There is no such model, or no such alias.
+        There is no such model, or none of the aliases.
     """
-    with server.errors():
-        client = server.client()
-        try:
-            if server.aliases:
-                return _as_value(client.get_model_version_by_alias(name, alias))
-            number = client.get_registered_model(name).tags.get(f"{_ALIAS_TAG}{alias}")
-            if number is not None:
-                return _as_value(client.get_model_version(name, number))
-        except MlflowException as exc:
-            if exc.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-                raise
-    raise TrackingError(
-        f"no version of {name} has the alias {alias} at {server.address}: train first, or point "
-        "MLFLOW_TRACKING_URI at the server that was trained to"
-    )
+    version = find_version(server, name, *aliases)
+    if version is None:
+        raise TrackingError(
+            f"no version of {name} has the alias {' or '.join(aliases)} at {server.address}: train first, or point "
+            "MLFLOW_TRACKING_URI at the server that was trained to"
+        )
+    return version
 
 
 def load_model(server: TrackingServer, version: RegisteredVersion) -> Pipeline:
@@ -115,14 +135,37 @@ def load_model(server: TrackingServer, version: RegisteredVersion) -> Pipeline:
     TrackingError
         The files are gone, or are not a model that this package stored.
     """
-    with server.errors(), tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
-        path = Path(mlflow.artifacts.download_artifacts(version.source, dst_path=folder, tracking_uri=server.uri))
-        flavor = Model.load(str(path)).flavors.get("sklearn", {})
+    with _downloaded(server, version) as folder:
+        flavor = Model.load(str(folder)).flavors.get("sklearn", {})
         if flavor.get("serialization_format") != "skops":
             raise TrackingError(
                 f"version {version.version} of {version.name} was not stored by skops: it is not loaded"
             )
-        return load_skops((path / flavor["pickled_model"]).read_bytes())
+        return load_skops((folder / flavor["pickled_model"]).read_bytes())
+
+
+def load_reference(server: TrackingServer, version: RegisteredVersion) -> ReferenceProfile:
+    """Return the reference profile of the rows behind a version.
+
+    Raises
+    ------
+    TrackingError
+        There is none with it, or it is damaged.
+    """
+    with _downloaded(server, version) as folder:
+        try:
+            return ReferenceProfile.model_validate_json((folder / REFERENCE_FILE).read_bytes())
+        except (FileNotFoundError, ValidationError) as exc:
+            raise TrackingError(
+                f"version {version.version} of {version.name} has no reference profile that can be read: train again "
+                f"({type(exc).__name__})"
+            ) from exc
+
+
+@contextmanager
+def _downloaded(server: TrackingServer, version: RegisteredVersion) -> Iterator[Path]:
+    with server.errors(), tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+        yield Path(mlflow.artifacts.download_artifacts(version.source, dst_path=folder, tracking_uri=server.uri))
 
 
 def _create_version(

@@ -8,6 +8,7 @@ Raw rows exist only between a source and `validate`. It never repairs a value: a
 domain, or missing (legal in a feature), or the row is rejected with a reason.
 """
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -102,6 +103,7 @@ _MISSING_MARKERS = {"", "?", "<na>", "n/a", "na", "nan", "none", "null"}
 _KNOWN_CORRELATIONS = {"SSLfinal_State": 0.715, "URL_of_Anchor": 0.693}
 """Of the features with the target, in the data set itself: what tells inverted labels from weak ones."""
 _MIN_ROWS_FOR_CORRELATIONS = 30
+_LABELS = (-1, 1)
 
 
 def _normalized(column: object) -> str:
@@ -217,45 +219,126 @@ def validate(frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
         No rows; a column missing, unknown or there twice; more rejected rows than `max_rejected`;
         one class only; labels that look inverted. The message names columns, counts and example values.
     """
-    columns, dropped = _resolve_columns(frame)
-    if frame.empty:
-        raise DataValidationError("there are no rows: the source has the right columns and nothing in them")
-    frame = frame.rename(columns=columns)  # shares the values: a copy of the whole frame is made nowhere
+    validation = Validation(max_rejected=max_rejected)
+    accepted, rejected = validation.add(frame)
+    return Validated(accepted, rejected, validation.finish())
 
-    codes: dict[str, np.ndarray] = {}
-    verdicts: dict[str, np.ndarray] = {}
-    rejected_rows = np.zeros(len(frame), dtype=bool)
-    for name, domain in DOMAINS.items():
-        codes[name], verdict = _read_column(frame[name], domain)
-        if name == TARGET:
-            verdict[(codes[name] == MISSING) & (verdict == _OK)] = _MISSING_TARGET
-        if verdict.any():
-            verdicts[name] = verdict
-            rejected_rows |= verdict != _OK
 
-    n_rejected = int(rejected_rows.sum())
-    if n_rejected > max_rejected * len(frame):
-        raise DataValidationError(
-            f"{n_rejected} of {len(frame)} rows ({n_rejected / len(frame):.1%}) are not valid, more than the "
-            f"{max_rejected:.1%} that are tolerated (max_rejected): {_examples(frame, verdicts)}"
+class Validation:
+    """The check of rows that come in batches, for data that is not held in memory as a whole.
+
+    Names of columns and cells are judged batch by batch; what only the whole can tell, once all rows were seen:
+    the share of rejected rows, whether both classes are there, whether the labels look inverted.
+    `validate` is the same over a single batch.
+
+    Parameters
+    ----------
+    max_rejected : float, default=0.05
+        Largest share of rejected rows, in [0, 1], that is not taken for a sign of a wrong file.
+    """
+
+    def __init__(self, *, max_rejected: float = 0.05) -> None:
+        self._max_rejected = max_rejected
+        self._n_rows = 0
+        self._n_rejected = 0
+        self._n_missing: Counter[str] = Counter()
+        self._rejections: Counter[str] = Counter()
+        self._bad: dict[str, _BadCells] = {}
+        self._columns: dict[object, str] = {}
+        self._dropped: list[str] = []
+        # Accepted rows by label; and by known feature's value and label.
+        self._labels = np.zeros(len(_LABELS), dtype=np.int64)
+        self._tables = {name: np.zeros((len(DOMAINS[name]), len(_LABELS)), np.int64) for name in _KNOWN_CORRELATIONS}
+
+    def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Judge a batch of raw rows.
+
+        Returns
+        -------
+        accepted : DataFrame of shape (n_accepted, 31)
+        rejected : DataFrame of shape (n_rejected, 32)
+            As in `Validated`.
+
+        Raises
+        ------
+        DataValidationError
+            A column is missing, unknown or there twice.
+        """
+        self._columns, self._dropped = _resolve_columns(frame)
+        frame = frame.rename(columns=self._columns)  # shares the values: a copy of the whole frame is made nowhere
+
+        codes: dict[str, np.ndarray] = {}
+        verdicts: dict[str, np.ndarray] = {}
+        rejected_rows = np.zeros(len(frame), dtype=bool)
+        for name, domain in DOMAINS.items():
+            codes[name], verdict = _read_column(frame[name], domain)
+            if name == TARGET:
+                verdict[(codes[name] == MISSING) & (verdict == _OK)] = _MISSING_TARGET
+            if verdict.any():
+                verdicts[name] = verdict
+                rejected_rows |= verdict != _OK
+                self._bad.setdefault(name, _BadCells()).add(frame[name][verdict != _OK])
+
+        accepted = _to_accepted(codes, ~rejected_rows, frame.index)
+        rejected = pd.DataFrame(frame.loc[rejected_rows, list(DOMAINS)])
+        reasons, rejections = _explain(verdicts, rejected_rows)
+        rejected["reasons"] = reasons.set_axis(rejected.index)
+
+        self._n_rows += len(frame)
+        self._n_rejected += len(rejected)
+        self._rejections.update(rejections)
+        self._n_missing.update({str(name): int(count) for name, count in accepted.isna().sum().items() if count})
+        labels = accepted[TARGET].to_numpy("int8")
+        self._labels += [np.count_nonzero(labels == label) for label in _LABELS]
+        for name, table in self._tables.items():
+            values = accepted[name].to_numpy("int8", na_value=MISSING)
+            table += [
+                [np.count_nonzero((values == value) & (labels == label)) for label in _LABELS]
+                for value in DOMAINS[name]
+            ]
+        return accepted, rejected
+
+    def finish(self) -> ValidationReport:
+        """Judge all rows together and return what was found.
+
+        Raises
+        ------
+        DataValidationError
+            No rows; more rejected rows than `max_rejected`; one class only; labels that look inverted.
+        """
+        if not self._n_rows:
+            raise DataValidationError("there are no rows: the source has the right columns and nothing in them")
+        if self._n_rejected > self._max_rejected * self._n_rows:
+            raise DataValidationError(
+                f"{self._n_rejected} of {self._n_rows} rows ({self._n_rejected / self._n_rows:.1%}) are not valid, "
+                f"more than the {self._max_rejected:.1%} that are tolerated (max_rejected): {_examples(self._bad)}"
+            )
+        _check_target(self._labels, self._tables)
+        n_accepted = int(self._labels.sum())
+        return ValidationReport(
+            n_rows=self._n_rows,
+            n_accepted=n_accepted,
+            n_rejected=self._n_rejected,
+            phishing_share=float(self._labels[0] / n_accepted),
+            n_missing={name: self._n_missing[name] for name in DOMAINS if self._n_missing[name]},
+            rejections=dict(self._rejections),
+            dropped_columns=self._dropped,
+            renamed_columns={str(column): name for column, name in self._columns.items() if column != name},
         )
-    accepted_rows = ~rejected_rows
-    accepted = _to_accepted(codes, accepted_rows, frame.index)
-    _check_target(accepted)
-    rejected = pd.DataFrame(frame.loc[rejected_rows, list(DOMAINS)])
-    reasons, rejections = _explain(verdicts, rejected_rows)
-    rejected["reasons"] = reasons.set_axis(rejected.index)
-    report = ValidationReport(
-        n_rows=len(frame),
-        n_accepted=len(accepted),
-        n_rejected=n_rejected,
-        phishing_share=float((accepted[TARGET] == -1).mean()),
-        n_missing={str(name): int(count) for name, count in accepted.isna().sum().items() if count},
-        rejections=rejections,
-        dropped_columns=dropped,
-        renamed_columns={str(column): name for column, name in columns.items() if column != name},
-    )
-    return Validated(accepted, rejected, report)
+
+
+@dataclass
+class _BadCells:
+    """How many cells of a column are not valid, and what some of them hold."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, cells: pd.Series, most: int = 3) -> None:
+        self.count += len(cells)
+        if len(self.examples) < most:  # of a batch full of them, the first thousand will do
+            found = dict.fromkeys([*self.examples, *map(repr, cells.head(1000).tolist())])
+            self.examples = list(found)[:most]
 
 
 def _resolve_columns(frame: pd.DataFrame) -> tuple[dict[object, str], list[str]]:
@@ -342,14 +425,15 @@ def _to_accepted(codes: dict[str, np.ndarray], rows: np.ndarray, index: pd.Index
         raise DataValidationError(f"accepted rows do not conform to the schema: {exc}") from exc
 
 
-def _check_target(accepted: pd.DataFrame) -> None:
-    classes = accepted[TARGET].unique()
-    if len(classes) < 2:
-        found = f"all {len(accepted)} rows have {TARGET} = {classes[0]}" if len(classes) else "no row is left"
+def _check_target(labels: np.ndarray, tables: dict[str, np.ndarray]) -> None:
+    """Refuse a target that cannot be learnt from, by the number of rows per label, and per known feature and label."""
+    if np.count_nonzero(labels) < len(_LABELS):
+        only = f"all {labels.sum()} rows have {TARGET} = {_LABELS[labels.argmax()]}"
+        found = only if labels.any() else "no row is left"
         raise DataValidationError(f"both classes are needed to learn from, -1 (phishing) and 1 (legitimate): {found}")
-    if len(accepted) < _MIN_ROWS_FOR_CORRELATIONS:
+    if labels.sum() < _MIN_ROWS_FOR_CORRELATIONS:
         return
-    correlations = {name: accepted[name].corr(accepted[TARGET]) for name in _KNOWN_CORRELATIONS}
+    correlations = {name: _correlation(DOMAINS[name], table) for name, table in tables.items()}
     if all(correlation <= -_KNOWN_CORRELATIONS[name] / 2 for name, correlation in correlations.items()):
         found = ", ".join(f"{name} {value:+.2f}" for name, value in correlations.items())
         known = ", ".join(f"{name} {value:+.2f}" for name, value in _KNOWN_CORRELATIONS.items())
@@ -357,6 +441,15 @@ def _check_target(accepted: pd.DataFrame) -> None:
             f"the labels look inverted: correlation with {TARGET} is {found}, where {known} is known. "
             f"{TARGET} must be -1 for phishing and 1 for legitimate"
         )
+
+
+def _correlation(values: tuple[int, ...], table: np.ndarray) -> float:
+    """Return Pearson's correlation of a feature with the target from their contingency table, 0 where it has none."""
+    x, y = np.repeat(values, len(_LABELS)), np.tile(_LABELS, len(values))
+    if table.sum() < 2:
+        return 0.0
+    (xx, xy), (_, yy) = np.cov(x, y, fweights=table.ravel())
+    return float(xy / np.sqrt(xx * yy)) if xx * yy > 0 else 0.0
 
 
 def _listed(names: list[str], most: int = 8) -> str:
@@ -372,16 +465,17 @@ def _reason(name: str, verdict: int) -> str:
     return f"{name} is missing"
 
 
-def _examples(frame: pd.DataFrame, verdicts: dict[str, np.ndarray], most: int = 3) -> str:
+def _examples(bad: dict[str, _BadCells]) -> str:
     """Return, for an error message, the columns with the most bad cells, their counts and some of their values."""
-    worst = sorted(verdicts, key=lambda name: -np.count_nonzero(verdicts[name]))
-    lines = []
-    for name in worst:
-        bad = frame[name][verdicts[name] != _OK]
-        shown = ", ".join(repr(value) for value in bad.drop_duplicates().head(most).tolist())
-        allowed = ", ".join(map(str, DOMAINS[name]))
-        lines.append(f"{name} has {len(bad)} (such as {shown}; allowed: {allowed})")
-    return _listed(lines, most=5)
+    worst = sorted(bad, key=lambda name: -bad[name].count)
+    return _listed(
+        [
+            f"{name} has {bad[name].count} (such as {', '.join(bad[name].examples)}; "
+            f"allowed: {', '.join(map(str, DOMAINS[name]))})"
+            for name in worst
+        ],
+        most=5,
+    )
 
 
 def _explain(verdicts: dict[str, np.ndarray], rejected_rows: np.ndarray) -> tuple[pd.Series, dict[str, int]]:

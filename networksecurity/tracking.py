@@ -47,8 +47,9 @@ from sklearn.pipeline import Pipeline
 
 from networksecurity import model_card
 from networksecurity.candidates import DECISION_THRESHOLD, CandidateRuns
+from networksecurity.drift import DriftReport, ReferenceProfile
 from networksecurity.evaluation import Explanation, LeakageLedger
-from networksecurity.figures import draw
+from networksecurity.figures import draw, draw_drift
 from networksecurity.provenance import COMPUTED_WITH, library_versions
 from networksecurity.schema import CLASS_LABELS, FEATURES, TARGET
 from networksecurity.search import SearchResult, cv_results
@@ -65,6 +66,9 @@ PROCESS_TAG = "networksecurity.process"
 """The tag, on an unfinished run, that names the machine and process that write it."""
 REASON_TAG = "networksecurity.reason"
 """The tag that says why a run failed or was closed."""
+
+REFERENCE_FILE = "reference_profile.json"
+"""The file, beside the model's own, that holds what the rows behind it looked like."""
 
 _SERVED_WITH = ("mlflow", *COMPUTED_WITH, "joblib")
 _ARTIFACT_PATH = "model"
@@ -115,6 +119,7 @@ class Outcome:
     test: Side
     explanation: Explanation
     leakage: LeakageLedger
+    reference: ReferenceProfile
     tags: Mapping[str, str]
     input_example: pd.DataFrame
 
@@ -125,6 +130,13 @@ class Logged(BaseModel, frozen=True):
     test_run_id: str
     model_uri: str
     """Where the model's files are, as `models:/m-…`, or `runs:/…` on a server without logged models."""
+
+
+class Look(BaseModel, frozen=True):
+    """Where a look of the monitor was logged."""
+
+    experiment_id: str
+    run_id: str
 
 
 def training_name() -> str:
@@ -258,6 +270,69 @@ def end_training(
         client = server.client()
         for run in _runs(client, training.experiment_id, f"{_of(training)} and attributes.status = 'RUNNING'"):
             _close(client, run, status, reason)
+
+
+def discard_training(server: TrackingServer, training: Training) -> None:
+    """Delete the runs of a training that did not take place."""
+    with server.errors():
+        client = server.client()
+        for run in _runs(client, training.experiment_id, _of(training)):
+            client.delete_run(run.info.run_id)
+
+
+# --- the course of a model's watch -----------------------------------------------------------------------------------
+
+
+def log_look(
+    server: TrackingServer,
+    experiment_name: str,
+    monitored: str,
+    report: DriftReport,
+    *,
+    step: int,
+    tags: Mapping[str, str],
+) -> Look:
+    """Log a look of the monitor as a step of the one run in which all looks at a model's data are.
+
+    The metrics are `n_rows`, `n_drifted`, `psi/<column>` and `missing/<column>`; the report and its picture lie in the
+    folder `look-<step>`. A step that is there already is left as it is.
+
+    Parameters
+    ----------
+    server : TrackingServer
+    experiment_name : str
+    monitored : str
+        The model and its version: the run is called `monitor-<monitored>`.
+    report : DriftReport
+    step : int
+    tags : mapping of str to str
+    """
+    with server.errors():
+        client = server.client()
+        experiment_id = _experiment(client, experiment_name, server.uri)
+        name = f"monitor-{monitored}"
+        there = _runs(client, experiment_id, f"tags.`{SIDE_TAG}` = 'monitor' and attributes.run_name = '{name}'")
+        run = there[0] if there else _create_run(client, experiment_id, name, {**tags, SIDE_TAG: "monitor"})
+        run_id = run.info.run_id
+        looks = client.get_metric_history(run_id, "n_rows")
+        if step in {look.step for look in looks}:
+            return Look(experiment_id=experiment_id, run_id=run_id)
+        now = round(time.time() * 1_000)
+        figures: dict[str, float] = {"n_rows": report.n_rows, "n_drifted": len(report.drifted)}
+        for column in report.columns:
+            if column.psi is not None:
+                figures[f"psi/{column.name}"] = column.psi
+                figures[f"missing/{column.name}"] = column.missing_new
+        with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+            Path(folder, "drift_report.json").write_text(report.model_dump_json(indent=2), encoding="utf-8")
+            if report.columns:
+                Path(folder, "drift.png").write_bytes(draw_drift(report, f"{monitored}, look {step}"))
+                report.to_frame().to_csv(Path(folder, "drift.csv"))
+            client.log_artifacts(run_id, folder, f"look-{step:04}")
+        # Last, because the step is what says that a look is complete.
+        client.log_batch(run_id, metrics=[Metric(name, value, now, step) for name, value in figures.items()])
+        client.set_terminated(run_id)
+        return Look(experiment_id=experiment_id, run_id=run_id)
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -446,7 +521,7 @@ def _log_model(client: MlflowClient, training: Training, outcome: Outcome, model
 
 
 def save_model(path: str, training: Training, outcome: Outcome, model_id: str | None = None) -> None:
-    """Write the winner as an MLflow model (skops, no pickle) with its signature, input example and description."""
+    """Write the winner as an MLflow model (skops, no pickle), described, with the reference profile of its data."""
     estimator = outcome.model[-1]
     mlflow.sklearn.save_model(
         outcome.model,
@@ -472,3 +547,4 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
             "versions": library_versions(),
         },
     )
+    Path(path, REFERENCE_FILE).write_text(outcome.reference.model_dump_json(), encoding="utf-8")

@@ -61,6 +61,7 @@ def outcome(rows):
     """Return what a small training found: two models, a Random Forest ahead of a Decision Tree."""
     from networksecurity import search, splitting, tracking
     from networksecurity.candidates import CANDIDATES
+    from networksecurity.drift import reference_profile
     from networksecurity.evaluation import evaluate_model, explain, leakage_ledger
     from networksecurity.schema import to_X_y
     from networksecurity.storage import DataRef, fingerprint
@@ -87,6 +88,7 @@ def outcome(rows):
         test=side(sides.test),
         explanation=explain(model, sides.test),
         leakage=leakage_ledger(model, sides.train, sides.test),
+        reference=reference_profile(rows, data_sha256="abc", y_score=model.predict_proba(to_X_y(sides.test)[0])[:, 1]),
         tags={"data.source": "mongodb://host/db.rows", "k": "v"},
         input_example=X[:5],
     )

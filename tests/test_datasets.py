@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import io
 import logging
 import math
@@ -7,21 +8,16 @@ import threading
 import traceback
 import zipfile
 from collections import namedtuple
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import bson
 import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
-from bson import Decimal128, Int64, ObjectId
-from bson.codec_options import CodecOptions
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pymongo.errors import OperationFailure
 
 from networksecurity import datasets
 from networksecurity.exceptions import ConfigurationError, DataSourceError, SourceUnavailableError
@@ -504,270 +500,114 @@ def test_odd_pages(web):
     refused(ConfigurationError, f"http://me:{PASSWORD}/x@host/x.csv", says="http")
 
 
-# --- MongoDB ----------------------------------------------------------------------------------------------------------
+# --- batches ----------------------------------------------------------------------------------------------------------
 
 
-def source_of(mongod, collection, options=""):
-    return f"{mongod.uri}/{collection.full_name}{options}"
+def fetched(source, tmp_path):
+    return datasets.fetch_file(str(source), tmp_path, configured())
 
 
-@contextmanager
-def failing(mongod, app, **failure):
-    """Make the server fail commands of the client named `app`."""
-    command = {"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": {"appName": app, **failure}}
-    try:
-        mongod.client.admin.command(command)
-    except OperationFailure as exc:
-        pytest.skip(f"the server takes no failpoints: {exc}")
-    try:
-        yield
-    finally:
-        mongod.client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+def big_file(kind, tmp_path, n_rows=250):
+    frame = make_phishing_websites(n_rows, random_state=0)
+    path = tmp_path / f"rows{kind}"
+    text = frame.to_csv(index=False).encode()
+    contents = {
+        ".csv": text,
+        ".csv.gz": gzip.compress(text),
+        ".parquet": to_parquet(frame, row_group_size=70),
+        ".arff": to_arff(frame),
+        ".zip": to_zip(rows__arff=to_arff(frame)),
+    }
+    path.write_bytes(contents[kind])
+    return path
 
 
-def test_collection_is_read_in_order_of_id(mongod, collection, monkeypatch):
-    monkeypatch.setattr(datasets, "_BATCH_SIZE", 300)
-    expected = make_phishing_websites(1000, random_state=0)
-    documents = [{"_id": i, "source": "x", **row} for i, row in enumerate(expected.to_dict("records"))]
-    collection.insert_many(documents[::-1])
-    frame = read(source_of(mongod, collection))
-    assert set(frame.dtypes) == {pd.Int8Dtype()}
-    pd.testing.assert_frame_equal(frame, expected, check_dtype=False)
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_are_the_rows_of_the_file(kind, tmp_path):
+    path = big_file(kind, tmp_path)
+    file = fetched(path, tmp_path)
+    assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    for _ in range(2):
+        batches = list(datasets.read_batches(file, 100))
+        assert all(0 < len(batch) <= 100 for batch in batches)
+        pd.testing.assert_frame_equal(pd.concat(batches), read(path))
 
 
-def test_real_data_from_mongodb(mongod, collection, real_data):
-    expected = read(real_data)
-    collection.insert_many(expected.to_dict("records"))
-    pd.testing.assert_frame_equal(read(source_of(mongod, collection)), expected, check_dtype=False)
+def test_batches_of_a_sample(tmp_path):
+    file, other = fetched("sample:250", tmp_path), fetched("sample:251", tmp_path)
+    assert file.sha256 != other.sha256
+    assert file == fetched("sample:250", tmp_path)
+    assert fetched("sample", tmp_path).sha256 == fetched("sample:11055", tmp_path).sha256
+    batches = list(datasets.read_batches(file, 100))
+    assert [len(batch) for batch in batches] == [100, 100, 50]
+    pd.testing.assert_frame_equal(pd.concat(batches), read("sample:250"))
+    with pytest.raises(ConfigurationError, match="sample:N"):
+        fetched("sample:0", tmp_path)
 
 
-@pytest.mark.parametrize("path", ["networksecurity_tests", "networksecurity_tests.{}", ""])
-def test_mongodb_of_the_settings(path, mongod, collection):
-    collection.insert_one({"port": 1})
-    values = {"mongodb_database": "networksecurity_tests", "mongodb_collection": collection.name}
-    source = f"{mongod.uri}/{path.format(collection.name)}"
-    assert cells(read("mongodb", mongodb_uri=source, **values)["port"]) == [1]
-    assert cells(read(source, **values)["port"]) == [1]
+def test_batches_of_a_url(web, tmp_path):
+    web.answers["/rows.csv"] = Answer(CSV.encode())
+    file = fetched(f"http://me:{PASSWORD}@{web.host}/rows.csv?token={PASSWORD}", tmp_path)
+    assert file.source == f"http://{web.host}/rows.csv"
+    assert PASSWORD not in repr(file)
+    assert file.sha256 == hashlib.sha256(CSV.encode()).hexdigest()
+    assert next(datasets.read_batches(file)).to_numpy().tolist() == ROWS
 
 
-def test_collection_with_dots_in_its_name(mongod, collection):
-    dotted = collection["of.today"]
-    dotted.insert_one({"port": 1})
-    assert cells(read(source_of(mongod, dotted))["port"]) == [1]
-    dotted.drop()
-
-
-def test_values_are_kept_as_they_are(mongod, collection):
-    odd = [
-        1.7,
-        True,
-        2**40,
-        128,
-        -128,
-        "na",
-        "1",
-        math.inf,
-        Decimal128("1"),
-        {"a": 1},
-        [1],
-        b"\x00",
-        datetime(2020, 1, 1, tzinfo=UTC),
-    ]
-    fine = [1, -1.0, Int64(0), 127, -127]
-    missing = [None, math.nan]
-    collection.insert_many([{"_id": i, "port": value, "SFH": 1} for i, value in enumerate([*odd, *fine, *missing])])
-    collection.insert_one({"_id": 1000, "SFH": 0})
-    frame = read(source_of(mongod, collection))
-    assert frame["SFH"].dtype == "Int8"
-    assert frame["port"].dtype == "str"
-    assert cells(frame["port"]) == [
-        "1.7",
-        "True",
-        "1099511627776",
-        "128",
-        "-128",
-        "na",
-        "1",
-        "inf",
-        "1",
-        "{'a': 1}",
-        "[1]",
-        "b'\\x00'",
-        "2020-01-01 00:00:00",
-        "1",
-        "-1",
-        "0",
-        "127",
-        "-127",
-        None,
-        None,
-        None,
-    ]
-
-
-@pytest.mark.parametrize("n_odd_first", [0, 20])
-def test_odd_cell_in_one_batch_only(n_odd_first, mongod, collection, monkeypatch):
-    monkeypatch.setattr(datasets, "_BATCH_SIZE", 10)
-    values = ["na"] * n_odd_first + [1] * 30 + [None] + [True]
-    collection.insert_many([{"_id": i, "port": value} for i, value in enumerate(values)])
-    assert cells(read(source_of(mongod, collection))["port"]) == [None if v is None else str(v) for v in values]
-
-
-def test_values_that_python_cannot_hold(mongod, collection):
-    # A date in the year 292,278,994, and text that is not UTF-8.
-    date = b"\x13\x00\x00\x00\x09port\x00" + (2**63 - 1).to_bytes(8, "little") + b"\x00"
-    text = b"\x13\x00\x00\x00\x02port\x00\x04\x00\x00\x00a\xffb\x00\x00"
-    collection.insert_many([bson.raw_bson.RawBSONDocument(document) for document in (date, text)])
-    first, second = cells(read(source_of(mongod, collection))["port"])
-    assert str(2**63 - 1) in first
-    assert second == "a\ufffdb"
-
-
-def test_known_columns_only_under_any_known_name(mongod, collection):
-    collection.insert_many([{"_id": i, "id": i, "notes": {"port": 9}, "port_no": 1, "class": -1} for i in range(50)])
-    assert read(source_of(mongod, collection)).columns.tolist() == ["port_no", "class"]
-    # A later import with another spelling is seen, so that validation can speak of it.
-    collection.insert_many([{"_id": i, "port": 1, "class": -1} for i in range(50, 100)])
-    frame = read(source_of(mongod, collection))
-    assert frame.columns.tolist() == ["port_no", "class", "port"]
-    assert frame["port"].isna().sum() == frame["port_no"].isna().sum() == 50
-
-
-def test_collection_of_something_else(mongod, collection):
-    collection.insert_one({"_id": 1, "NumDots": 1, "NumDash": 2})
-    refused(DataSourceError, source_of(mongod, collection), says=[collection.name, "NumDots", "NumDash"])
-
-
-def test_empty_collection(mongod, collection):
-    host = mongod.uri.rpartition("/")[2]
-    says = [collection.name, "networksecurity_tests", host, "MONGODB_COLLECTION", "ingest"]
-    refused(DataSourceError, source_of(mongod, collection), says=says)
-
-
-def test_mongodb_without_uri(monkeypatch):
-    monkeypatch.delenv("MONGODB_URI", raising=False)
-    refused(ConfigurationError, "mongodb", says="MONGODB_URI")
+def test_batches_may_differ_in_kind(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("port,Result\n" + "1,1\n" * 10 + "na,1\n1.5,1\n")
+    first, second = datasets.read_batches(fetched(path, tmp_path), 10)
+    assert [frame["port"].dtype for frame in (first, second)] == ["int8", "str"]
+    assert second["port"].to_dict() == {10: "na", 11: "1.5"}
 
 
 @pytest.mark.parametrize(
-    "uri",
+    ("kind", "content", "says"),
     [
-        f"mongodb://me:{PASSWORD}@host:port/db",
-        f"mongodb://me:{PASSWORD}@host:99999/db",
-        f"mongodb://me:{PASSWORD}@/db",
-        f"mongodb://me:a/{PASSWORD}@host/db",
-        f"mongodb://me:a?{PASSWORD}@host/db",
-        f"mongodb://me:a@{PASSWORD}@host/db",
-        f"mongodb://me:a:{PASSWORD}@host/db",
-        f"mongodb://me:{PASSWORD}@host/a$b.c",
-        f"mongodb://me:{PASSWORD}@host/db.c?tls",
-        f"mongodb://me:{PASSWORD}@host/db.c?tls=true&ssl=false",
-        f"mongodb://me:{PASSWORD}@host/db.c?tlsCAFile=/no/such/file",
-        f"mongodb://me:{PASSWORD}@host/db..c",
-        f"mongodb+srv://me:{PASSWORD}@host:27017/db.c",
+        (".csv", b"", "is empty"),
+        (".csv", b"port,Result\n", "holds no rows"),
+        (".csv", b"port,Result\n" + b"1,1\n" * 150 + b"1,1,1\n", "line 152"),
+        (".csv", b"port,Result\n1,1,\n1,1,\n", "more cells than its header"),
+        (".csv", b"port,Result\n" + b"1,1\n" * 150 + b"\xff,1\n", "not UTF-8"),
+        (".csv.gz", gzip.compress(CSV.encode())[:-10], "damaged or cut short"),
+        (".parquet", KINDS[".parquet"][:-10], "cannot be read as Parquet"),
+        (".parquet", to_parquet_with_pandas_notes(b"not JSON"), "cannot be read as Parquet"),
+        (".parquet", to_parquet(TABLE[:0]), "holds no rows"),
+        (".arff", b"hello\n", "is not ARFF"),
     ],
 )
-def test_mongodb_uri_that_is_not_valid(uri):
-    refused(ConfigurationError, uri, says="mongodb")
-    refused(ConfigurationError, "mongodb", says="mongodb", mongodb_uri=uri)
+def test_bad_file_in_batches(kind, content, says, tmp_path):
+    path = tmp_path / f"rows{kind}"
+    path.write_bytes(content)
+    with pytest.raises(DataSourceError, match=says) as caught:
+        list(datasets.read_batches(fetched(path, tmp_path), 100))
+    assert str(path) in str(caught.value)
 
 
-def test_mongodb_uri_of_another_kind():
-    refused(ConfigurationError, "mongodb", says="MONGODB_URI", mongodb_uri=f"postgresql://me:{PASSWORD}@host")
+@pytest.mark.parametrize("kind", [".csv", ".parquet"])
+def test_file_that_is_changed_meanwhile(kind, tmp_path):
+    path = big_file(kind, tmp_path)
+    file = fetched(path, tmp_path)
+    big_file(kind, tmp_path, n_rows=240)
+    with pytest.raises(DataSourceError, match=r"rows\..* was changed while it was read"):
+        list(datasets.read_batches(file, 100))
+    path.unlink()
+    with pytest.raises(DataSourceError, match="there is no file"):
+        list(datasets.read_batches(file, 100))
 
 
-def test_mongodb_that_is_not_there(closed_port):
-    source = f"mongodb://me:{PASSWORD}@127.0.0.1:{closed_port}/db.rows"
-    says = [f"mongodb://127.0.0.1:{closed_port}", "after 0.", " s: ", "refused", "start the server", "MONGODB_URI"]
-    refused(SourceUnavailableError, source, says=says, mongodb_timeout=0.2)
-    # What the connection string says about time counts more.
-    refused(SourceUnavailableError, f"{source}?serverSelectionTimeoutMS=200", says=says, mongodb_timeout=60)
-
-
-def test_mongodb_name_that_nobody_knows():
-    source = f"mongodb+srv://me:{PASSWORD}@cluster.nowhere.invalid/db.rows?connectTimeoutMS=500"
-    refused(SourceUnavailableError, source, says=["cluster.nowhere.invalid", "MONGODB_URI"], mongodb_timeout=0.5)
-
-
-def test_mongodb_that_says_nothing(silent_port):
-    source = f"mongodb://127.0.0.1:{silent_port}/db.rows"
-    refused(SourceUnavailableError, source, says=str(silent_port), mongodb_timeout=0.3)
-
-
-def test_user_of_the_database_in_the_path(mongod, collection):
-    collection.insert_one({"port": 1})
-    database = collection.database
-    database.command("createUser", "me", pwd=PASSWORD, roles=["read"])
-    try:
-        with_user = source_of(mongod, collection).replace("://", f"://me:{PASSWORD}@")
-        assert cells(read(with_user)["port"]) == [1]
-        for wrong in (with_user.replace(PASSWORD, f"{PASSWORD}x"), f"{with_user}?authSource=admin"):
-            refused(DataSourceError, wrong, says=[collection.full_name, "code 18", "authSource"])
-    finally:
-        database.command("dropUser", "me")
-
-
-def test_read_that_is_not_allowed(mongod, collection):
-    collection.insert_one({"port": 1})
-    with failing(mongod, "refused", failCommands=["find"], errorCode=13):
-        refused(DataSourceError, source_of(mongod, collection, "?appName=refused"), says=["code 13", "roles"])
-
-
-def test_other_failure_of_the_server(mongod, collection):
-    collection.insert_one({"port": 1})
-    with failing(mongod, "other", failCommands=["find"], errorCode=2):
-        refused(DataSourceError, source_of(mongod, collection, "?appName=other"), says=["code 2", collection.full_name])
-
-
-@pytest.mark.parametrize("failure", [{"closeConnection": True}, {"errorCode": 43}, {"errorCode": 50}])
-def test_lost_in_the_middle(failure, mongod, collection, monkeypatch):
-    monkeypatch.setattr(datasets, "_BATCH_SIZE", 10)
-    collection.insert_many([{"port": 1} for _ in range(30)])
-    with failing(mongod, "lost", failCommands=["getMore"], **failure):
-        refused(
-            SourceUnavailableError, source_of(mongod, collection, "?appName=lost"), says=["failed after", "MONGODB_URI"]
-        )
-
-
-def test_read_that_is_blocked(mongod, collection):
-    collection.insert_one({"port": 1})
-    with failing(mongod, "slow", failCommands=["find"], blockConnection=True, blockTimeMS=1500):
-        source = source_of(mongod, collection, "?appName=slow&socketTimeoutMS=200")
-        refused(SourceUnavailableError, source, says=["failed after", "timed out"])
-
-
-CELL = st.one_of(
-    st.integers(-1, 1),
-    st.integers(-(2**63), 2**63 - 1),
-    st.integers(-130, 130).map(float),
-    st.integers(-130, 130).map(Int64),
-    st.floats(),
-    st.booleans(),
-    st.none(),
-    st.sampled_from(["na", "1", ""]),
-    st.builds(ObjectId, st.binary(min_size=12, max_size=12)),
+@pytest.mark.parametrize(
+    ("source", "error", "says"),
+    [
+        ("nothing.csv", DataSourceError, "there is no file"),
+        ("foo", ConfigurationError, "unknown source"),
+        ("mongodb://host/db.rows", ConfigurationError, "mongodb://host/db.rows is a collection"),
+        ("mongodb", ConfigurationError, "MONGODB_URI"),
+    ],
 )
-DOCUMENT = st.one_of(
-    st.fixed_dictionaries({"port": st.integers(-1, 1), "SFH": st.integers(-1, 1).map(float)}),
-    st.fixed_dictionaries({"SFH": st.integers(-2, 1), "port": st.integers(-1, 1)}),
-    st.fixed_dictionaries({}, optional={"port": CELL, "SFH": CELL, "other": CELL}),
-)
-
-
-@hypothesis_settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(DOCUMENT, min_size=1, max_size=8), min_size=1, max_size=3))
-def test_fast_path_reads_what_the_slow_path_would(batches):
-    def expected(value, as_text):
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return None
-        if type(value) in (int, float, Int64) and abs(value) <= 127 and value == int(value):
-            return str(int(value)) if as_text else int(value)
-        return str(value)
-
-    encoded = [[bson.encode(document) for document in batch] for batch in batches]
-    frame = datasets._to_frame(encoded, ["port", "SFH"], CodecOptions())
-    for name in frame:
-        values = [bson.decode(document).get(name) for batch in encoded for document in batch]
-        as_text = any(isinstance(expected(value, False), str) for value in values)
-        assert frame[name].dtype == ("str" if as_text else "Int8")
-        assert cells(frame[name]) == [expected(value, as_text) for value in values]
+def test_source_that_is_no_file(source, error, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MONGODB_URI", raising=False)
+    with pytest.raises(error, match=says):
+        fetched(source, tmp_path)

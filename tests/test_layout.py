@@ -7,7 +7,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 PURE = {"schema", "documents", "splitting", "candidates", "search", "evaluation", "figures", "sample", "drift"}
-INPUT_AND_OUTPUT = {"datasets", "mongodb", "storage", "tracking", "tracking_server", "registry", "settings"}
+INPUT_AND_OUTPUT = {"cli", "datasets", "mongodb", "storage", "tracking", "tracking_server", "registry", "settings"}
 FOREIGN = {
     "pymongo": {"mongodb"},
     "bson": {"mongodb", "documents"},

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import mlflow.sklearn
 import numpy as np
@@ -84,6 +85,30 @@ def test_model_predicts_the_same_in_a_process_that_allows_no_pickle(server, regi
     }
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
     assert (np.load(tmp_path / "answers.npy") == outcome.model.predict_proba(X)).all()
+
+
+def test_reference_profile_comes_with_the_model(server, register, outcome, tmp_path):
+    version = register()
+    assert registry.load_reference(server, version) == outcome.reference
+    folder = mlflow.artifacts.download_artifacts(version.source, dst_path=str(tmp_path), tracking_uri=server.uri)
+    elsewhere = version.model_copy(update={"source": folder})
+    path = Path(folder, tracking.REFERENCE_FILE)
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(TrackingError, match="no reference profile that can be read: train again"):
+        registry.load_reference(server, elsewhere)
+    path.unlink()
+    with pytest.raises(TrackingError, match="FileNotFoundError"):
+        registry.load_reference(server, elsewhere)
+
+
+def test_the_version_in_use_is_the_champion_or_else_the_candidate(server, register):
+    in_use = (registry.CHAMPION, registry.CANDIDATE)
+    with pytest.raises(TrackingError, match="has the alias champion or candidate"):
+        registry.get_version(server, NAME, *in_use)
+    first, second = register(), register()
+    assert registry.get_version(server, NAME, *in_use) == second
+    registry.set_alias(server, NAME, registry.CHAMPION, first.version)
+    assert registry.get_version(server, NAME, *in_use) == first
 
 
 def test_a_pickled_model_is_not_loaded(server, outcome, tmp_path):

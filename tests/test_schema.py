@@ -1,3 +1,4 @@
+import itertools
 import pickle
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from networksecurity import schema
 from networksecurity.exceptions import DataValidationError
 from networksecurity.sample import make_phishing_websites
-from networksecurity.schema import DOMAINS, FEATURES, TARGET, validate
+from networksecurity.schema import DOMAINS, FEATURES, TARGET, Validation, validate
 
 BAD_CELLS = ["abc", 1.7, 2**40, 7, True, float("inf"), "1.5", "-2", "1 1", [1], {"a": 1}]
 
@@ -160,6 +161,55 @@ def test_real_data_with_inverted_labels(real_data):
     frame = pd.read_csv(real_data)
     with pytest.raises(DataValidationError, match="inverted"):
         validate(frame.assign(Result=-frame[TARGET]))
+
+
+def in_batches(frame, *sizes, **options):
+    validation = Validation(**options)
+    starts = [0, *np.cumsum(sizes).tolist(), len(frame)]
+    parts = [validation.add(frame[start:end]) for start, end in itertools.pairwise(starts)]
+    return [pd.concat(side) for side in zip(*parts, strict=True)], validation.finish()
+
+
+@pytest.mark.parametrize("sizes", [(), (1,), (100,), (3, 1, 150), (0, 200)])
+def test_batches_are_judged_as_the_whole(frame, sizes):
+    bad = with_cell(with_cell(with_cell(frame, 3, "SFH", "x"), 150, "port", 7), 151, "port", "na")
+    whole = validate(bad)
+    (accepted, rejected), report = in_batches(bad, *sizes)
+    assert report == whole.report
+    pd.testing.assert_frame_equal(accepted, whole.accepted)
+    pd.testing.assert_frame_equal(rejected, whole.rejected)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame.assign(Result=-frame[TARGET]),
+        lambda frame: frame.assign(Result=1),
+        lambda frame: frame.assign(SFH=["abc", 9] * 100),
+        lambda frame: frame.head(0),
+        lambda frame: frame.assign(NumDots=1),
+    ],
+)
+def test_what_the_whole_is_refused_for(frame, change):
+    with pytest.raises(DataValidationError) as whole:
+        validate(change(frame))
+    with pytest.raises(DataValidationError) as batches:
+        in_batches(change(frame), 70, 70)
+    assert str(batches.value) == str(whole.value)
+
+
+def test_a_batch_alone_may_be_of_one_class_or_all_bad(frame):
+    frame = frame.sort_values(TARGET, ignore_index=True).astype(object)
+    frame.loc[:4, "SFH"] = "abc"
+    _, report = in_batches(frame, 5, 20, 100)
+    assert (report.n_rejected, report.n_accepted) == (5, 195)
+
+
+def test_correlations_are_those_of_pandas(frame):
+    table = pd.crosstab(frame["SSLfinal_State"], frame[TARGET])
+    assert schema._correlation((-1, 0, 1), table.to_numpy()) == pytest.approx(
+        frame["SSLfinal_State"].corr(frame[TARGET])
+    )
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int64", "float64", "Int8", "Float64", "str", "object", "category"])

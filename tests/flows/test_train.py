@@ -104,7 +104,7 @@ def test_a_training_from_source_to_runs(workplace):
     assert report.leaderboard[0].model in made["leaderboard"].data
     assert set(task_states(state)) == {
         "fetch", "validate", "split", "folds", "search · Decision Tree", "search · Logistic Regression",
-        f"fit · {report.leaderboard[0].model}", "evaluate · train", "evaluate · test", "explain", "leakage ledger",
+        f"fit · {report.leaderboard[0].model}", "evaluate · train", "evaluate · test", "explain", "leakage ledger", "reference profile",
         "open runs", "track · Decision Tree", "track · Logistic Regression", "track", "register", "close runs",
     }  # fmt: skip
 

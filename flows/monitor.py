@@ -1,0 +1,214 @@
+"""Monitor: rows that are new since the last look → compared with those behind the model in use → an event on drift.
+
+The look is recorded last. One that is cut off is made again, so that no drift goes unsaid; an event may then come
+twice, and what it starts has to bear that. As a command: `python flows/monitor.py --help`.
+"""
+
+if __name__ == "__main__":  # options are read before the slow imports below
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from flows.launch import run
+    from flows.parameters import MonitorParameters
+
+    sys.exit(run("flows.monitor:monitor", MonitorParameters, show="flows.monitor:show_monitoring"))
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed, State
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markup import escape
+
+from flows.parameters import MonitorParameters
+from flows.steps import step
+from networksecurity import datasets, drift, mongodb, registry, schema, tracking, tracking_server
+from networksecurity.model_card import markdown_table
+from networksecurity.settings import settings
+from networksecurity.storage import DataRef, Storage
+from networksecurity.thresholds import Thresholds
+
+DRIFT_EVENT = "networksecurity.drift.detected"
+"""The event that says that the data has drifted; its payload holds the fields of `MonitorReport`."""
+
+_OUTCOMES = {"drift": "Drift detected", "no_drift": "No drift", "too_few_rows": "Too few rows"}
+
+
+class MonitorReport(BaseModel, frozen=True):
+    """The outcome of a look, in plain values."""
+
+    source: str
+    model_name: str
+    model_version: str
+    verdict: drift.Verdict
+    reason: str
+    drifted: tuple[str, ...]
+    n_rows: int
+    n_rejected: int
+    look: int
+    """Its number, from 1; the next where the source keeps none; 0 where there were too few rows to look at."""
+    link: str | None
+    """Page of the run in the tracking UI."""
+
+
+class NewRows(BaseModel, frozen=True):
+    """Validated rows that are new."""
+
+    rows: DataRef
+    n_rejected: int
+    watch: mongodb.Watch
+    """How far it will have come when these are looked at."""
+
+
+def _server() -> tracking_server.TrackingServer:
+    return tracking_server.connect(settings())
+
+
+@step(task_run_name="model in use")
+def find_model() -> registry.RegisteredVersion:
+    """Look up the model in use."""
+    return registry.get_version(
+        _server(), settings().mlflow_registered_model_name, registry.CHAMPION, registry.CANDIDATE
+    )
+
+
+@step(task_run_name="read new rows")
+def read_new(source: str, since: str, version: registry.RegisteredVersion) -> NewRows:
+    """Read and validate what came since the last look, or since the model was trained."""
+    if not mongodb.is_address(source):
+        frame, watch = datasets.read(source, settings()), mongodb.Watch()
+    else:
+        last = mongodb.get_watch(_watch_name(version), source, settings())
+        start = mongodb.parse_since(since) if since else last.watermark or _trained_up_to(version, source)
+        new = mongodb.read(source, settings(), since=start)
+        frame, watch = new.frame, mongodb.Watch(n_looks=last.n_looks + 1, watermark=new.watermark)
+    accepted, rejected = schema.Validation().add(frame)
+    stored = Storage(settings().storage).put_frame(accepted)
+    return NewRows(rows=stored, n_rejected=len(rejected), watch=watch)
+
+
+@step(task_run_name="compare")
+def compare(new: DataRef, version: registry.RegisteredVersion, thresholds: Thresholds) -> drift.DriftReport:
+    """Compare new rows, and what the model says of them, with its reference profile."""
+    rows = Storage(settings().storage).get_frame(new)
+    server = _server()
+    X, _ = schema.to_X_y(rows)
+    y_score = registry.load_model(server, version).predict_proba(X)[:, 1] if len(X) else None
+    return drift.compare(registry.load_reference(server, version), rows, y_score=y_score, thresholds=thresholds)
+
+
+@step(task_run_name="track")
+def track(version: registry.RegisteredVersion, report: drift.DriftReport, look: int) -> tracking.Look:
+    """Log the look as a step of the model's monitoring run."""
+    return tracking.log_look(
+        _server(),
+        f"{settings().mlflow_experiment_name}-monitor",
+        f"{version.name}-{version.version}",
+        report,
+        step=look,
+        tags={"model.name": version.name, "model.version": version.version},
+    )
+
+
+@step(task_run_name="record the look")
+def record(source: str, version: registry.RegisteredVersion, watch: mongodb.Watch) -> bool:
+    """Remember how far was looked."""
+    return mongodb.advance_watch(_watch_name(version), watch, source, settings())
+
+
+def _watch_name(version: registry.RegisteredVersion) -> str:
+    return f"{version.name}/{version.version}"
+
+
+def _trained_up_to(version: registry.RegisteredVersion, source: str) -> int | None:
+    """Return the watermark of the rows a model has learned from, if they came from this collection."""
+    if version.tags.get("data.source") != mongodb.describe(source, settings()):
+        return None
+    watermark = version.tags.get(registry.WATERMARK_TAG)
+    return None if watermark is None else int(watermark)
+
+
+def _run_name() -> str:
+    return f"monitor · {datasets.describe(flow_run.parameters['parameters'].source, settings())}"
+
+
+@flow(name="monitor", flow_run_name=_run_name, result_serializer="json")
+def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
+    """Compare new rows with those behind the model in use; emit an event where they have drifted."""
+    log = get_run_logger()
+    source = datasets.describe(parameters.source, settings())
+    version = find_model()
+    new = read_new(parameters.source, parameters.since, version)
+    found = compare(new.rows, version, parameters.thresholds)
+
+    looked = found.verdict != "too_few_rows"
+    logged = track(version, found, look=max(1, new.watch.n_looks)) if looked else None
+    report = MonitorReport(
+        source=source,
+        model_name=version.name,
+        model_version=version.version,
+        verdict=found.verdict,
+        reason=found.reason,
+        drifted=found.drifted,
+        n_rows=found.n_rows,
+        n_rejected=new.n_rejected,
+        look=new.watch.n_looks if looked else 0,
+        link=tracking_server.run_url(_server().address, logged.experiment_id, logged.run_id) if logged else None,
+    )
+    _publish(report, found)
+    # Too few rows are left for the next look, which then finds more.
+    if looked and mongodb.is_address(parameters.source) and not record(parameters.source, version, new.watch):
+        log.warning(
+            "another monitor has made look %s at the same time: nothing is lost, nothing more to do", report.look
+        )
+    return Completed(name=_OUTCOMES[found.verdict], message=found.reason, data=report)
+
+
+def _publish(report: MonitorReport, found: drift.DriftReport) -> None:
+    log = get_run_logger()
+    if report.verdict == "drift":
+        log.warning("%s", report.reason)
+        emit_event(
+            event=DRIFT_EVENT,
+            resource={
+                "prefect.resource.id": f"networksecurity.model.{report.model_name}",
+                "prefect.resource.name": report.model_name,
+                "networksecurity.model.version": report.model_version,
+            },
+            payload=report.model_dump(mode="json"),
+        )
+    else:
+        log.info("%s", report.reason)
+    create_markdown_artifact(monitor_markdown(report), key="monitor-report", description=report.reason)
+    if found.columns:
+        shown = {"name", "verdict", "psi", "p_corrected", "missing_new", "reason"}
+        table = [column.model_dump(include=shown) for column in found.columns]
+        create_table_artifact(table, key="drift", description=report.reason)
+    if report.link:
+        create_link_artifact(report.link, link_text="in MLflow", key="mlflow-monitor", description=report.reason)
+
+
+def _summary(report: MonitorReport) -> dict[str, str]:
+    return {
+        "outcome": _OUTCOMES[report.verdict],
+        "why": report.reason,
+        "new rows": f"{report.n_rows:,} ({report.n_rejected:,} more are not valid)",
+        "model": f"{report.model_name} {report.model_version}",
+        "in MLflow": report.link or "-",
+    }
+
+
+def monitor_markdown(report: MonitorReport) -> str:
+    """Return the report artifact of a look."""
+    return f"# {_OUTCOMES[report.verdict]} in {report.source}\n\n{markdown_table(('', ''), _summary(report).items())}"
+
+
+def show_monitoring(report: MonitorReport) -> None:
+    """Print the outcome of a look to the terminal."""
+    console = Console(soft_wrap=True, highlight=False)
+    for name, value in _summary(report).items():
+        console.print(f"{name:>10}  {escape(value)}")

@@ -1,0 +1,170 @@
+import json
+import time
+
+import mlflow
+import pytest
+from prefect.client.orchestration import get_client
+
+from flows.ingest import ingest
+from flows.monitor import DRIFT_EVENT, monitor
+from flows.parameters import IngestParameters, MonitorParameters, TrainParameters
+from flows.train import train
+from networksecurity import mongodb
+from networksecurity.exceptions import ConfigurationError, DataSourceError, TrackingError
+from networksecurity.mongodb import Watch
+from networksecurity.sample import make_phishing_websites
+from networksecurity.settings import settings
+
+
+@pytest.fixture
+def growing(workplace, collection, monkeypatch):
+    """Return what adds rows to a collection that is the source `mongodb`."""
+    host, port = collection.database.client.address
+    monkeypatch.setenv("MONGODB_URI", f"mongodb://{host}:{port}/{collection.database.name}.{collection.name}")
+    settings.cache_clear()
+
+    def add(n_rows, random_state, **inverted):
+        frame = make_phishing_websites(n_rows, random_state=random_state)
+        for name in inverted:
+            frame[name] = -frame[name]
+        path = workplace / f"{random_state}.csv"
+        frame.to_csv(path, index=False)
+        assert ingest(IngestParameters(source=str(path)), return_state=True).is_completed()
+
+    yield add
+    for suffix in ("_quarantine", "_ingestions", "_watches"):
+        collection.database.drop_collection(f"{collection.name}{suffix}")
+
+
+def fit(source="mongodb", **parameters):
+    return train(TrainParameters(source=source, models="Decision Tree", **parameters), return_state=True)
+
+
+def look(**parameters):
+    return monitor(MonitorParameters(**parameters), return_state=True)
+
+
+def drift_events(state):
+    """Return the payloads of the events that a flow run emitted."""
+    about = {"related": {"id": [f"prefect.flow-run.{state.state_details.flow_run_id}"]}}
+    wanted = {"filter": {"event": {"name": [DRIFT_EVENT]}, **about}}
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/events/filter", json=wanted).json()
+    return [event["payload"] for event in found["events"]]
+
+
+def test_a_collection_is_watched_as_it_grows(growing):
+    growing(3_000, 1)
+    assert fit().is_completed()
+
+    state = look()
+    assert state.name == "Too few rows"  # those that the model has learned from are not new
+    assert state.result().n_rows == 0
+
+    growing(400, 2)
+    assert look().name == "Too few rows"
+    growing(400, 3)
+    state = look()
+    assert state.name == "No drift"
+    assert (state.result().n_rows, state.result().look) == (800, 1)  # those of the look before are among them
+    assert look().result().n_rows == 0
+
+    growing(1_000, 4, SSLfinal_State=True)
+    state = look()
+    assert state.name == "Drift detected"
+    report = state.result()
+    assert (report.n_rows, report.look) == (1_000, 2)
+    assert "SSLfinal_State" in report.drifted
+    assert "SSLfinal_State" in state.message
+    assert look().name == "Too few rows"
+
+    (run,) = mlflow.search_runs(experiment_names=["networksecurity-monitor"], output_format="list")
+    assert run.info.run_name == "monitor-networksecurity-phishing-1"
+    assert run.info.run_id in report.link
+    client = mlflow.MlflowClient()
+    assert {of.step: of.value for of in client.get_metric_history(run.info.run_id, "n_rows")} == {1: 800, 2: 1_000}
+    psi = {of.step: of.value for of in client.get_metric_history(run.info.run_id, "psi/SSLfinal_State")}
+    assert psi[1] < 0.01 < psi[2]
+    assert {file.path for file in client.list_artifacts(run.info.run_id, "look-0002")} == {
+        "look-0002/drift.csv", "look-0002/drift.png", "look-0002/drift_report.json"
+    }  # fmt: skip
+
+    # A new model has learned from all of them.
+    assert fit().is_completed()
+    state = look()
+    assert (state.result().model_version, state.result().n_rows) == ("2", 0)
+
+
+def test_drift_is_told_by_an_event(growing):
+    growing(1_500, 1)
+    assert fit().is_completed()
+    growing(1_000, 2, SSLfinal_State=True)
+    state = look()
+    for _ in range(100):  # events are sent in the background
+        if events := drift_events(state):
+            break
+        time.sleep(0.1)
+    (payload,) = events
+    assert payload == json.loads(state.result().model_dump_json())
+
+
+def test_one_look_back(growing):
+    growing(1_500, 1)
+    assert fit().is_completed()
+    growing(600, 2)
+    assert look().result().n_rows == 600
+    assert look(since="1").result().n_rows == 600
+    assert look(since="2000-01-01").result().n_rows == 2_100
+    with pytest.raises(ConfigurationError, match="neither the number of an ingestion nor a time"):
+        look(since="yesterday").result()
+    with pytest.raises(DataSourceError, match="no ingestion 7 has finished"):
+        look(since="7").result()
+
+
+def test_thresholds_are_obeyed(growing):
+    growing(1_500, 1)
+    assert fit().is_completed()
+    growing(1_000, 2, SSLfinal_State=True)
+    lenient = {"psi": 9, "score_psi": 9}
+    assert look(thresholds=lenient).name == "No drift"
+    assert look(thresholds={"min_rows": 0 + 1}).result().n_rows == 0
+
+
+def test_a_file_is_compared_as_a_whole(workplace):
+    assert fit("sample:1500").is_completed()
+    assert look(source="sample:400").name == "Too few rows"
+    state = look(source="sample:1500")
+    assert state.name == "No drift"
+    assert state.result().n_rows == 1_500
+
+
+def test_without_a_model_there_is_nothing_to_compare_with(workplace):
+    with pytest.raises(TrackingError, match="has the alias champion or candidate at .*: train first"):
+        look(source="sample:1000").result()
+
+
+def test_of_two_looks_at_once_one_is_recorded(growing):
+    growing(100, 1)
+    assert mongodb.get_watch("model/1") == Watch()
+    assert mongodb.advance_watch("model/1", Watch(n_looks=1, watermark=1))
+    assert not mongodb.advance_watch("model/1", Watch(n_looks=1, watermark=1))
+    assert mongodb.advance_watch("model/1", Watch(n_looks=2, watermark=4))
+    assert not mongodb.advance_watch("model/1", Watch(n_looks=2, watermark=3))
+    assert mongodb.get_watch("model/1") == Watch(n_looks=2, watermark=4)
+    assert mongodb.get_watch("model/2") == Watch()
+
+
+def test_a_retraining_skips_itself_when_nothing_has_changed(growing):
+    growing(1_500, 1)
+    assert fit(skip_unchanged=True).name == "Completed"
+    state = fit(skip_unchanged=True)
+    assert state.is_completed()
+    assert state.name == "Skipped"
+    assert "version 1 of networksecurity-phishing has learned from exactly these rows" in state.message
+    runs = mlflow.search_runs(experiment_names=["networksecurity"], filter_string="tags.networksecurity.side = 'train'")
+    assert len(runs) == 1
+    assert fit().name == "Completed"  # when asked to, it trains all the same
+    growing(1_000, 2)
+    assert fit(skip_unchanged=True, reason="drift of SFH").name == "Completed"
+    runs = mlflow.search_runs(experiment_names=["networksecurity"], filter_string="tags.networksecurity.side = 'train'")
+    assert runs["tags.networksecurity.trigger"].tolist()[0] == "drift of SFH"

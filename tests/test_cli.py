@@ -1,0 +1,198 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from networksecurity import cli, datasets, mongodb
+from networksecurity.sample import make_phishing_websites
+from networksecurity.schema import DOMAINS, Validation, validate
+from networksecurity.settings import settings
+from networksecurity.storage import Storage
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(tmp_path / "storage"))
+    monkeypatch.setenv("NETWORKSECURITY_MONGODB_TIMEOUT", "0.3")
+    monkeypatch.delenv("MONGODB_URI", raising=False)
+    settings.cache_clear()
+    yield tmp_path
+    settings.cache_clear()
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Return a function that runs the command in this process and returns its exit code and what it printed."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["networksecurity", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+def bad_rows():
+    frame = make_phishing_websites(100, random_state=0).astype(object)
+    frame.loc[[3, 8], "SFH"] = "abc"
+    frame.loc[8, "port"] = 7
+    return frame
+
+
+@pytest.fixture
+def target(mongod, collection, tmp_path, monkeypatch):
+    """Ingest a file with two bad rows into the collection of MONGODB_URI."""
+    uri = f"{mongod.uri}/{collection.full_name}"
+    monkeypatch.setenv("MONGODB_URI", uri)
+    settings.cache_clear()
+    bad_rows().to_csv(tmp_path / "rows.csv", index=False)
+    file = datasets.fetch_file("rows.csv", tmp_path)
+    mongodb.ingest(
+        map(Validation().add, datasets.read_batches(file)), sha256=file.sha256, source=file.source, target=uri
+    )
+    return uri
+
+
+@pytest.fixture
+def stored(tmp_path):
+    path = Storage(settings().storage).quarantine(validate(bad_rows()).rejected)
+    return Path(path).stem
+
+
+def test_list_of_a_collection(command, target, tmp_path):
+    code, out, _ = command("quarantine", "list")
+    assert code == 0
+    assert f"Quarantine of {target}" in out
+    lines = [line.split() for line in out.splitlines() if "rows.csv" in line]
+    assert [(line[0], line[1], line[-1]) for line in lines] == [
+        ("1", str(tmp_path / "rows.csv"), "2"),
+        ("1", str(tmp_path / "rows.csv"), "1"),
+    ]
+    assert "SFH is not a whole number" in out
+    assert command("quarantine", "list", "--in", target)[1] == out
+
+
+def test_list_of_the_storage(command, stored):
+    code, out, _ = command("quarantine", "list")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines() if "SFH is not a whole number" in line] == [stored]
+
+
+def test_list_of_nothing(command, collection, mongod):
+    assert command("quarantine", "list")[1].endswith("storage: empty\n")
+    assert command("quarantine", "list", "--in", f"{mongod.uri}/{collection.full_name}")[1].endswith(": empty\n")
+
+
+@pytest.mark.parametrize("name", ["rows_out.csv", "rows_out.parquet"])
+def test_export_of_a_collection(name, command, target, tmp_path):
+    code, out, _ = command("quarantine", "export", name)
+    assert (code, out) == (0, f"2 rows written to {name}\n")
+    rows = datasets.read(name)
+    assert rows.columns.tolist() == [*mongodb.ORIGIN, *DOMAINS]
+    assert rows["row"].tolist() == [3, 8]
+    assert rows["SFH"].tolist() == ["abc", "abc"]
+    assert rows["reasons"].tolist()[1] == "port is not one of -1, 1; SFH is not a whole number"
+
+
+def test_export_of_the_storage(command, stored):
+    assert command("quarantine", "export", "rows_out.csv", "--in", "storage")[0] == 0
+    rows = datasets.read("rows_out.csv")
+    assert rows[["file", "row", "SFH"]].to_numpy().tolist() == [[stored, 3, "abc"], [stored, 8, "abc"]]
+    assert command("quarantine", "export", "none.parquet", "--in", "storage")[0] == 0
+
+
+def test_export_overwrites_nothing(command, target, tmp_path):
+    (tmp_path / "corrected.csv").write_text("mine")
+    code, _, err = command("quarantine", "export", "corrected.csv")
+    assert (code, err) == (1, "error: corrected.csv exists already and may hold corrections: name another file\n")
+    assert (tmp_path / "corrected.csv").read_text() == "mine"
+    assert command("quarantine", "export", "no/folder.csv")[0] == 1
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_correct_and_resubmit(kind, command, target, collection):
+    command("quarantine", "export", f"rows_out.{kind}")
+    rows = datasets.read(f"rows_out.{kind}")
+    rows["SFH"] = "1"
+    getattr(rows, f"to_{kind}")(f"corrected.{kind}", index=False)
+    for moved, there in ((1, 0), (0, 1)):
+        code, out, _ = command("quarantine", "resubmit", f"corrected.{kind}")
+        assert code == 0
+        assert f"{moved} rows moved to {target} (ingestion " in out
+        assert out.endswith(f"{there} were there already, 1 are still not valid\n")
+    assert collection.count_documents({}) == len(datasets.read("mongodb")) == 99
+    left = mongodb.quarantined()
+    assert left[["row", "SFH", "reasons"]].to_numpy().tolist() == [[8, "1", "port is not one of -1, 1"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("quarantine resubmit rows.csv", 1, "error: rows in the storage belong to no collection"),
+        ("quarantine resubmit none.csv --in mongodb://host/db.rows", 1, "error: there is no file"),
+        ("quarantine list --in mongodb", 1, "error: the source mongodb needs MONGODB_URI"),
+        ("quarantine list --in here", 1, "error: 'here' is not a collection"),
+        ("quarantine list --in mongodb://me:hush@127.0.0.1:9/db", 1, "error: MongoDB at mongodb://127.0.0.1:9 failed"),
+        ("quarantine export rows.xlsx", 2, "networksecurity: error: Invalid value: rows.xlsx: its name must end in"),
+        ("quarantine export", 2, "networksecurity: error: Missing argument 'FILE'"),
+        ("quarantine", 2, "networksecurity: error: Missing command"),
+        ("nothing", 2, "networksecurity: error: No such command 'nothing'"),
+        ("--nothing", 2, "networksecurity: error: No such option: --nothing"),
+    ],
+)
+def test_an_error_is_one_line(arguments, code, message, command):
+    found, out, err = command(*arguments.split())
+    assert (found, out) == (code, "")
+    assert err.startswith(message)
+    assert err.count("\n") == 1
+    assert "hush" not in err
+
+
+def test_damaged_storage(command, tmp_path):
+    folder = tmp_path / "storage" / "quarantine"
+    folder.mkdir(parents=True)
+    (folder / "x.parquet").write_bytes(b"not Parquet")
+    code, _, err = command("quarantine", "list")
+    assert code == 1
+    assert err.startswith(f"error: the quarantine in {tmp_path / 'storage'} cannot be read")
+
+
+def test_help_and_wrong_options_import_nothing_slow():
+    code = (
+        "import sys, networksecurity.cli as cli; sys.argv = ['networksecurity', *sys.argv[1:]]\n"
+        "try: cli.main()\n"
+        "except SystemExit: print(*{'prefect', 'sklearn', 'pandas', 'mlflow', 'pymongo'} & set(sys.modules))"
+    )
+    for options in (["--help"], ["quarantine", "--help"], ["quarantine", "export", "x.txt"]):
+        done = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == ""
+
+
+@pytest.mark.integration
+def test_installed_command(target, tmp_path):
+    command = Path(sys.executable).with_name("networksecurity")
+    if not command.exists():
+        pytest.skip("the package is not installed")
+    done = subprocess.run(
+        [command, "quarantine", "list"], env=os.environ, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "SFH is not a whole number" in done.stdout
+    refused = subprocess.run(
+        [command, "quarantine", "list", "--in", "mongodb://127.0.0.1:9/"], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+
+
+def test_corrected_file_is_checked_first(command, target, collection):
+    pd.DataFrame({"file": ["x"], "row": [1]}).to_csv("corrected.csv", index=False)
+    code, _, err = command("quarantine", "resubmit", "corrected.csv")
+    assert code == 1
+    assert "31 missing" in err
