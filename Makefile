@@ -26,7 +26,7 @@ train: $(VENV)/.installed ## train on the built-in sample; ARGS="--help" shows w
 	@$(PY) flows/train.py $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the tests that need nothing but this checkout
-	$(PY) -m pytest -m 'not integration' $(ARGS)
+	$(PY) -m pytest -m 'not integration' --numprocesses auto --dist loadfile $(ARGS)
 
 test-integration: $(VENV)/.installed-dev ## run the tests against real servers, workers and a browser
 	$(PY) -m pytest -m integration $(ARGS)

@@ -50,7 +50,7 @@ class MonitorReport(BaseModel, frozen=True):
     n_rows: int
     n_rejected: int
     look: int
-    """Its number, from 1; the next where the source keeps none; 0 where there were too few rows to look at."""
+    """Its number, from 1; 0 where there were too few rows to look at."""
     link: str | None
     """Page of the run in the tracking UI."""
 
@@ -102,7 +102,7 @@ def compare(new: DataRef, version: registry.RegisteredVersion, thresholds: Thres
 
 
 @step(task_run_name="track")
-def track(version: registry.RegisteredVersion, report: drift.DriftReport, look: int) -> tracking.Look:
+def track(version: registry.RegisteredVersion, report: drift.DriftReport, look: int | None) -> tracking.Look:
     """Log the look as a step of the model's monitoring run."""
     return tracking.log_look(
         _server(),
@@ -146,7 +146,7 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     found = compare(new.rows, version, parameters.thresholds)
 
     looked = found.verdict != "too_few_rows"
-    logged = track(version, found, look=max(1, new.watch.n_looks)) if looked else None
+    logged = track(version, found, look=new.watch.n_looks or None) if looked else None
     report = MonitorReport(
         source=source,
         model_name=version.name,
@@ -156,7 +156,7 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
         drifted=found.drifted,
         n_rows=found.n_rows,
         n_rejected=new.n_rejected,
-        look=new.watch.n_looks if looked else 0,
+        look=logged.step if logged else 0,
         link=tracking_server.run_url(_server().address, logged.experiment_id, logged.run_id) if logged else None,
     )
     _publish(report, found)

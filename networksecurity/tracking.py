@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 import coolname
 import mlflow.sklearn
+import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import (
@@ -51,7 +52,8 @@ from networksecurity.drift import DriftReport, ReferenceProfile
 from networksecurity.evaluation import Explanation, LeakageLedger
 from networksecurity.figures import draw, draw_drift
 from networksecurity.provenance import COMPUTED_WITH, library_versions
-from networksecurity.schema import CLASS_LABELS, FEATURES, TARGET
+from networksecurity.sample import make_phishing_websites
+from networksecurity.schema import CLASS_LABELS, FEATURES, TARGET, to_X_y
 from networksecurity.search import SearchResult, cv_results
 from networksecurity.storage import TRUSTED_TYPES, DataRef
 from networksecurity.tracking_server import TrackingServer
@@ -61,7 +63,7 @@ TRAINING_TAG = "networksecurity.training"
 SIDE_TAG = "networksecurity.side"
 """The tag that tells the runs of a training apart: `train`, `test` or `grid point`."""
 GRID_POINT_TAG = "networksecurity.grid_point"
-"""The tag, on the run of a grid point, that holds its place in the model's grid."""
+"""The tag, on the run of a grid point, that holds its model and its place in the model's grid."""
 PROCESS_TAG = "networksecurity.process"
 """The tag, on an unfinished run, that names the machine and process that write it."""
 REASON_TAG = "networksecurity.reason"
@@ -69,9 +71,13 @@ REASON_TAG = "networksecurity.reason"
 
 REFERENCE_FILE = "reference_profile.json"
 """The file, beside the model's own, that holds what the rows behind it looked like."""
+PROBE_FILE = "probe.parquet"
+"""The file, beside the model's own, that holds made-up rows with the answers of the model that was evaluated: `y_pred`
+and `y_score`, the probability of phishing."""
 
 _SERVED_WITH = ("mlflow", *COMPUTED_WITH, "joblib")
 _ARTIFACT_PATH = "model"
+_N_PROBES = 200
 _METRICS_PER_BATCH = 1_000  # MLflow's own limit
 _RUNS_PER_PAGE = 50_000  # likewise
 _UNFIT_WORDS = set("beaver booby chubby curvy demonic fat funky gay godlike heretic juicy kickass nippy sexy".split())
@@ -137,6 +143,7 @@ class Look(BaseModel, frozen=True):
 
     experiment_id: str
     run_id: str
+    step: int
 
 
 def training_name() -> str:
@@ -193,20 +200,21 @@ def log_search(server: TrackingServer, training: Training, result: SearchResult,
     }[runs]
     with server.errors():
         client = server.client()
-        of_model = f"{_of(training)} and tags.`{SIDE_TAG}` = 'grid point' and params.model = '{result.candidate}'"
-        there = {run.data.tags[GRID_POINT_TAG]: run for run in _runs(client, training.experiment_id, of_model)}
+        children = _runs(client, training.experiment_id, f"{_of(training)} and tags.`{SIDE_TAG}` = 'grid point'")
+        there = {run.data.tags[GRID_POINT_TAG]: run for run in children}
         for index, point in chosen:
-            if str(index) in there and there[str(index)].info.status == "FINISHED":
+            place = f"{result.candidate}/{index}"
+            if place in there and there[place].info.status == "FINISHED":
                 continue
             settings = ", ".join(f"{name}={value}" for name, value in point.params.items())
-            run = there.get(str(index)) or _create_run(
+            run = there.get(place) or _create_run(
                 client,
                 training.experiment_id,
                 f"{result.candidate} {settings}".strip(),
                 {
                     TRAINING_TAG: training.name,
                     SIDE_TAG: "grid point",
-                    GRID_POINT_TAG: str(index),
+                    GRID_POINT_TAG: place,
                     mlflow_tags.MLFLOW_PARENT_RUN_ID: training.train_run_id,
                 },
             )
@@ -289,7 +297,7 @@ def log_look(
     monitored: str,
     report: DriftReport,
     *,
-    step: int,
+    step: int | None,
     tags: Mapping[str, str],
 ) -> Look:
     """Log a look of the monitor as a step of the one run in which all looks at a model's data are.
@@ -304,7 +312,8 @@ def log_look(
     monitored : str
         The model and its version: the run is called `monitor-<monitored>`.
     report : DriftReport
-    step : int
+    step : int or None
+        The look's number, from 1; None for the next.
     tags : mapping of str to str
     """
     with server.errors():
@@ -314,9 +323,11 @@ def log_look(
         there = _runs(client, experiment_id, f"tags.`{SIDE_TAG}` = 'monitor' and attributes.run_name = '{name}'")
         run = there[0] if there else _create_run(client, experiment_id, name, {**tags, SIDE_TAG: "monitor"})
         run_id = run.info.run_id
-        looks = client.get_metric_history(run_id, "n_rows")
-        if step in {look.step for look in looks}:
-            return Look(experiment_id=experiment_id, run_id=run_id)
+        steps = {look.step for look in client.get_metric_history(run_id, "n_rows")}
+        step = 1 + max(steps, default=0) if step is None else step
+        look = Look(experiment_id=experiment_id, run_id=run_id, step=step)
+        if step in steps:
+            return look
         now = round(time.time() * 1_000)
         figures: dict[str, float] = {"n_rows": report.n_rows, "n_drifted": len(report.drifted)}
         for column in report.columns:
@@ -332,7 +343,7 @@ def log_look(
         # Last, because the step is what says that a look is complete.
         client.log_batch(run_id, metrics=[Metric(name, value, now, step) for name, value in figures.items()])
         client.set_terminated(run_id)
-        return Look(experiment_id=experiment_id, run_id=run_id)
+        return look
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -548,3 +559,12 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
         },
     )
     Path(path, REFERENCE_FILE).write_text(outcome.reference.model_dump_json(), encoding="utf-8")
+    _probe(outcome.model).to_parquet(Path(path, PROBE_FILE))
+
+
+def _probe(model: Pipeline) -> pd.DataFrame:
+    """Return rows of the built-in sample, some with each feature missing once, and a model's answers."""
+    X, _ = to_X_y(make_phishing_websites(_N_PROBES, random_state=0))
+    with_gaps = X.head(len(FEATURES)).mask(np.eye(len(FEATURES), dtype=bool))
+    X = pd.concat([X, with_gaps], ignore_index=True)
+    return X.assign(y_pred=model.predict(X), y_score=model.predict_proba(X)[:, 1])
