@@ -23,7 +23,7 @@ Parameters = TypeVar("Parameters", bound=BaseModel)
 SUCCESS, FAILURE, WRONG_OPTION, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
 
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -32,6 +32,7 @@ _ENVIRONMENT = {
     # Results lie beside the data they refer to, so that both are there or neither is.
     "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(PROJECT_FOLDER / ".networksecurity" / "results"),
 }
+"""Variables that a run on this machine is given, where they are not set."""
 
 
 def run(
@@ -55,7 +56,7 @@ def run(
     """
     program = f"{flow.partition(':')[2]}.py"
     parameters = _read_options(parameters_model, sys.argv[1:] if arguments is None else arguments, program)
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
         with ThreadPoolExecutor(1) as background:

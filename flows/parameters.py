@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from networksecurity.candidates import CANDIDATES, ENABLED, CandidateRuns, Imputer, get_candidate
 from networksecurity.exceptions import ConfigurationError
+from networksecurity.gate import Gate, PromotionMode
 from networksecurity.thresholds import Thresholds
 
 Scoring = Literal[
@@ -71,13 +72,20 @@ class TrainParameters(BaseModel):
     )
     refresh: bool = Field(default=False, description="compute everything anew, whatever earlier runs left in the cache")
     skip_unchanged: bool = Field(
-        default=False, description="train nothing where the model in use has learned from exactly the same rows"
+        default=False,
+        description="train nothing where the champion or the newest model learned from exactly these rows",
     )
     reason: str = Field(default="", max_length=500, description="why this training is started, kept as a tag")
     candidate_runs: CandidateRuns = Field(
         default="all",
         description="grid points that get an MLflow run of their own: all, the best of each model, or none",
     )
+    promotion: PromotionMode = Field(
+        default="auto",
+        description="whether the model replaces the champion: auto (where the gate lets it), dry-run (say what auto "
+        "would do), or off",
+    )
+    gate: Gate = Field(default=Gate(), description="what a model has to show to replace the champion")
     create_repo: bool = Field(
         default=False, description="create the DagsHub repository of DAGSHUB_REPO, private, if there is none"
     )

@@ -10,7 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from networksecurity.evaluation import LeakageLedger
+from networksecurity.gate import PromotionMode
 from networksecurity.model_card import markdown_table
+from networksecurity.promotion import Decision
 from networksecurity.search import SearchResult
 from networksecurity.tracking_server import model_version_url, run_url, ui_command
 
@@ -87,6 +89,21 @@ class TrainingReport(BaseModel, frozen=True):
     test_run_id: str
     model_name: str
     model_version: str
+    promotion: PromotionMode
+    decision: Decision | None
+    """What the gate found; None where it was not asked."""
+
+    def promotion_sentence(self) -> str:
+        """Return in one line whether the model replaces the champion, and why."""
+        if self.decision is None:
+            return f"not considered: --promotion is {self.promotion}"
+        if self.decision.outcome == "keep":
+            found = (
+                f"version {self.decision.champion} stays" if self.decision.champion else "there is still no champion"
+            )
+        else:
+            found = "promoted" if self.promotion == "auto" else "would be promoted (dry run)"
+        return f"{found}: {self.decision.reasons[0]}"
 
     def links(self) -> dict[str, tuple[str, str]]:
         """Return text and address of the pages in the tracking UI."""
@@ -144,6 +161,10 @@ def training_markdown(report: TrainingReport) -> str:
             f"and F1 would read {report.leakage.random_split_f1_score:.4f}."
         ),
         "",
+        "## Promotion",
+        "",
+        report.promotion_sentence(),
+        "",
         "## Data",
         "",
         f"- fingerprint (SHA-256) `{report.data_sha256}`",
@@ -155,6 +176,31 @@ def training_markdown(report: TrainingReport) -> str:
         f"- on the tracking server `{report.tracking}`",
         *(f"- [{text}]({link})" for text, link in report.links().values()),
     ]
+    return "\n".join(lines)
+
+
+def promotion_markdown(report: TrainingReport) -> str:
+    """Return the artifact of a decision about the champion."""
+    decision = report.decision
+    assert decision is not None
+    columns = {"all test rows": {**decision.figures, "generalisation gap": decision.generalisation_gap}}
+    if found := decision.comparison:
+        columns |= {"candidate": found.candidate, f"champion, version {decision.champion}": found.champion}
+    lines = [
+        f"# {report.model_name} {report.model_version}: {report.promotion_sentence()}",
+        "",
+        *(f"- {reason}" for reason in decision.reasons),
+        "",
+        markdown_table(
+            ("", *columns),
+            [
+                (name, *(f"{figures[name]:.4f}" if name in figures else "" for figures in columns.values()))
+                for name in (*_SHOWN, "generalisation gap")
+            ],
+        ),
+    ]
+    if found := decision.comparison:
+        lines += ["", f"Candidate and champion on {found.n_rows:,} rows with {found.n_vectors:,} feature vectors."]
     return "\n".join(lines)
 
 
@@ -177,5 +223,6 @@ def show_training(report: TrainingReport) -> None:
         console.print(f"[yellow]left out[/yellow] {escape(model)}: {escape(why)}")
     for key, (text, link) in report.links().items():
         console.print(f"{key.replace('-', ' '):>13}  {escape(text)}\n               {escape(link)}")
+    console.print(f"    promotion  {escape(report.promotion_sentence())}")
     if command := ui_command(report.tracking):
         console.print(f"The pages are there while this runs:\n  {escape(command)}")

@@ -1,4 +1,4 @@
-"""Train: rows → validated → split → one grid search per model, in parallel → the best, fitted → evaluated → logged.
+"""Train: rows → validated → split → one grid search per model, in parallel → the best, fitted → logged → judged.
 
 As a command: `python flows/train.py --help`.
 """
@@ -16,6 +16,7 @@ if __name__ == "__main__":  # options are read before the slow imports below
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -38,7 +39,7 @@ from prefect.utilities.annotations import NotSet
 from pydantic import BaseModel
 
 from flows.parameters import TrainParameters
-from flows.report import LeaderboardRow, TrainingReport, training_markdown
+from flows.report import LeaderboardRow, TrainingReport, promotion_markdown, training_markdown
 from flows.steps import cached_step, step
 from networksecurity import (
     candidates,
@@ -46,6 +47,7 @@ from networksecurity import (
     drift,
     evaluation,
     mongodb,
+    promotion,
     provenance,
     registry,
     schema,
@@ -55,6 +57,7 @@ from networksecurity import (
     tracking_server,
 )
 from networksecurity.exceptions import NetworkSecurityError, TrainingError
+from networksecurity.gate import Gate
 from networksecurity.settings import settings
 from networksecurity.storage import DataRef, ModelRef, Storage
 
@@ -200,11 +203,12 @@ def profile(accepted: DataRef, model: ModelRef, test: DataRef) -> drift.Referenc
     return drift.reference_profile(storage.get_frame(accepted), data_sha256=accepted.sha256, y_score=y_score)
 
 
-@step(task_run_name="version in use")
-def find_version() -> registry.RegisteredVersion | None:
-    """Look up the model in use."""
+@step(task_run_name="find versions")
+def find_versions() -> list[registry.RegisteredVersion]:
+    """Look up the model in use, and the newest one."""
     name = settings().mlflow_registered_model_name
-    return registry.find_version(_server(), name, registry.CHAMPION, registry.CANDIDATE)
+    found = [registry.find_version(_server(), name, alias) for alias in (registry.CHAMPION, registry.CANDIDATE)]
+    return [version for version in found if version]
 
 
 @step(task_run_name="open runs", retries=1, retry_delay_seconds=1)  # known soon, before anything is computed
@@ -257,6 +261,30 @@ def register(
         tags={**tags, tracking.TRAINING_TAG: training.name, **{name: str(of) for name, of in test_metrics.items()}},
         description=f"{model} of training {training.name}, F1 {test_metrics['f1_score']:.4f} on its test rows",
     )
+
+
+@step(task_run_name="promote")
+def promote(
+    candidate: registry.RegisteredVersion,
+    model: ModelRef,
+    test: DataRef,
+    train_f1_score: float,
+    gate: Gate,
+    random_state: int,
+    dry_run: bool,
+) -> promotion.Decision:
+    """Weigh the model against the champion on the test rows; promote it if it is better."""
+    storage = _storage()
+    pipeline, rows = storage.get_model(model), storage.get_frame(test)
+    judge = partial(
+        promotion.decide,
+        pipeline,
+        test_rows=rows,
+        gate=gate,
+        train_f1_score=train_f1_score,
+        random_state=random_state,
+    )
+    return registry.consider(_server(), candidate, judge, dry_run=dry_run, flow_run=str(flow_run.id))
 
 
 @step(task_run_name="close runs")
@@ -346,7 +374,12 @@ def _train(
         LeaderboardRow.of(rank, result, from_cache=from_cache[result.candidate])
         for rank, result in enumerate(ranked, start=1)
     ]
-    tags = origin | {"data.sha256": checked.accepted.sha256, "data.n_rows": str(checked.accepted.n_rows)}
+    tags = origin | {
+        "data.sha256": checked.accepted.sha256,
+        "data.n_rows": str(checked.accepted.n_rows),
+        registry.TEST_SIZE_TAG: str(parameters.test_size),
+        registry.RANDOM_STATE_TAG: str(seed),
+    }
     if fetched.watermark is not None:
         tags[registry.WATERMARK_TAG] = str(fetched.watermark)
     create_table_artifact(
@@ -381,6 +414,10 @@ def _train(
         tags=tags,
     )
     version = register(training, logged.model_uri, winner.candidate, test_metrics, tags)
+    decision = None
+    if parameters.promotion != "off":
+        dry_run = parameters.promotion == "dry-run"
+        decision = promote(version, model, sides.test, train_metrics["f1_score"], parameters.gate, seed, dry_run)
     warning = "; ".join(f"{model} could not be trained: {why}" for model, why in failed.items())
     end_training(training, warning or None)
 
@@ -403,19 +440,28 @@ def _train(
         test_run_id=logged.test_run_id,
         model_name=version.name,
         model_version=version.version,
+        promotion=parameters.promotion,
+        decision=decision,
     )
-    for key, (text, link) in report.links().items():
-        create_link_artifact(link, link_text=text, key=f"mlflow-{key}", description=f"Training {report.name}")
-    create_markdown_artifact(training_markdown(report), key="training-report", description=f"Training {report.name}")
+    _publish(report)
     if failed:
         return Completed(name="Completed with warnings", message=warning, data=report)
     return report
 
 
+def _publish(report: TrainingReport) -> None:
+    if report.decision is not None:
+        sentence = report.promotion_sentence()
+        get_run_logger().info("%s", sentence)
+        create_markdown_artifact(promotion_markdown(report), key="promotion", description=sentence)
+    for key, (text, link) in report.links().items():
+        create_link_artifact(link, link_text=text, key=f"mlflow-{key}", description=f"Training {report.name}")
+    create_markdown_artifact(training_markdown(report), key="training-report", description=f"Training {report.name}")
+
+
 def _trained_on(rows: DataRef) -> registry.RegisteredVersion | None:
-    """Return the version in use if it has learned from exactly these rows."""
-    version = find_version()
-    return version if version and version.tags.get("data.sha256") == rows.sha256 else None
+    """Return the champion or the newest candidate, where one has learned from exactly these rows."""
+    return next((version for version in find_versions() if version.tags.get("data.sha256") == rows.sha256), None)
 
 
 def _gather(

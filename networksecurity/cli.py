@@ -5,7 +5,7 @@ command needs is imported in it. The exit code is 0 on success, 1 after an error
 Ctrl-C.
 """
 
-import posixpath
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from networksecurity.exceptions import ConfigurationError, DataSourceError, NetworkSecurityError
+from networksecurity.exceptions import ConfigurationError, NetworkSecurityError, TrackingError
 from networksecurity.settings import Settings, settings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from networksecurity.registry import RegisteredVersion
+    from networksecurity.tracking_server import TrackingServer
 
 app = typer.Typer(
     help="Tell phishing websites from legitimate ones: what is done by hand, beside the flows.",
@@ -130,39 +133,26 @@ def resubmit(
     )
 
 
-def _stored(settings: Settings) -> "dict[str, pd.DataFrame]":
-    """Return the rows that trainings on files set aside, by the name of the quarantine's file."""
-    import fsspec
-    import pandas as pd
-
-    try:
-        files, root = fsspec.url_to_fs(settings.storage)
-        frames = {}
-        for path in sorted(files.glob(posixpath.join(root, "quarantine", "*.parquet"))):
-            with files.open(path, "rb") as file:
-                frames[posixpath.basename(path).removesuffix(".parquet")] = pd.read_parquet(file)
-        return frames
-    except (ImportError, ValueError, OSError) as exc:
-        raise DataSourceError(f"the quarantine in {settings.storage} cannot be read: {exc}") from exc
-
-
 def _read_stored(settings: Settings) -> "pd.DataFrame":
     import pandas as pd
 
     from networksecurity.schema import DOMAINS
+    from networksecurity.storage import Storage
 
     columns = ["file", "row", "reasons", *DOMAINS]
-    frames = [frame.assign(file=name)[columns] for name, frame in _stored(settings).items()]
+    frames = [frame.assign(file=name)[columns] for name, frame in Storage(settings.storage).quarantined().items()]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns, dtype="str")
 
 
 def _count_stored(settings: Settings) -> "pd.DataFrame":
     import pandas as pd
 
+    from networksecurity.storage import Storage
+
     return pd.DataFrame(
         [
             {"file": name, "reason": reason, "rows": int(count)}
-            for name, frame in _stored(settings).items()
+            for name, frame in Storage(settings.storage).quarantined().items()
             for reason, count in frame["reasons"].str.split("; ").explode().value_counts().items()
         ],
         columns=["file", "reason", "rows"],
@@ -187,6 +177,130 @@ def _print_table(rows: "pd.DataFrame", title: str) -> None:
     for row in rows.itertuples(index=False):
         table.add_row(*(escape(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
     console.print(table)
+
+
+# --- champion ---------------------------------------------------------------------------------------------------------
+
+champion = typer.Typer(help="The version of the model that is in use.")
+app.add_typer(champion, name="champion")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, kept with the version.")]
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="A number.")]
+
+
+def _registry() -> "tuple[TrackingServer, str]":
+    """Return the tracking server of the settings and the name of the model."""
+    from networksecurity import tracking_server
+
+    return tracking_server.connect(settings()), settings().mlflow_registered_model_name
+
+
+@champion.command()
+def show(as_json: Json = False) -> None:
+    """Show which version is in use, which was before, and which is the newest."""
+    from networksecurity import registry
+
+    server, name = _registry()
+    found = {
+        alias: registry.find_version(server, name, alias)
+        for alias in (registry.CHAMPION, registry.PREVIOUS, registry.CANDIDATE)
+    }
+    if as_json:
+        versions = {alias: version and version.model_dump(exclude={"tags"}) for alias, version in found.items()}
+        print(json.dumps({"name": name, **versions}, indent=2))
+        return
+    print(f"{name} at {server.address}")
+    for alias, version in found.items():
+        print(f"{alias:>9}  {_version_line(version)}")
+
+
+def _version_line(version: "RegisteredVersion | None") -> str:
+    if version is None:
+        return "none"
+    figures = [f"{name} {float(of):.4f}" for name in ("f1_score", "recall_score") if (of := version.tags.get(name))]
+    return ", ".join([f"version {version.version}", *figures, *filter(None, [version.tags.get("data.source")])])
+
+
+@champion.command()
+def history(as_json: Json = False) -> None:
+    """Show all that was decided, the oldest first."""
+    import pandas as pd
+
+    from networksecurity import registry
+
+    server, name = _registry()
+    events = registry.history(server, name)
+    if as_json:
+        print(json.dumps([event.model_dump(mode="json") for event in events], indent=2))
+        return
+    columns = ["when (UTC)", "what", "version", "champion before", "by", "why"]
+    rows = [
+        (
+            f"{event.at:%Y-%m-%d %H:%M:%S}",
+            event.action if event.done else f"{event.action}, not finished",
+            event.version,
+            event.champion or "none",
+            f"flow run {event.flow_run}" if event.flow_run else "hand",
+            event.why,
+        )
+        for event in events
+    ]
+    _print_table(pd.DataFrame(rows, columns=columns), title=f"Decisions about {name}")
+
+
+@champion.command()
+def promote(version: Version, reason: Reason = "by hand", as_json: Json = False) -> None:
+    """Put a version in use, whatever the gate would say; its stored model is checked first."""
+    from networksecurity import registry
+
+    server, name = _registry()
+    _say_in_use(registry.promote(server, name, version, why=reason), as_json)
+
+
+@champion.command()
+def rollback(
+    to: Annotated[str, typer.Option(metavar="VERSION", help="By default the one that was in use before.")] = "",
+    reason: Reason = "by hand",
+    as_json: Json = False,
+) -> None:
+    """Put an earlier version in use again; a second rollback undoes the first."""
+    from networksecurity import registry
+
+    server, name = _registry()
+    _say_in_use(registry.rollback(server, name, to or None, why=reason), as_json)
+
+
+def _say_in_use(version: "RegisteredVersion", as_json: bool) -> None:
+    if as_json:
+        print(version.model_dump_json(indent=2, exclude={"tags"}))
+    else:
+        print(f"version {version.version} of {version.name} is the champion")
+
+
+@champion.command()
+def explain(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="By default the champion.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Say why a version is the champion, or is not: what was decided last about it, and on what figures."""
+    from networksecurity import registry
+
+    server, name = _registry()
+    if not version:
+        version = registry.get_version(server, name, registry.CHAMPION).version
+    events = [event for event in registry.history(server, name) if event.version == version]
+    if not events:
+        raise TrackingError(f"nothing was decided about a version {version} of {name}")
+    last = events[-1]
+    if as_json:
+        print(last.model_dump_json(indent=2))
+        return
+    against = f"version {last.champion} was the champion" if last.champion else "there was no champion"
+    print(f"version {version} of {name}: {last.action} at {last.at:%Y-%m-%d %H:%M:%S} UTC, when {against}")
+    reasons = last.decision.reasons if last.decision and last.why in last.decision.reasons else (last.why,)
+    for reason in reasons:
+        print(f"- {reason}")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ NetworkSecurityError
 │   └── DataValidationError     rows were had and are not fit to learn from
 ├── TrainingError               no candidate could be trained
 ├── TrackingError               the tracking server refused: credentials, missing repository
+├── PromotionError              a version is not fit to be the champion, or there is none to go back to
 └── TransientError              may pass when tried again: the only errors that are retried
     ├── SourceUnavailableError      the database or web server cannot be reached
-    └── TrackingUnavailableError    the tracking server cannot be reached
+    ├── TrackingUnavailableError    the tracking server cannot be reached
+    └── PromotionConflictError      the champion was changed by another while this change was under way
 ```
 
 Each message is written for the person at the terminal: what was tried, what came back, what to do.
@@ -46,6 +48,10 @@ class TrackingError(NetworkSecurityError):
     """The tracking server answered and refused."""
 
 
+class PromotionError(NetworkSecurityError):
+    """A version is not fit to be the champion, or there is none to go back to."""
+
+
 class TransientError(NetworkSecurityError):
     """Base of the errors that may pass when the same is tried again."""
 
@@ -56,3 +62,7 @@ class SourceUnavailableError(TransientError):
 
 class TrackingUnavailableError(TransientError):
     """The tracking server cannot be reached."""
+
+
+class PromotionConflictError(TransientError):
+    """The champion was changed by another while this change was under way: it has to be judged anew."""

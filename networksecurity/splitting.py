@@ -43,6 +43,18 @@ def _hashed(codes: np.ndarray, salt: int) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
+def is_test(accepted: pd.DataFrame, *, test_size: float, random_state: int) -> np.ndarray:
+    """Return, for each row, whether the split of this `test_size` and `random_state` keeps it for the test.
+
+    Of any rows, whether they were there at the time of that split or not; see `split` for the parameters.
+
+    Returns
+    -------
+    is_test : ndarray of shape (n_samples,), bool
+    """
+    return _hashed(vector_codes(accepted), random_state) < np.uint64(int(test_size * 2**64))
+
+
 @dataclass(frozen=True)
 class SplitReport:
     """Sizes and overlap of the two sides, in plain values."""
@@ -101,9 +113,9 @@ def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int =
     if not 0 < test_size < 1:
         raise ConfigurationError(f"test_size is a share between 0 and 1, not {test_size}")
     codes = vector_codes(accepted)
-    is_test = _hashed(codes, random_state) < np.uint64(int(test_size * 2**64))
+    in_test = is_test(accepted, test_size=test_size, random_state=random_state)
     y = encode_target(accepted[TARGET])
-    for side, rows in (("training", ~is_test), ("test", is_test)):
+    for side, rows in (("training", ~in_test), ("test", in_test)):
         absent = [label for value, label in CLASS_LABELS.items() if not (y[rows] == value).any()]
         if absent:
             raise DataValidationError(
@@ -115,12 +127,12 @@ def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int =
     n_rows = np.bincount(of_row)
     n_phishing = np.bincount(of_row, weights=y)
     ambiguous = (n_phishing > 0) & (n_phishing < n_rows)
-    train_vectors, test_vectors = np.unique(codes[~is_test]), np.unique(codes[is_test])
+    train_vectors, test_vectors = np.unique(codes[~in_test]), np.unique(codes[in_test])
     report = SplitReport(
-        n_train=int((~is_test).sum()),
-        n_test=int(is_test.sum()),
-        train_phishing_share=float(y[~is_test].mean()),
-        test_phishing_share=float(y[is_test].mean()),
+        n_train=int((~in_test).sum()),
+        n_test=int(in_test.sum()),
+        train_phishing_share=float(y[~in_test].mean()),
+        test_phishing_share=float(y[in_test].mean()),
         n_train_vectors=len(train_vectors),
         n_test_vectors=len(test_vectors),
         shared_vectors=len(np.intersect1d(train_vectors, test_vectors, assume_unique=True)),
@@ -128,7 +140,7 @@ def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int =
         n_ambiguous_vectors=int(ambiguous.sum()),
         n_ambiguous_rows=int(n_rows[ambiguous].sum()),
     )
-    return Split(accepted[~is_test], accepted[is_test], report)
+    return Split(accepted[~in_test], accepted[in_test], report)
 
 
 def assign_folds(train: pd.DataFrame, *, n_splits: int = 3, random_state: int = 0) -> np.ndarray:

@@ -130,6 +130,23 @@ class Storage:
         self._put(path, lambda file: text.to_parquet(file, index=False))
         return path
 
+    def quarantined(self) -> dict[str, pd.DataFrame]:
+        """Return the rows that `quarantine` stored, by the name of their file.
+
+        Raises
+        ------
+        DataSourceError
+            A file cannot be read.
+        """
+        frames = {}
+        for path in sorted(self._files.glob(posixpath.join(self._root, "quarantine", "*.parquet"))):
+            try:
+                with self._open(path) as file:
+                    frames[posixpath.basename(path).removesuffix(".parquet")] = pd.read_parquet(file)
+            except (OSError, ValueError) as exc:
+                raise DataSourceError(f"{path} cannot be read: {exc}") from exc
+        return frames
+
     def _data(self, ref: DataRef) -> str:
         return posixpath.join(self._root, "data", f"{ref.sha256}.parquet")
 

@@ -37,7 +37,9 @@ def growing(workplace, collection, monkeypatch):
 
 
 def fit(source="mongodb", **parameters):
-    return train(TrainParameters(source=source, models="Decision Tree", **parameters), return_state=True)
+    return train(
+        TrainParameters(source=source, models="Decision Tree", promotion="off", **parameters), return_state=True
+    )
 
 
 def look(**parameters):

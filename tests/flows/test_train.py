@@ -17,6 +17,8 @@ from networksecurity import candidates, registry, tracking_server
 from networksecurity.exceptions import (
     DataSourceError,
     DataValidationError,
+    PromotionConflictError,
+    PromotionError,
     SourceUnavailableError,
     TrackingUnavailableError,
     TrainingError,
@@ -25,7 +27,7 @@ from networksecurity.sample import make_phishing_websites
 from networksecurity.settings import settings
 from networksecurity.tracking import REASON_TAG
 
-QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression"}
+QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression", "promotion": "off"}
 
 
 # What is done each time: rows are read from their source, and a training is logged.
@@ -104,8 +106,9 @@ def test_a_training_from_source_to_runs(workplace):
     assert report.leaderboard[0].model in made["leaderboard"].data
     assert set(task_states(state)) == {
         "fetch", "validate", "split", "folds", "search · Decision Tree", "search · Logistic Regression",
-        f"fit · {report.leaderboard[0].model}", "evaluate · train", "evaluate · test", "explain", "leakage ledger", "reference profile",
-        "open runs", "track · Decision Tree", "track · Logistic Regression", "track", "register", "close runs",
+        f"fit · {report.leaderboard[0].model}", "evaluate · train", "evaluate · test", "explain", "leakage ledger",
+        "reference profile", "open runs", "track · Decision Tree", "track · Logistic Regression", "track", "register",
+        "close runs",
     }  # fmt: skip
 
 
@@ -280,6 +283,70 @@ def _unavailable(*args):
     raise TrackingUnavailableError("away")
 
 
+def champion():
+    server = tracking_server.connect(settings())
+    name = settings().mlflow_registered_model_name
+    return registry.find_version(server, name, registry.CHAMPION), registry.history(server, name)
+
+
+def test_the_first_model_that_holds_the_floors_is_promoted_and_an_equal_one_is_not(workplace):
+    assert run(promotion="dry-run").result().promotion_sentence().startswith("would be promoted (dry run): There is no")
+    assert champion() == (None, ())
+
+    state = run(promotion="auto")
+    report = state.result()
+    version, (event,) = champion()
+    assert version.version == report.model_version == event.version == "2"
+    assert (event.action, event.done, event.champion) == ("promote", True, None)
+    assert event.flow_run == str(state.state_details.flow_run_id)
+    assert event.decision == report.decision
+    assert report.decision.figures == report.test_metrics
+    assert task_states(state)["promote"] == "Completed"
+    artifact = artifacts(state)["promotion"]
+    assert artifact.description == report.promotion_sentence() == "promoted: There is no champion yet."
+    assert "| false_positive_rate |" in artifact.data
+
+    state = run(promotion="auto")
+    report = state.result()
+    assert state.name == "Completed"
+    version, (_, event) = champion()
+    assert (version.version, event.version, event.action, event.champion) == ("2", "3", "keep", "2")
+    assert report.promotion_sentence().startswith("version 2 stays: F1 is ")
+    assert report.decision.comparison.f1_difference == 0
+    assert "| champion, version 2 |" in artifacts(state)["promotion"].data
+    assert report.promotion_sentence() in artifacts(state)["training-report"].data
+
+
+def test_a_champion_that_changes_meanwhile_is_judged_again(workplace, monkeypatch):
+    consider, tries = registry.consider, []
+
+    def slow(*args, **kwargs):
+        tries.append(args)
+        if len(tries) == 1:
+            raise PromotionConflictError("changed by another")
+        return consider(*args, **kwargs)
+
+    monkeypatch.setattr(registry, "consider", slow)
+    monkeypatch.setattr(registry, "verify", lambda *args: None)
+    quick = flow_module.promote.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
+    monkeypatch.setattr(flow_module, "promote", quick)
+    assert run(promotion="auto").result().decision.outcome == "promote"
+    assert len(tries) == 2
+
+
+def test_a_stored_model_that_is_not_the_one_evaluated_fails_the_training(workplace, monkeypatch):
+    def refuse(server, version):
+        raise PromotionError("not fit to be the champion: it answers otherwise")
+
+    monkeypatch.setattr(registry, "verify", refuse)
+    with pytest.raises(PromotionError, match="not fit"):
+        run(promotion="auto").result()
+    assert champion()[0] is None
+    assert {logged.info.status for logged in logged_runs() if "mlflow.parentRunId" not in logged.data.tags} == {
+        "FAILED"
+    }
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -288,6 +355,8 @@ def _unavailable(*args):
         ({"models": "SVM"}, "no model 'SVM'"),
         ({"models": " , "}, "at least one model"),
         ({"scoring": "r2"}, "Input should be 'f1'"),
+        ({"promotion": "ask"}, "Input should be 'auto'"),
+        ({"gate": {"margin": 2}}, "less than or equal to 1"),
         ({"tets_size": 0.2}, "Extra inputs are not permitted"),
         ({"source": "mongodb://me:hush@host/db.rows"}, "MONGODB_URI"),
     ],
