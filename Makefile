@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-integration lint format ui prefect-ui constraints clean
+.PHONY: help install train test test-integration lint format bench-search ui prefect-ui stack stack-down constraints clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -40,12 +40,21 @@ format: $(VENV)/.installed-dev ## format the code and mend what can be mended
 	$(PY) -m ruff check --fix-only .
 	$(PY) -m ruff format .
 
+bench-search: $(VENV)/.installed ## time the searches against GridSearchCV after GridSearchCV; ARGS="--source FILE"
+	$(PY) benchmarks/search.py $(ARGS)
+
 ui: $(VENV)/.installed ## show the runs and models in MLflow, http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(PY) -m mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1 $(ARGS)
 
 prefect-ui: $(VENV)/.installed ## start a Prefect server and its pages, http://127.0.0.1:4200
 	$(PY) -m prefect server start --host 127.0.0.1 $(ARGS)
+
+stack: $(VENV)/.installed ## start a Prefect server and a worker in the background, and deploy the flows
+	@$(PY) deployments/stack.py up $(ARGS)
+
+stack-down: ## end what `make stack` started
+	@$(PY) deployments/stack.py down $(ARGS)
 
 constraints: ## pin constraints.txt after a change of a range (needs uv); ARGS=--upgrade takes the newest of everything
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \

@@ -1,0 +1,386 @@
+"""A team's own Prefect: a real server and a real process worker on this machine, told by the commands of the docs."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events.schemas.automations import AutomationCore
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from networksecurity.sample import make_phishing_websites
+
+PROJECT = Path(__file__).resolve().parents[2]
+LEASH = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+MODEL = "networksecurity-phishing"
+DEAD_AFTER = "60"  # seconds: two heartbeats, the least that makes sense
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+
+class Prefect:
+    """A server, what its workers inherit, and the client that looks at both."""
+
+    def __init__(self, folder, port, environment):
+        self.folder = folder
+        self.environment = environment
+        self.client = SyncPrefectClient(api=f"http://127.0.0.1:{port}/api")
+        self._processes = {}
+
+    def start(self, name, *command):
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                [*LEASH, sys.executable, "-m", "prefect", *command],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def children(self, name):
+        return psutil.Process(self._processes[name].pid).children(recursive=True)
+
+    def log(self, name):
+        return (self.folder / f"{name}.log").read_text()
+
+    def end(self, name, how=signal.SIGTERM):
+        """End a process and whatever it has started."""
+        process = self._processes.pop(name)
+        children = [] if process.poll() is not None else psutil.Process(process.pid).children(recursive=True)
+        for one in (process, *children):
+            with suppress(psutil.NoSuchProcess):
+                one.send_signal(how)
+        _, alive = psutil.wait_procs(children, timeout=30)
+        for one in alive:
+            one.kill()
+        try:
+            process.wait(timeout=30)
+        finally:
+            process.kill()
+
+    def end_all(self):
+        for name in reversed(list(self._processes)):
+            self.end(name)
+
+    def command(self, *command):
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=PROJECT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def wait(self, what, seconds=240):
+        """Return the first true value of `what`, which is asked again and again."""
+        deadline = time.monotonic() + seconds
+        while not (found := what()):
+            if time.monotonic() > deadline:
+                pytest.fail(f"waited in vain; the worker says: {self.log('worker')[-3000:]}")
+            time.sleep(0.5)
+        return found
+
+    def deployment(self, name):
+        return self.client.read_deployment_by_name(name)
+
+    def runs(self, name):
+        """Return the runs of a deployment, the newest first."""
+        wanted = DeploymentFilter(id=DeploymentFilterId(any_=[self.deployment(name).id]))
+        return self.client.read_flow_runs(deployment_filter=wanted, sort=FlowRunSort.START_TIME_DESC)
+
+    def submit(self, name, **parameters):
+        given = self.deployment(name).parameters["parameters"] | parameters
+        return self.client.create_flow_run_from_deployment(self.deployment(name).id, parameters={"parameters": given})
+
+    def rest(self, name):
+        """Switch off what the clock would start in the middle of a test."""
+        deployment = self.deployment(name)
+        (schedule,) = deployment.schedules
+        assert schedule.active
+        self.client.request("PATCH", f"/deployments/{deployment.id}/schedules/{schedule.id}", json={"active": False})
+
+    def ended(self, run):
+        return self.wait(lambda: (found := self.client.read_flow_run(run.id)).state.is_final() and found)
+
+    def run(self, name, **parameters):
+        run = self.ended(self.submit(name, **parameters))
+        assert run.state.is_completed(), run.state.message
+        return run
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def is_up(prefect):
+    return prefect.client.api_healthcheck() is None
+
+
+@pytest.fixture(scope="module")
+def mongodb_uri(mongod):
+    database = f"networksecurity_tests_{os.getpid()}"
+    yield f"{mongod.uri}/{database}.rows"
+    mongod.client.drop_database(database)
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory, mlflow_database, mongodb_uri):
+    folder, port = tmp_path_factory.mktemp("prefect"), free_port()
+    ours = ("PREFECT_", "MLFLOW_", "MONGODB_", "DAGSHUB_", "NETWORKSECURITY_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
+        "PWD": str(PROJECT),  # as a shell would say
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{shutil.copy(mlflow_database, folder)}",
+        "NETWORKSECURITY_STORAGE": str(folder / "storage"),
+        "PREFECT_HOME": str(folder),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+    }
+    with ExitStack() as stack:
+        prefect = Prefect(folder, port, environment)
+        stack.callback(prefect.end_all)
+        prefect.start("server", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui")
+        deadline = time.monotonic() + 240
+        while not is_up(prefect):
+            if time.monotonic() > deadline:
+                pytest.fail(f"the server does not start: {prefect.log('server')[-3000:]}")
+            time.sleep(0.2)
+        # Only the server is told where MongoDB is: a run hears of it through the pool's Secret block.
+        prefect.environment = environment | {"MONGODB_URI": mongodb_uri}
+        done = prefect.command("deployments/bootstrap.py", "--share", "MONGODB_URI", "--dead-after", DEAD_AFTER)
+        assert done.returncode == 0, done.stderr
+        prefect.environment = environment
+        done = prefect.command("-m", "prefect", "--no-prompt", "deploy", "--all")
+        assert done.returncode == 0, done.stdout + done.stderr
+        prefect.rest("monitor/monitor")
+        prefect.rest("train/retrain")
+        prefect.start("worker", "worker", "start", "--pool", "networksecurity")
+        yield prefect
+
+
+@pytest.fixture(scope="module")
+def tracked(prefect):
+    return MlflowClient(prefect.environment["MLFLOW_TRACKING_URI"])
+
+
+def write_csv(prefect, n_rows, random_state, inverted=None):
+    frame = make_phishing_websites(n_rows, random_state=random_state)
+    if inverted:
+        frame[inverted] = -frame[inverted]
+    path = prefect.folder / f"{random_state}.csv"
+    frame.to_csv(path, index=False)
+    return str(path)
+
+
+def test_a_training_on_request(prefect, tracked, real_data):
+    parameters = {
+        "source": str(real_data),
+        "models": ["Decision Tree", "Logistic Regression"],
+        "candidate_runs": "best",
+    }
+    done = prefect.command(
+        "-m",
+        "prefect",
+        "deployment",
+        "run",
+        "train/train",
+        "--param",
+        f"parameters={json.dumps(parameters)}",
+        "--watch",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = prefect.runs("train/train")
+    assert run.state_name == "Completed"
+    version = tracked.get_model_version_by_alias(MODEL, "candidate")
+    assert version.tags["prefect.flow_run_id"] == str(run.id)
+    assert version.tags["data.n_rows"] == "11055"
+
+
+def test_a_schedule_starts_runs(prefect):
+    deployment = prefect.deployment("ingest/ingest")
+    soon = IntervalSchedule(interval=timedelta(seconds=10))
+    parameters = {"parameters": {"source": "sample:300"}}
+    response = prefect.client.request(
+        "POST",
+        f"/deployments/{deployment.id}/schedules",
+        json=[{"schedule": soon.model_dump(mode="json"), "active": True, "parameters": parameters}],
+    )
+    (schedule,) = response.json()
+    try:
+        run = prefect.wait(lambda: next((run for run in prefect.runs("ingest/ingest") if run.start_time), None))
+    finally:
+        prefect.client.request("DELETE", f"/deployments/{deployment.id}/schedules/{schedule['id']}")
+    assert run.auto_scheduled
+    assert prefect.ended(run).state_name == "Completed"
+
+
+def retrain_with(prefect, **parameters):
+    """Have the event start a quicker retraining than it would."""
+    (automation,) = prefect.client.read_automations_by_name("networksecurity · retrain on drift")
+    (action,) = automation.actions
+    action.parameters["parameters"] |= parameters
+    prefect.client.update_automation(
+        automation.id, AutomationCore(**automation.model_dump(exclude={"id", "owner_resource"}))
+    )
+
+
+def test_data_that_drifts_is_trained_on_without_a_hand(prefect, tracked, mongodb_uri):
+    retrain_with(prefect, models=["Decision Tree"])
+    prefect.run("ingest/ingest", source=write_csv(prefect, 1_500, 1))
+    first = prefect.run("train/train", source="mongodb", models=["Decision Tree"], candidate_runs="none")
+    assert first.state_name == "Completed"
+    old = tracked.get_model_version_by_alias(MODEL, "candidate").version
+    assert prefect.runs("train/retrain") == []
+
+    prefect.run("ingest/ingest", source=write_csv(prefect, 700, 2, inverted="SSLfinal_State"))
+    looked = prefect.run("monitor/monitor")
+    assert looked.state_name == "Drift detected"
+
+    (retrained,) = prefect.wait(lambda: prefect.runs("train/retrain"))
+    assert retrained.created_by.type == "AUTOMATION"
+    assert prefect.ended(retrained).state_name == "Completed"
+    version = tracked.get_model_version_by_alias(MODEL, "candidate")
+    assert int(version.version) == int(old) + 1
+    assert version.tags["prefect.flow_run_id"] == str(retrained.id)
+    reason = tracked.get_run(version.run_id).data.tags["networksecurity.trigger"]
+    assert reason == f"drift: {looked.state.message}"
+    assert "SSLfinal_State" in reason
+
+    assert prefect.run("train/retrain").state_name == "Skipped"
+    assert tracked.get_model_version_by_alias(MODEL, "candidate").version == version.version
+
+    # They have all read a secret that no page shows.
+    for entity in (prefect.client.read_work_pool("networksecurity"), prefect.deployment("train/retrain")):
+        assert mongodb_uri not in entity.model_dump_json()
+
+
+@pytest.fixture
+def inbox():
+    """Return the messages that arrive at an address, and the address."""
+    messages = []
+
+    class Inbox(BaseHTTPRequestHandler):
+        def do_POST(self):
+            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Inbox) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield messages, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_failure_is_told_by_what_is_set_up_once(prefect, inbox):
+    messages, address = inbox
+    with temporary_settings({PREFECT_API_URL: prefect.environment["PREFECT_API_URL"]}):
+        CustomWebhookNotificationBlock(
+            name="ops", url=address, json_data={"subject": "{{subject}}", "body": "{{body}}"}
+        ).save("ops")
+    before = prefect.client.read_automations()
+    template = prefect.client.read_work_pool("networksecurity").base_job_template
+    done = prefect.command("deployments/bootstrap.py", "--notify", "custom-webhook/ops", "--dead-after", DEAD_AFTER)
+    assert done.returncode == 0, done.stderr
+    assert {one.id for one in prefect.client.read_automations()} == {one.id for one in before}
+    assert len(before) == 5
+    assert prefect.client.read_work_pool("networksecurity").base_job_template == template
+
+    failed = prefect.ended(prefect.submit("ingest/ingest", source="nowhere.csv"))
+    assert failed.state_name == "Failed"
+    (message,) = prefect.wait(lambda: messages)
+    assert message["subject"] == "networksecurity · failed runs"
+    assert "there is no file" in message["body"]
+    assert f"/runs/flow-run/{failed.id}" in message["body"]
+
+
+def task_states(prefect, run):
+    tasks = prefect.client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
+    return {(task.name, task.state_name) for task in tasks}  # a retried one is there twice
+
+
+def test_cancelling_ends_a_run_and_all_its_processes(prefect, tracked):
+    run = prefect.submit("train/train", source="sample:20000", models=["Gradient Boosting"])
+    prefect.wait(lambda: ("search · Gradient Boosting", "Running") in task_states(prefect, run))
+    done = prefect.command("-m", "prefect", "flow-run", "cancel", str(run.id))
+    assert done.returncode == 0, done.stderr
+    assert prefect.ended(run).state_name == "Cancelled"
+    prefect.wait(lambda: not prefect.children("worker"))
+    experiment = tracked.get_experiment_by_name("networksecurity").experiment_id
+    (logged,) = tracked.search_runs([experiment], f"tags.`prefect.flow_run_id` = '{run.id}'")
+    assert logged.info.status == "KILLED"
+
+
+def test_a_killed_worker_leaves_no_slot_held_and_its_run_can_go_on(prefect):
+    run = prefect.submit("train/retrain", source="sample:4000", models=["Decision Tree", "Gradient Boosting"])
+    prefect.wait(lambda: ("search · Decision Tree", "Completed") in task_states(prefect, run))
+    # Of a second one there is no need.
+    assert prefect.ended(prefect.submit("train/retrain", source="sample")).state_name == "Cancelled"
+
+    prefect.end("worker", signal.SIGKILL)
+    crashed = prefect.ended(run)
+    assert crashed.state_name == "Crashed"
+    assert "no heartbeat" in crashed.state.message
+
+    prefect.start("worker", "worker", "start", "--pool", "networksecurity")
+    done = prefect.command("-m", "prefect", "flow-run", "retry", str(run.id))
+    assert done.returncode == 0, done.stderr
+    assert prefect.ended(run).state_name == "Completed"
+    assert ("search · Decision Tree", "Cached") in task_states(prefect, run)
+
+
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+def test_a_server_takes_the_template_of_a_pool(prefect, kind):
+    options = ("--pool", kind, "--type", kind, "--template", f"deployments/{kind}-pool.yaml")
+    done = prefect.command("deployments/bootstrap.py", *options)
+    assert done.returncode == 0, done.stderr
+    assert prefect.client.read_work_pool(kind).type == kind
+
+
+def test_stack_ends_what_it_started_and_nothing_else(prefect, tmp_path):
+    here = Prefect(tmp_path, port := free_port(), prefect.environment | {"PREFECT_HOME": str(tmp_path)})
+    options = ("--port", str(port), "--folder", str(tmp_path))
+    notes = tmp_path / "processes.json"
+    try:
+        done = here.command("deployments/stack.py", "up", *options)
+        assert done.returncode == 0, done.stderr
+        assert f"Prefect is here: http://127.0.0.1:{port}\n" in done.stdout
+        assert here.wait(lambda: here.client.read_workers_for_work_pool("networksecurity"))
+        assert {one.name for one in here.client.read_deployments()} == {"train", "retrain", "ingest", "monitor"}
+        started = [psutil.Process(note["pid"]) for note in json.loads(notes.read_text()).values()]
+        assert len(started) == 2
+    finally:
+        done = here.command("deployments/stack.py", "down", *options)
+    assert done.stdout == "ended: server, worker\n"
+    assert not [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+    # A number that was ours may be another's by now.
+    notes.write_text(json.dumps({"server": {"pid": os.getpid(), "started": "before", "port": port}}))
+    assert "nothing" in here.command("deployments/stack.py", "down", *options).stdout
