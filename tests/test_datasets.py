@@ -166,7 +166,7 @@ def to_parquet_with_pandas_notes(notes):
 TABLE = pd.DataFrame(ROWS, columns=["port", "Result"])
 KINDS = {
     ".csv": CSV.encode(),
-    ".csv.gz": gzip.compress(CSV.encode()),
+    ".csv.gz": gzip.compress(CSV.encode(), mtime=0),
     ".parquet": to_parquet(TABLE),
     ".arff": to_arff(TABLE, "'"),
     ".zip": to_zip(old__arff=to_arff(TABLE[:1]), Training__ARFF=to_arff(TABLE), readme__txt=b"x" * 10_000),
@@ -223,8 +223,8 @@ def test_file_of_unknown_kind(tmp_path):
         (".csv", b"\x00\x01\x02\x03,\x00\n\x00,\x00\n", "is binary"),
         (".csv", np.random.default_rng(0).bytes(5000), "not UTF-8"),
         (".csv", b"<!DOCTYPE html><html>", "is a web page"),
-        (".csv.gz", gzip.compress(CSV.encode())[:-10], "damaged or cut short"),
-        (".csv.gz", gzip.compress(CSV.encode())[:12], "damaged or cut short"),
+        (".csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-10], "damaged or cut short"),
+        (".csv.gz", gzip.compress(CSV.encode(), mtime=0)[:12], "damaged or cut short"),
         (".csv.gz", b"\x1f\x8b\x08" + bytes(7) + b"garbage", "damaged or cut short"),
         (".parquet", b"", "is empty"),
         (".parquet", CSV.encode(), "cannot be read as Parquet"),
@@ -570,7 +570,7 @@ def test_batches_may_differ_in_kind(tmp_path):
         (".csv", b"port,Result\n" + b"1,1\n" * 150 + b"1,1,1\n", "line 152"),
         (".csv", b"port,Result\n1,1,\n1,1,\n", "more cells than its header"),
         (".csv", b"port,Result\n" + b"1,1\n" * 150 + b"\xff,1\n", "not UTF-8"),
-        (".csv.gz", gzip.compress(CSV.encode())[:-10], "damaged or cut short"),
+        (".csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-10], "damaged or cut short"),
         (".parquet", KINDS[".parquet"][:-10], "cannot be read as Parquet"),
         (".parquet", to_parquet_with_pandas_notes(b"not JSON"), "cannot be read as Parquet"),
         (".parquet", to_parquet(TABLE[:0]), "holds no rows"),
