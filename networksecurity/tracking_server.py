@@ -10,7 +10,9 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -172,7 +174,9 @@ def ui_command(address: str) -> str | None:
     if not address.startswith("sqlite:"):
         return None
     host, _, port = _LOCAL_UI.removeprefix("http://").partition(":")
-    return f"mlflow ui --backend-store-uri {shlex.quote(address)} --host {host} --port {port}"
+    # Not everybody has this environment on the path.
+    mlflow_command = "mlflow" if shutil.which("mlflow") else shlex.quote(str(Path(sys.executable).with_name("mlflow")))
+    return f"{mlflow_command} ui --backend-store-uri {shlex.quote(address)} --host {host} --port {port}"
 
 
 def _ui(address: str) -> str:

@@ -355,12 +355,15 @@ class TestPages:
             assert model_version_url(address, "a b", "2") == page
             assert ui_command(address) is None
 
-    def test_of_a_database(self):
+    def test_of_a_database(self, monkeypatch):
         address = "sqlite:////home/jane doe/mlflow.db"
         assert run_url(address, "3", "f00") == "http://127.0.0.1:5000/#/experiments/3/runs/f00"
         assert model_version_url(address, "m", "2") == "http://127.0.0.1:5000/#/models/m/versions/2"
-        command = "mlflow ui --backend-store-uri 'sqlite:////home/jane doe/mlflow.db' --host 127.0.0.1 --port 5000"
-        assert ui_command(address) == command
+        options = "ui --backend-store-uri 'sqlite:////home/jane doe/mlflow.db' --host 127.0.0.1 --port 5000"
+        monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+        assert ui_command(address) == f"mlflow {options}"
+        monkeypatch.setenv("PATH", "")
+        assert ui_command(address) == f"{Path(sys.executable).with_name('mlflow')} {options}"
 
 
 # dagshub reads its settings when it is imported, and `dagshub.init` changes the environment: each case has a process.
