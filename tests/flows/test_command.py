@@ -287,9 +287,11 @@ def test_training_on_dagshub(mode, train, dagshub, dagshub_standin, mlflow_serve
     assert version.run_id == train_run.info.run_id
     if mode == "full":
         assert client.get_model_version_by_alias(name, "candidate").version == version.version
+        assert client.get_model_version_by_alias(name, "champion").version == version.version
         assert version.source.startswith("models:/m-")
     else:
-        assert client.get_registered_model(name).tags == {"networksecurity.alias.candidate": version.version}
+        aliases = {f"networksecurity.alias.{alias}": version.version for alias in ("candidate", "champion")}
+        assert aliases.items() <= client.get_registered_model(name).tags.items()
         assert client.search_logged_models([train_run.info.experiment_id]) == []
 
     # The token is nowhere, and neither is the address of the repository's owner with it.
