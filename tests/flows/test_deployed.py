@@ -62,7 +62,7 @@ class Prefect:
         return (self.folder / f"{name}.log").read_text()
 
     def end(self, name, how=signal.SIGTERM):
-        """End a process and whatever it has started."""
+        """End a process and whatever it has started, by force where it takes its time."""
         process = self._processes.pop(name)
         children = [] if process.poll() is not None else psutil.Process(process.pid).children(recursive=True)
         for one in (process, *children):
@@ -70,11 +70,12 @@ class Prefect:
                 one.send_signal(how)
         _, alive = psutil.wait_procs(children, timeout=30)
         for one in alive:
-            one.kill()
-        try:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        with suppress(subprocess.TimeoutExpired):  # a worker has been seen to wait for a server that was busy
             process.wait(timeout=30)
-        finally:
-            process.kill()
+        process.kill()
+        process.wait()
 
     def end_all(self):
         for name in reversed(list(self._processes)):
