@@ -3,7 +3,6 @@ import hashlib
 import io
 import logging
 import math
-import socket
 import threading
 import traceback
 import zipfile
@@ -376,19 +375,6 @@ def web():
         yield namedtuple("Web", "host answers seen")(f"127.0.0.1:{server.server_port}", answers, seen)
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def closed_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))  # bound and not listening: refuses, and nobody else can take it
-        yield listener.getsockname()[1]
-
-
-@pytest.fixture
-def silent_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -60,19 +60,6 @@ def refused(error, source, *, says, **values):
     return message
 
 
-@pytest.fixture
-def closed_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))  # bound and not listening: refuses, and nobody else can take it
-        yield listener.getsockname()[1]
-
-
-@pytest.fixture
-def silent_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()[1]
-
-
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
