@@ -9,11 +9,15 @@ plain grid, and half the work is gone.
 import contextvars
 import copy
 import json
+import multiprocessing
+import os
+import signal
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -21,7 +25,8 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-from joblib.externals.loky import get_reusable_executor
+from joblib import parallel_config
+from joblib.parallel import ParallelBackendBase
 from pydantic import BaseModel
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator
@@ -108,6 +113,7 @@ def search(
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
     n_jobs: int = 1,
+    backend: Callable[[Callable[[], None]], ParallelBackendBase] | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> SearchResult:
     """Score every point of a candidate's grid by cross-validation.
@@ -126,6 +132,9 @@ def search(
         As for `candidates.make_pipeline`.
     n_jobs : int, default=1
         Processes. Searches that run at the same time in threads share one pool, and must all ask for the same number.
+    backend : callable, optional
+        Makes what runs the fits elsewhere, in place of the processes: a backend of joblib, told whom to call after
+        each fit.
     on_progress : callable, optional
         Is called now and then, from another thread, with the share of fits done, in [0, 1].
     """
@@ -143,13 +152,17 @@ def search(
     started = time.perf_counter()
     # In processes, joblib limits each to its share of the cores; a fit in this one shall not take them all either.
     threads = threadpool_limits(1) if n_jobs == 1 else nullcontext()
-    with threads, _progress(n_fits, on_progress) as marks:
+    with ExitStack() as stack:
+        stack.enter_context(threads)
+        marks = stack.enter_context(_progress(n_fits, on_progress))
+        if backend:
+            stack.enter_context(parallel_config(backend=backend(partial(_mark, marks))))
         outcome = GridSearchCV(
             pipeline,
             fitted_grid,
-            scoring=_Scoring(scoring, sizes, marks),
+            scoring=_Scoring(scoring, sizes, None if backend else marks),
             cv=cv,
-            n_jobs=n_jobs,
+            n_jobs=-1 if backend else n_jobs,
             refit=False,
             error_score="raise",
         ).fit(X.to_numpy(), y)
@@ -187,8 +200,13 @@ def search(
 
 
 def end_processes() -> None:
-    """End the processes that searches share, and with them every search that is running in another thread."""
-    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    """End the processes that searches share, and with them every search that is running in another thread.
+
+    Not by the pool's own way to be shut down: it may wait for ever for a search that hands it the next fit.
+    """
+    for process in multiprocessing.active_children():
+        if process.pid and process.name.startswith("LokyProcess"):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 def fit_best(
@@ -283,10 +301,14 @@ class _Scoring:
                 scores = {_score_key(n): scorer(_first_stages(estimator, n), imputed, y) for n in self.sizes}
             else:
                 scores = {_score_key(None): scorer(pipeline, X, y)}
-        if self.marks:
-            with Path(self.marks).open("ab") as marks:
-                marks.write(b".")
+        _mark(self.marks)
         return scores
+
+
+def _mark(marks: str | None) -> None:
+    if marks:
+        with Path(marks).open("ab") as file:
+            file.write(b".")
 
 
 @contextmanager
