@@ -6,11 +6,14 @@ Prefect starts for a single run comes up while the flow's own imports go on.
 
 import logging
 import os
+import re
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pkgutil import resolve_name
-from typing import Any, TypeVar
+from threading import Timer
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -20,7 +23,7 @@ from networksecurity.settings import PROJECT_FOLDER
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
-SUCCESS, FAILURE, WRONG_OPTION, INTERRUPTED = 0, 1, 2, 130
+SUCCESS, FAILURE, WRONG_OPTION, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 """Exit codes."""
 
 ENVIRONMENT = {
@@ -29,6 +32,8 @@ ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # The server that Prefect starts for a single run needs more than its default of 20 s on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # Of a Dask cluster that is there for one run only what is wrong.
+    "DASK_LOGGING__DISTRIBUTED": "warning",
     # Results lie beside the data they refer to, so that both are there or neither is.
     "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(PROJECT_FOLDER / ".networksecurity" / "results"),
 }
@@ -58,6 +63,7 @@ def run(
     parameters = _read_options(parameters_model, sys.argv[1:] if arguments is None else arguments, program)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         with ThreadPoolExecutor(1) as background:
             server = background.submit(_start_server)
@@ -67,13 +73,58 @@ def run(
         result = function(parameters)
     except NetworkSecurityError as exc:
         print(f"error: {exc}", file=sys.stderr)
-        return FAILURE
-    except KeyboardInterrupt:
-        print("interrupted: finished steps are kept, the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
+        return _ended(FAILURE)
+    except KeyboardInterrupt as exc:
+        code = TERMINATED if isinstance(exc, _Terminated) else INTERRUPTED
+        how = "terminated" if code == TERMINATED else "interrupted"
+        print(f"{how}: finished steps are kept, the same command goes on from there", file=sys.stderr)
+        return _ended(code)
     if show is not None and result is not None:
         resolve_name(show)(result)
     return SUCCESS
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which is to end a run as Ctrl-C does."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _Terminated
+
+
+_watchdogs: list[Timer] = []
+
+
+def end_soon(seconds: float) -> None:
+    """End this process and those it has started after some seconds, whatever still computes or waits in it."""
+    call_off()
+    watchdog = Timer(seconds, _end, [FAILURE])
+    watchdog.daemon = True
+    watchdog.start()
+    _watchdogs.append(watchdog)
+
+
+def call_off() -> None:
+    """Let this process go on after all."""
+    while _watchdogs:
+        _watchdogs.pop().cancel()
+
+
+def _ended(code: int) -> int:
+    if _watchdogs:  # a thread still computes, and Python would wait for it
+        _end(code)
+    return code
+
+
+def _end(code: int) -> NoReturn:
+    if search := sys.modules.get("networksecurity.search"):
+        search.end_processes()
+    if server := sys.modules.get("prefect.server.api.server"):
+        server.SubprocessASGIServer().stop()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _read_options(model: type[Parameters], arguments: list[str], program: str) -> Parameters:
@@ -132,7 +183,10 @@ def _hush_expected_errors() -> None:
         handler.addFilter(_is_news)
 
 
+_SAID_AGAIN = re.compile(r"Finished in state (Failed|TimedOut)\(|^Flow run failed due to timeout: ")
+
+
 def _is_news(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], NetworkSecurityError):
         return False
-    return not (record.name.startswith("prefect.") and "Finished in state Failed(" in record.getMessage())
+    return not (record.name.startswith("prefect.") and _SAID_AGAIN.search(record.getMessage()))

@@ -14,6 +14,7 @@ if __name__ == "__main__":  # options are read before the slow imports below
     sys.exit(run("flows.train:train", TrainParameters, show="flows.report:show_training"))
 
 import signal
+from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -34,18 +35,21 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from prefect.states import Completed, State
-from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import NotSet
 from pydantic import BaseModel
 
+from flows.launch import end_soon
 from flows.parameters import TrainParameters
 from flows.report import LeaderboardRow, TrainingReport, promotion_markdown, training_markdown
-from flows.steps import cached_step, step
+from flows.runner import COMPUTE, make_runner
+from flows.steps import cached_step, result_storage, step
 from networksecurity import (
     candidates,
+    cluster,
     datasets,
     drift,
     evaluation,
+    figures,
     mongodb,
     promotion,
     provenance,
@@ -56,7 +60,7 @@ from networksecurity import (
     tracking,
     tracking_server,
 )
-from networksecurity.exceptions import NetworkSecurityError, TrainingError
+from networksecurity.exceptions import NetworkSecurityError, TimeLimitError, TrainingError
 from networksecurity.gate import Gate
 from networksecurity.settings import settings
 from networksecurity.storage import DataRef, ModelRef, Storage
@@ -83,6 +87,10 @@ class Sides(BaseModel, frozen=True):
     train: DataRef
     test: DataRef
     report: dict[str, Any]
+
+
+_SECONDS_TO_END = 40
+"""Time for a training that is interrupted to note so, in MLflow and in Prefect, before its process is ended."""
 
 
 def _storage() -> Storage:
@@ -132,7 +140,7 @@ def assign_folds(train: DataRef, cv: int, random_state: int) -> DataRef:
     return storage.put_frame(pd.DataFrame({"test_fold": test_fold}))
 
 
-@cached_step(name="search", task_run_name="search · {model}")
+@cached_step(name="search", task_run_name="search · {model}", tags=[COMPUTE])
 def search_grid(
     train: DataRef, folds: DataRef, model: str, scoring: str, imputer: candidates.Imputer, random_state: int
 ) -> search.SearchResult:
@@ -155,13 +163,14 @@ def search_grid(
         imputer=imputer,
         random_state=random_state,
         n_jobs=search.available_cores(settings().cores),
+        backend=cluster.ClusterBackend if cluster.is_worker() else None,
         on_progress=report,
     )
     report(1.0)
     return result
 
 
-@cached_step(task_run_name="fit · {model}")
+@cached_step(task_run_name="fit · {model}", tags=[COMPUTE])
 def fit(train: DataRef, model: str, params: dict[str, Any], imputer: candidates.Imputer, random_state: int) -> ModelRef:
     """Fit the winner on all training rows."""
     storage = _storage()
@@ -178,14 +187,14 @@ def evaluate(model: ModelRef, rows: DataRef, side: str) -> dict[str, float]:
     return evaluation.evaluate_model(storage.get_model(model), storage.get_frame(rows))
 
 
-@cached_step(task_run_name="explain")
+@cached_step(task_run_name="explain", tags=[COMPUTE])
 def explain(model: ModelRef, test: DataRef, random_state: int) -> evaluation.Explanation:
     """Compute the curves, tables and importances of the winner on the test rows."""
     storage = _storage()
     return evaluation.explain(storage.get_model(model), storage.get_frame(test), random_state=random_state)
 
 
-@cached_step(name="leakage", task_run_name="leakage ledger")
+@cached_step(name="leakage", task_run_name="leakage ledger", tags=[COMPUTE])
 def leakage_ledger(model: ModelRef, train: DataRef, test: DataRef, random_state: int) -> evaluation.LeakageLedger:
     """Compute what a careless split would have said of the winner."""
     storage = _storage()
@@ -293,17 +302,17 @@ def end_training(training: tracking.Training, warning: str | None) -> None:
     tracking.end_training(_server(), training, reason=warning)
 
 
-def _make_runner() -> Any:
-    # The fits of all searches share one pool of processes; a thread here only waits for its own. On a single core
-    # there is no pool and the fits run in the thread, so one at a time.
-    return ThreadPoolTaskRunner(max_workers=1 if search.available_cores(settings().cores) == 1 else 16)
-
-
 def _run_name() -> str:
     return f"train · {datasets.describe(flow_run.parameters['parameters'].source, settings())}"
 
 
-@flow(name="train", flow_run_name=_run_name, task_runner=_make_runner(), result_serializer="json")
+@flow(
+    name="train",
+    flow_run_name=_run_name,
+    task_runner=make_runner(settings()),
+    timeout_seconds=settings().time_limit,
+    result_serializer="json",
+)
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
     """Train every model on one source of rows, choose the best by cross-validation, evaluate, log and register it."""
     origin = _origin(parameters)
@@ -311,9 +320,20 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
     try:
         return _train(parameters, opening, origin)
     except BaseException as exc:  # Ctrl-C, cancellation, SIGTERM too: do not wait for what nobody will read
+        if not isinstance(exc, Exception):
+            end_soon(_SECONDS_TO_END)
         search.end_processes()
+        if isinstance(exc, CancelledError):  # Prefect's way to say so
+            exc = TimeLimitError(
+                f"the training took longer than {settings().time_limit:g} s, its time limit; the same again goes on "
+                "from its finished steps, a larger NETWORKSECURITY_TIME_LIMIT gives it more time"
+            )
         _end_failed(opening, exc)
-        raise
+        raise exc
+
+
+# Not in the decorator, which wants a block that a server knows; there is no server yet.
+train.result_storage = result_storage(settings().storage)
 
 
 def _origin(parameters: TrainParameters) -> dict[str, str]:
@@ -387,14 +407,18 @@ def _train(
     )
 
     winner = ranked[0]
-    model = fit.with_options(refresh_cache=refresh)(
-        sides.train, winner.candidate, winner.best.params, parameters.imputer, seed
+    # In a thread, as all that takes long: nothing but waiting is cut off at once by a time limit or Ctrl-C.
+    model = (
+        fit.with_options(refresh_cache=refresh)
+        .submit(sides.train, winner.candidate, winner.best.params, parameters.imputer, seed)
+        .result()
     )
     leakage = leakage_ledger.with_options(refresh_cache=refresh).submit(model, sides.train, sides.test, seed)
+    explained = explain.with_options(refresh_cache=refresh).submit(model, sides.test, seed)
     reference = profile.with_options(refresh_cache=refresh)(checked.accepted, model, sides.test)
-    explanation = explain.with_options(refresh_cache=refresh)(model, sides.test, seed)
     train_metrics = evaluate.with_options(refresh_cache=refresh)(model, sides.train, "train")
     test_metrics = evaluate.with_options(refresh_cache=refresh)(model, sides.test, "test")
+    explanation = explained.result()
     for tracking_of_search in tracked:
         tracking_of_search.result()
     logged = track(
@@ -443,20 +467,23 @@ def _train(
         promotion=parameters.promotion,
         decision=decision,
     )
-    _publish(report)
+    _publish(report, explanation)
     if failed:
         return Completed(name="Completed with warnings", message=warning, data=report)
     return report
 
 
-def _publish(report: TrainingReport) -> None:
+def _publish(report: TrainingReport, explanation: evaluation.Explanation) -> None:
     if report.decision is not None:
         sentence = report.promotion_sentence()
         get_run_logger().info("%s", sentence)
         create_markdown_artifact(promotion_markdown(report), key="promotion", description=sentence)
     for key, (text, link) in report.links().items():
         create_link_artifact(link, link_text=text, key=f"mlflow-{key}", description=f"Training {report.name}")
-    create_markdown_artifact(training_markdown(report), key="training-report", description=f"Training {report.name}")
+    picture = figures.draw_overview(explanation, f"{report.leaderboard[0].model} on the test rows")
+    create_markdown_artifact(
+        training_markdown(report, picture), key="training-report", description=f"Training {report.name}"
+    )
 
 
 def _trained_on(rows: DataRef) -> registry.RegisteredVersion | None:
