@@ -1,6 +1,7 @@
 """Prefect's runner for Dask, where a training uses a cluster: the only module that imports prefect_dask."""
 
 import signal
+from multiprocessing import resource_tracker
 from typing import Any
 
 import distributed
@@ -52,6 +53,8 @@ class Cluster(DaskTaskRunner):
                 "that all of them can reach; `prefect server start` starts one"
             )
         # Ctrl-C reaches every process of the terminal. The workers inherit this thread's mask: the flow ends them.
+        # Python starts this helper with the first of them, and would unblock the signal then.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             _ = self.client
