@@ -81,7 +81,8 @@ class ClusterBackend(ParallelBackendBase):
 
     def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: ARG002
         """Take back the fits that no worker has begun."""
-        _outside(self._client.cancel, self._fits)
+        if self._client.status == "running":  # else the worker itself is about to end
+            _outside(self._client.cancel, self._fits)
 
     def terminate(self) -> None:
         """Let go of what the cluster holds for this search."""
