@@ -38,13 +38,13 @@ def result_storage(storage: str) -> WritableFileSystem | None:
     ConfigurationError
         Prefect cannot write to such a URL.
     """
-    scheme, separator, path = storage.rstrip("/").partition("://")
+    scheme, separator, path = storage.partition("://")
     if not separator:
         return None
     if scheme in ("file", "local"):
-        return LocalFileSystem(basepath=f"{path}/results")
+        return LocalFileSystem(basepath=f"{path.rstrip('/')}/results")
     try:
-        return RemoteFileSystem(basepath=f"{scheme}://{path}/results")
+        return RemoteFileSystem(basepath=f"{scheme}://{path.rstrip('/')}/results")
     except ValidationError as exc:
         raise ConfigurationError(
             f"NETWORKSECURITY_STORAGE: results cannot be kept there: {exc.errors()[0]['msg']}"

@@ -14,6 +14,7 @@ FOREIGN = {
     "mlflow": {"tracking", "tracking_server", "registry"},
     "dagshub": {"tracking_server"},
     "matplotlib": {"figures"},
+    "distributed": {"cluster"},
     "prefect": set(),
 }
 

@@ -420,12 +420,19 @@ def test_a_wrong_runner_is_said(monkeypatch):
         make_runner(Settings(task_runner="dask"))
 
 
-def test_threads_that_go_on_are_not_waited_for_for_ever(monkeypatch):
+def test_threads_that_go_on_are_not_waited_for_for_ever(workplace, monkeypatch):
     armed = []
     monkeypatch.setattr(runner, "_SECONDS_TO_END", 0.1)
     monkeypatch.setattr(runner, "end_soon", armed.append)
-    go_on = Event()
+    begun, go_on = Event(), Event()
+
+    @task
+    def compute():
+        begun.set()
+        go_on.wait()
+
     with runner.Threads(1) as threads:
-        threads.submit(task(go_on.wait), {})
-    assert armed == [0.1]
+        threads.submit(compute, {})
+        assert begun.wait(60)
     go_on.set()
+    assert armed == [0.1]
