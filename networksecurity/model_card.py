@@ -6,7 +6,7 @@ After Mitchell et al., "Model Cards for Model Reporting", 2019: details, use, da
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from networksecurity.candidates import DECISION_THRESHOLD
+from networksecurity.candidates import decision_threshold, get_classifier
 from networksecurity.provenance import library_versions
 from networksecurity.schema import CLASS_LABELS, FEATURES
 
@@ -28,13 +28,13 @@ _FIGURES = {
 def render(name: str, outcome: "Outcome") -> str:
     """Return the model card of the training called `name`."""
     best = outcome.searches[0]
-    estimator = outcome.model[-1]
+    estimator = get_classifier(outcome.model)
     leakage, on_test = outcome.leakage, outcome.test.metrics
     labels = ", ".join(f"{value} = {label}" for value, label in CLASS_LABELS.items())
     facts = {
         "class": f"`{type(estimator).__module__}.{type(estimator).__qualname__}`, after an imputer",
         "parameters": ", ".join(f"`{key}={value}`" for key, value in best.best.params.items()) or "defaults",
-        "output": f"{labels}; phishing from a probability of {DECISION_THRESHOLD}",
+        "output": f"{labels}; phishing from a probability of {decision_threshold(outcome.model):.4g}",
         "rows": f"{outcome.train.rows.n_rows:,} to train on, {outcome.test.rows.n_rows:,} to test",
         **{key: f"`{value}`" for key, value in outcome.tags.items()},
         "versions": ", ".join(f"{key} {value}" for key, value in library_versions().items()),

@@ -37,7 +37,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from networksecurity.candidates import STEP, Candidate, Imputer, make_pipeline
+from networksecurity.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
 
 _SIZE = "n_estimators"
 _SIZE_PARAM = f"{STEP}__{_SIZE}"
@@ -199,9 +199,10 @@ def fit_best(
     *,
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
+    threshold: float = DECISION_THRESHOLD,
 ) -> Pipeline:
     """Return the candidate's pipeline with the given parameters, fitted on all rows of `X` and `y`."""
-    return make_pipeline(candidate, params, imputer=imputer, random_state=random_state).fit(X, y)
+    return make_pipeline(candidate, params, imputer=imputer, random_state=random_state, threshold=threshold).fit(X, y)
 
 
 def select(results: list[SearchResult], costs: Mapping[str, int]) -> list[SearchResult]:

@@ -47,7 +47,7 @@ from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
 from networksecurity import model_card
-from networksecurity.candidates import DECISION_THRESHOLD, CandidateRuns
+from networksecurity.candidates import CandidateRuns, decision_threshold, get_classifier
 from networksecurity.drift import DriftReport, ReferenceProfile
 from networksecurity.evaluation import Explanation, LeakageLedger
 from networksecurity.figures import draw, draw_drift
@@ -533,7 +533,7 @@ def _log_model(client: MlflowClient, training: Training, outcome: Outcome, model
 
 def save_model(path: str, training: Training, outcome: Outcome, model_id: str | None = None) -> None:
     """Write the winner as an MLflow model (skops, no pickle), described, with the reference profile of its data."""
-    estimator = outcome.model[-1]
+    estimator = get_classifier(outcome.model)
     mlflow.sklearn.save_model(
         outcome.model,
         path,
@@ -554,7 +554,7 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
             "class": f"{type(estimator).__module__}.{type(estimator).__qualname__}",
             "feature_names": list(FEATURES),
             "class_labels": CLASS_LABELS,
-            "decision_threshold": DECISION_THRESHOLD,
+            "decision_threshold": decision_threshold(outcome.model),
             "versions": library_versions(),
         },
     )
