@@ -8,15 +8,21 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from networksecurity.exceptions import NetworkSecurityError
 from networksecurity.settings import PROJECT_FOLDER
+
+if TYPE_CHECKING:
+    import subprocess
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
@@ -114,6 +120,11 @@ def _read_options(model: type[Parameters], arguments: list[str], program: str) -
 
 
 def _start_server() -> None:
+    """Start the server of a run on its own.
+
+    What it prints goes to a file. It is ended in the middle of whatever it does for itself, and would tell the terminal
+    so, in tracebacks that mean nothing.
+    """
     # Ctrl-C reaches every process of the terminal. The server inherits this thread's mask and lives on, so that Prefect
     # can note how the run ended, and then ends it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -123,7 +134,33 @@ def _start_server() -> None:
     if settings.api.url is None and settings.server.ephemeral.enabled:
         from prefect.server.api.server import SubprocessASGIServer
 
-        SubprocessASGIServer().start()
+        log = settings.home / "server-of-single-runs.log"
+
+        class Server(SubprocessASGIServer):
+            def _run_uvicorn_command(self) -> "subprocess.Popen[Any]":
+                with _output_to(log):
+                    return super()._run_uvicorn_command()
+
+        try:
+            Server().start()  # Prefect keeps it, and takes it for its own
+        except RuntimeError as exc:
+            raise NetworkSecurityError(f"Prefect's server did not start, {log} says why: {exc}") from exc
+
+
+@contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Let the processes that are started inside write to the end of a file instead of to the terminal."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = {number: os.dup(number) for number in (1, 2)}
+    try:
+        with path.open("ab") as file:
+            for number in kept:
+                os.dup2(file.fileno(), number)
+        yield
+    finally:
+        for number, copy in kept.items():
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def _hush_expected_errors() -> None:

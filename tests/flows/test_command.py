@@ -217,6 +217,14 @@ def test_dead_tracking_server(train):
     assert train(*options).returncode == 0
 
 
+def test_what_the_server_of_a_run_says_is_kept_from_the_terminal(train, home):
+    done = train("--source", "nothing.csv", PREFECT_SERVER_LOGGING_LEVEL="DEBUG")
+    assert "error: there is no file" in done.stderr
+    log = (home / "prefect" / "server-of-single-runs.log").read_text()
+    assert "prefect.server" in log
+    assert "prefect.server" not in done.stdout + done.stderr
+
+
 def test_ctrl_c_ends_every_process_and_says_so(environment, tmp_path, client):
     log = tmp_path / "log"
     with log.open("w") as output:
