@@ -1,7 +1,7 @@
 """What a training leaves in MLflow, so that it can be compared, explained, reproduced and deployed.
 
 - `train-<name>`: the winner's parameters, its figures on the training rows, every model's way through its grid as step
-  metrics, `cv_results` as Parquet and CSV, the model card, the model;
+  metrics, `cv_results` as Parquet and CSV, how a decision threshold was chosen, the model card, the model;
 - `test-<name>`: the same parameters and the same names of figures on the test rows, `generalisation_gap_f1_score`, the
   leakage ledger, pictures and their numbers;
 - children of `train-<name>`, one for each grid point: `model`, its parameters, mean, deviation and folds of its score,
@@ -49,7 +49,7 @@ from sklearn.pipeline import Pipeline
 from networksecurity import model_card
 from networksecurity.candidates import CandidateRuns, decision_threshold, get_classifier
 from networksecurity.drift import DriftReport, ReferenceProfile
-from networksecurity.evaluation import Explanation, LeakageLedger
+from networksecurity.evaluation import Explanation, LeakageLedger, ThresholdChoice
 from networksecurity.figures import draw, draw_drift
 from networksecurity.provenance import COMPUTED_WITH, library_versions
 from networksecurity.sample import make_phishing_websites
@@ -116,6 +116,8 @@ class Outcome:
     tags : mapping of str to str
         Put on both runs and on the model; `data.source` among them, where the rows came from, without credentials.
     input_example : DataFrame of shape (n, 30)
+    threshold : ThresholdChoice, optional
+        How the model's decision threshold was chosen; None where it is the usual one.
     """
 
     model: Pipeline
@@ -128,6 +130,7 @@ class Outcome:
     reference: ReferenceProfile
     tags: Mapping[str, str]
     input_example: pd.DataFrame
+    threshold: ThresholdChoice | None = None
 
 
 class Logged(BaseModel, frozen=True):
@@ -490,6 +493,8 @@ def _write_train_artifacts(folder: Path, outcome: Outcome, card: str) -> None:
     table.to_parquet(folder / "cv_results.parquet", index=False)
     table.to_csv(folder / "cv_results.csv", index=False)
     (folder / "model_card.md").write_text(card, encoding="utf-8")
+    if outcome.threshold:
+        (folder / "threshold.json").write_text(outcome.threshold.model_dump_json(indent=2), encoding="utf-8")
 
 
 def _write_test_artifacts(folder: Path, outcome: Outcome, name: str) -> None:
