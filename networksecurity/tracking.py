@@ -322,9 +322,7 @@ def log_look(
     with server.errors():
         client = server.client()
         experiment_id = _experiment(client, experiment_name, server.uri)
-        name = f"monitor-{monitored}"
-        there = _runs(client, experiment_id, f"tags.`{SIDE_TAG}` = 'monitor' and attributes.run_name = '{name}'")
-        run = there[0] if there else _create_run(client, experiment_id, name, {**tags, SIDE_TAG: "monitor"})
+        run = _find_or_create_monitor_run(client, experiment_id, f"monitor-{monitored}", tags)
         run_id = run.info.run_id
         steps = {look.step for look in client.get_metric_history(run_id, "n_rows")}
         step = 1 + max(steps, default=0) if step is None else step
@@ -398,6 +396,20 @@ def _find_or_create_test_run(client: MlflowClient, training: Training, tags: Map
             {**tags, TRAINING_TAG: training.name, SIDE_TAG: "test"},
         )
     )
+
+
+def _find_or_create_monitor_run(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
+    def oldest() -> Run | None:
+        there = _runs(client, experiment_id, f"tags.`{SIDE_TAG}` = 'monitor' and attributes.run_name = '{name}'")
+        return min(there, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+    if run := oldest():
+        return run
+    mine = _create_run(client, experiment_id, name, {**tags, SIDE_TAG: "monitor"})
+    run = oldest() or mine
+    if run.info.run_id != mine.info.run_id:  # another monitor made one in the same moment
+        client.delete_run(mine.info.run_id)
+    return run
 
 
 def _close(client: MlflowClient, run: Run, status: str, reason: str | None) -> None:
