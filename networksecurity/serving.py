@@ -89,7 +89,7 @@ _SIGNS = {
 }
 
 # Made up, with one value that is not known.
-_EXAMPLE = {name: max(domain) if i % 3 else min(domain) for i, (name, domain) in enumerate(FEATURES.items())} | {
+_EXAMPLE = {name: max(domain) if i % 4 else min(domain) for i, (name, domain) in enumerate(FEATURES.items())} | {
     "Page_Rank": None
 }
 
@@ -322,6 +322,8 @@ def _too_many(max_rows: int) -> HTTPException:
 
 def _predict(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return a `Prediction`, as plain values, for each row; it depends on that row and nothing else."""
+    if not rows:
+        raise HTTPException(422, "there are no rows")
     spellings: dict[tuple[str, ...], dict[str, str]] = {}
     of_row = []
     for number, row in enumerate(rows, 1):
@@ -329,8 +331,6 @@ def _predict(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if keys not in spellings:
             spellings[keys] = _spelling(keys, number)
         of_row.append(spellings[keys])
-    if not rows:
-        raise HTTPException(422, "there are no rows")
     cells = {name: [row[spelling[name]] for row, spelling in zip(rows, of_row, strict=True)] for name in FEATURES}
     accepted, rejected = Validation(with_target=False).add(pd.DataFrame(cells))
     predictions: list[dict[str, Any]] = [
@@ -413,7 +413,6 @@ def create_app(settings: Settings) -> FastAPI:
     @app.post(
         "/predict",
         dependencies=guards,
-        openapi_extra={"requestBody": _documented_body(settings.serve_max_rows)},
         response_class=Response,
         responses={200: {"model": Predictions, "description": "an answer to each row"}, **refusals(413, 415, 422, 503)},
     )
@@ -477,6 +476,8 @@ def create_app(settings: Settings) -> FastAPI:
     async def docs() -> RedirectResponse:
         return RedirectResponse("/#api")
 
+    # Into the finished document: on its way there FastAPI would drop the nulls of the examples.
+    app.openapi()["paths"]["/predict"]["post"]["requestBody"] = _documented_body(settings.serve_max_rows)
     return app
 
 
@@ -604,8 +605,8 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else exc
+    except OSError as exc:
+        reason = (exc.strerror or str(exc)).partition(" (")[0]
         raise ConfigurationError(f"{host} port {port} cannot be had ({reason}): name another, --host, --port") from None
     with listener:
         handler = logging.StreamHandler(sys.stderr)
