@@ -119,7 +119,10 @@ def _documented_body(max_rows: int) -> dict[str, Any]:
         "content": {
             "application/json": {"schema": {"oneOf": [_ROW, many]}, "examples": examples},
             "text/csv": {
-                "schema": {"type": "string", "description": "UTF-8, commas, names of columns in the first line"},
+                "schema": {
+                    "type": "string",
+                    "description": "UTF-8, commas, the names in the first line; in any order, with others beside them",
+                },
                 "examples": {"a table": {"value": f"{table}\n"}},
             },
         },
