@@ -52,6 +52,8 @@ _log = logging.getLogger(__name__)
 
 _MOST_CONNECTIONS = 100
 """At once; others are told 503. Each may hold one body in memory."""
+_PATIENCE = 10
+"""Times the largest body that is read of one that is too large: a client that still writes cannot read why."""
 _LAST_WORDS = 30
 """Seconds that requests in flight have to be finished when the service is told to end."""
 
@@ -505,20 +507,23 @@ def _guard(token: str) -> Callable[..., None]:
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
-    """Return the body, and stop where it is larger than `max_bytes`, whatever its headers say."""
+    """Return the body, and keep no more of it than `max_bytes`, whatever its headers say."""
     declared = request.headers.get("content-length", "")
-    body = bytearray()
-    if not (declared.isdecimal() and int(declared) > max_bytes):
+    most_read = _PATIENCE * max_bytes
+    body, n_bytes = bytearray(), 0
+    if not (declared.isdecimal() and int(declared) > most_read):
         async for chunk in request.stream():
-            body += chunk
-            if len(body) > max_bytes:
+            n_bytes += len(chunk)
+            if n_bytes <= max_bytes:
+                body += chunk
+            elif n_bytes > most_read:
                 break
-        else:
+        if n_bytes <= max_bytes:
             return bytes(body)
     raise HTTPException(
         413,
         f"the body has more than {max_bytes:,} bytes (NETWORKSECURITY_SERVE_MAX_BYTES): send it in parts",
-        {"Connection": "close"},  # what is left of it is not read
+        {"Connection": "close"},
     )
 
 
