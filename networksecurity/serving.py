@@ -221,6 +221,7 @@ class Champion:
         self._lock = Lock()
         self.current: Served | None = None
         self.problem: str | None = "the champion is being loaded"
+        self._failed = False
 
     def refresh(self) -> None:
         """Look which version is the champion, and load it where it is another than before."""
@@ -232,10 +233,12 @@ class Champion:
             except Exception as exc:  # noqa: BLE001 (a look that fails must not be the last one, nor cost the model)
                 _log.exception("the champion cannot be looked for")
                 problem = f"the champion cannot be looked for ({type(exc).__name__}): see the log"
-            if problem != self.problem and problem is not None:
+            if problem is None and self._failed:
+                _log.info("the champion can be looked for again")
+            elif problem is not None and problem != self.problem:
                 kept = f"version {self.current.version.version} goes on" if self.current else "there is no model"
                 _log.warning("%s (%s)", problem, kept)
-            self.problem = problem
+            self.problem, self._failed = problem, problem is not None
 
     def _refresh(self) -> str | None:
         name = self._settings.mlflow_registered_model_name
@@ -404,11 +407,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(_Envelope, policy=_content_security_policy(page))
     guards = [Depends(_guard(settings.serve_token.get_secret_value()))] if settings.serve_token else []
 
-    def in_use() -> Served:
+    def in_use(problem: str | None = None) -> Served:
         served = champion.current
         if served is None:
             after = str(math.ceil(settings.serve_refresh))
-            raise HTTPException(503, f"there is no model yet: {champion.problem}", {"Retry-After": after})
+            raise HTTPException(503, f"there is no model yet: {problem or champion.problem}", {"Retry-After": after})
         return served
 
     def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -471,7 +474,9 @@ def create_app(settings: Settings) -> FastAPI:
     @app.get("/ready", responses=refusals(503) if not guards else {503: refusals(503)[503]})
     async def ready() -> Readiness:
         """Say whether there is a model to predict with."""
-        return Readiness(model=in_use().name, problem=champion.problem)
+        # A problem names the tracking server: not to everyone, where a token keeps others out.
+        problem = "see the log" if guards and champion.problem else champion.problem
+        return Readiness(model=in_use(problem).name, problem=problem)
 
     @app.get("/", include_in_schema=False)
     async def index() -> HTMLResponse:
@@ -621,6 +626,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         handler.setFormatter(JsonLines())
         logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
         logging.getLogger("networksecurity").setLevel(logging.INFO)
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # each try to reach a server that is down
         with suppress(TransientError):  # said again by the watch, which waits for it
             tracking_server.connect(settings)
         if settings.serve_token is None and host not in {"127.0.0.1", "::1", "localhost"}:

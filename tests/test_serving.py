@@ -371,7 +371,7 @@ class TestChampion:
         ("error", "said"),
         [(TrackingUnavailableError("the server is down"), "the server is down"), (ZeroDivisionError("hunter2"), "see")],
     )
-    def test_goes_on_where_the_server_does_not(self, service, monkeypatch, error, said):
+    def test_goes_on_where_the_server_does_not(self, service, monkeypatch, caplog, error, said):
         def fail(*_):
             raise error
 
@@ -382,6 +382,10 @@ class TestChampion:
         assert said in answer.json()["problem"]
         assert "hunter2" not in answer.text
         assert service.predict(ROW)["n_rejected"] == 0
+        caplog.set_level(logging.INFO, "networksecurity")
+        service.champion.refresh()
+        assert "the champion can be looked for again" in caplog.messages
+        assert service("GET", "/ready").json()["problem"] is None
 
     def test_is_the_same_from_the_start_of_a_request_to_its_end(self, place, service, models):
         text = json.dumps(ROW).encode()
@@ -447,6 +451,11 @@ class TestToken:
         assert guarded.predict(ROW, headers=headers)["n_rows"] == 1
         assert guarded("GET", "/model", headers=headers).status_code == 200
         assert "hunter2" not in caplog.text
+
+    def test_keeps_what_is_wrong_from_others(self, guarded, place):
+        crown(place, "3")
+        guarded.champion.refresh()
+        assert guarded("GET", "/ready").json()["problem"] == "see the log"
 
     @pytest.mark.parametrize("path", ["/", "/health", "/ready", "/openapi.json"])
     def test_is_not_asked_for_where_nothing_is_told(self, guarded, path):
