@@ -120,16 +120,16 @@ def main() -> None:
     import numpy as np
 
     from networksecurity.sample import make_phishing_websites
-    from networksecurity.schema import FEATURES, to_X, validate
+    from networksecurity.schema import Validation, to_X
 
     with tempfile.TemporaryDirectory(prefix="networksecurity-") as name:
         model = publish(options.model, Path(name))
-        rows = validate(make_phishing_websites(max(options.rows), random_state=1), max_rejected=0).accepted
+        rows, _ = Validation(with_target=False).add(make_phishing_websites(max(options.rows), random_state=1))
         print("| rows | | requests per second | p50 in ms | p99 in ms |")
         print("| ---: | --- | --- | --- | --- |")
         with started(Path(name)) as url:
             for n_rows in options.rows:
-                some = rows[list(FEATURES)].head(n_rows)
+                some = rows.head(n_rows)
                 body = json.dumps({"rows": json.loads(some.to_json(orient="records"))}).encode()
                 X = to_X(some)
                 cases: dict[str, Callable[[], tuple[list[float], float]]] = {
