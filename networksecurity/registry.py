@@ -31,7 +31,7 @@ from networksecurity.drift import ReferenceProfile
 from networksecurity.exceptions import DataSourceError, PromotionConflictError, PromotionError, TrackingError
 from networksecurity.promotion import Champion, Decision
 from networksecurity.storage import load_model as load_skops
-from networksecurity.tracking import PROBE_FILE, REFERENCE_FILE
+from networksecurity.tracking import CARD_FILE, PROBE_FILE, REFERENCE_FILE
 from networksecurity.tracking_server import TrackingServer
 
 CANDIDATE = "candidate"
@@ -187,6 +187,18 @@ def load_model(server: TrackingServer, version: RegisteredVersion) -> Pipeline:
                 f"version {version.version} of {version.name} was not stored by skops: it is not loaded"
             )
         return load_skops((folder / flavor["pickled_model"]).read_bytes())
+
+
+def load_card(server: TrackingServer, version: RegisteredVersion) -> str | None:
+    """Return the model card of a version, in Markdown; None where there is none with its run."""
+    try:
+        with server.errors(), tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+            card = mlflow.artifacts.download_artifacts(
+                run_id=version.run_id, artifact_path=CARD_FILE, dst_path=folder, tracking_uri=server.uri
+            )
+            return Path(card).read_text(encoding="utf-8")
+    except TrackingError:
+        return None
 
 
 def load_reference(server: TrackingServer, version: RegisteredVersion) -> ReferenceProfile:

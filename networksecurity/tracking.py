@@ -69,6 +69,8 @@ PROCESS_TAG = "networksecurity.process"
 REASON_TAG = "networksecurity.reason"
 """The tag that says why a run failed or was closed."""
 
+CARD_FILE = "model_card.md"
+"""The file, on the train run, that says what a person who meets the model has to know of it."""
 REFERENCE_FILE = "reference_profile.json"
 """The file, beside the model's own, that holds what the rows behind it looked like."""
 PROBE_FILE = "probe.parquet"
@@ -504,7 +506,7 @@ def _write_train_artifacts(folder: Path, outcome: Outcome, card: str) -> None:
     table = cv_results(outcome.searches)
     table.to_parquet(folder / "cv_results.parquet", index=False)
     table.to_csv(folder / "cv_results.csv", index=False)
-    (folder / "model_card.md").write_text(card, encoding="utf-8")
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
     if outcome.threshold:
         (folder / "threshold.json").write_text(outcome.threshold.model_dump_json(indent=2), encoding="utf-8")
 

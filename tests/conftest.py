@@ -312,3 +312,28 @@ def collection(mongod):
     yield collection
     for suffix in ("", "_quarantine", "_ingestions"):
         collection.database.drop_collection(f"{collection.name}{suffix}")
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
+PATIENCE = 60_000  # milliseconds, for a busy machine
+
+
+@pytest.fixture
+def page(tmp_path):
+    """Return a page of a new browser; afterwards none of its requests may have failed on the server's side."""
+    from playwright.sync_api import expect, sync_playwright
+
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here")
+    expect.set_options(timeout=PATIENCE)
+    failed = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET.split(), "--disable-sync"])
+        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        page.set_default_timeout(PATIENCE)
+        page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 500 else None)
+        yield page
+        page.screenshot(path=tmp_path / "page.png")
+        browser.close()
+    assert not failed

@@ -7,13 +7,26 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 PURE = set("schema documents splitting candidates search scoring evaluation figures sample drift promotion".split())
-INPUT_AND_OUTPUT = {"cli", "datasets", "mongodb", "storage", "tracking", "tracking_server", "registry", "settings"}
+INPUT_AND_OUTPUT = {
+    "cli",
+    "datasets",
+    "mongodb",
+    "storage",
+    "tracking",
+    "tracking_server",
+    "registry",
+    "settings",
+    "serving",
+}
 FOREIGN = {
     "pymongo": {"mongodb"},
     "bson": {"mongodb", "documents"},
     "mlflow": {"tracking", "tracking_server", "registry"},
     "dagshub": {"tracking_server"},
     "matplotlib": {"figures"},
+    "fastapi": {"serving"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
     "prefect": set(),
 }
 

@@ -1,39 +1,16 @@
 """The pages as people see them: in a real browser, before real servers."""
 
 import json
-import shutil
 
 import pytest
 from mlflow import MlflowClient
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from pydantic import SecretStr
 
 from networksecurity import registry, tracking, tracking_server
 from networksecurity.settings import Settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
-PATIENCE = 60_000  # milliseconds, for a busy machine
-
-
-@pytest.fixture
-def page(tmp_path):
-    """Return a page of a new browser; afterwards none of its requests may have failed on the server's side."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
-    expect.set_options(timeout=PATIENCE)
-    failed = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET.split(), "--disable-sync"])
-        page = browser.new_page(viewport={"width": 1500, "height": 950})
-        page.set_default_timeout(PATIENCE)
-        page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 500 else None)
-        yield page
-        page.screenshot(path=tmp_path / "page.png")
-        browser.close()
-    assert not failed
 
 
 @pytest.fixture(scope="module")
