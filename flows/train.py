@@ -11,7 +11,9 @@ if __name__ == "__main__":  # options are read before the slow imports below
     from flows.launch import run
     from flows.parameters import TrainParameters
 
-    sys.exit(run("flows.train:train", TrainParameters, show="flows.report:show_training"))
+    sys.exit(
+        run("flows.train:train", TrainParameters, show="flows.report:show_training", prepare="flows.train:prepare")
+    )
 
 import signal
 from collections.abc import Callable
@@ -293,6 +295,12 @@ def end_training(training: tracking.Training, warning: str | None) -> None:
     tracking.end_training(_server(), training, reason=warning)
 
 
+def prepare() -> None:
+    """Do ahead what every training needs, while a Prefect server comes up."""
+    with suppress(NetworkSecurityError):  # the step that meets it again is where it is said
+        tracking.warm_up(settings())
+
+
 def _make_runner() -> Any:
     # The fits of all searches share one pool of processes; a thread here only waits for its own. On a single core
     # there is no pool and the fits run in the thread, so one at a time.
@@ -325,7 +333,7 @@ def _origin(parameters: TrainParameters) -> dict[str, str]:
     }
     if commit := provenance.git_commit():
         tags["mlflow.source.git.commit"] = commit
-    if get_current_settings().api.url and (url := flow_run.ui_url):  # of no use when the server ends with the run
+    if get_current_settings().ui_url and (url := flow_run.ui_url):  # a server that ends with the run has none
         tags["prefect.flow_run_url"] = url
     if parameters.reason:
         tags["networksecurity.trigger"] = parameters.reason
