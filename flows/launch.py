@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, TypeVar
 
@@ -126,7 +127,9 @@ def _read_options(model: type[Parameters], arguments: list[str], program: str) -
 def _start_server() -> Callable[[], None]:
     """Start a Prefect server for this process where none is set; return what waits until it answers.
 
-    Prefect does the same by itself, but imports all of its server here first, for seconds, to learn the command.
+    Prefect does the same by itself, but imports all of its server here first, for seconds, to learn the command. What
+    the server prints goes to a file: it is ended in the middle of whatever it does for itself, and would tell the
+    terminal so, in tracebacks that mean nothing.
     """
     from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
@@ -143,17 +146,20 @@ def _start_server() -> Callable[[], None]:
     # Ctrl-C reaches every process of the terminal. The server inherits this mask and lives on, so that Prefect can note
     # how the run ended, and then it is ended.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    log = settings.home / "server-of-single-runs.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     try:
-        server = subprocess.Popen([*command, *options], env=environment)  # noqa: S603 (this interpreter, a fixed command)
+        with log.open("ab") as output:
+            server = subprocess.Popen([*command, *options], env=environment, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 (this interpreter, a fixed command)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     atexit.register(_end_server, server)  # after what Prefect registers later, and sends to it
     os.environ |= {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_UI_URL": ""}  # it shows no pages
     refresh_global_settings_context()
-    return lambda: _wait_for_server(server, port, settings.server.ephemeral.startup_timeout_seconds)
+    return lambda: _wait_for_server(server, port, settings.server.ephemeral.startup_timeout_seconds, log)
 
 
-def _wait_for_server(server: subprocess.Popen, port: int, timeout: float) -> None:
+def _wait_for_server(server: subprocess.Popen, port: int, timeout: float, log: Path) -> None:
     import httpx
 
     started = time.monotonic()
@@ -164,8 +170,8 @@ def _wait_for_server(server: subprocess.Popen, port: int, timeout: float) -> Non
         time.sleep(0.05)
     found = f"ended with {server.returncode}" if server.returncode is not None else f"did not answer within {timeout} s"
     raise NetworkSecurityError(
-        f"the Prefect server of this run, at 127.0.0.1:{port}, {found}: name one that runs in PREFECT_API_URL, or give "
-        "it more time by PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+        f"Prefect's server did not start, {log} says why: at 127.0.0.1:{port} it {found}. Name one that runs in "
+        "PREFECT_API_URL, or give it more time by PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
     )
 
 

@@ -70,6 +70,18 @@ class TrainParameters(BaseModel):
     max_rejected: float = Field(
         default=0.05, ge=0, le=1, description="largest share of invalid rows that is set aside instead of refused"
     )
+    cost_false_negative: float | None = Field(
+        default=None,
+        gt=0,
+        description="cost of a phishing website that passes; with it or one of the next two, the "
+        "decision threshold is the cheapest instead of 0.5",
+    )
+    cost_false_positive: float | None = Field(
+        default=None, gt=0, description="cost of a legitimate website that is stopped; a cost that is not given is 1"
+    )
+    base_rate: float | None = Field(
+        default=None, gt=0, lt=1, description="share of phishing where the model is used; by default that of the rows"
+    )
     refresh: bool = Field(default=False, description="compute everything anew, whatever earlier runs left in the cache")
     skip_unchanged: bool = Field(
         default=False,
@@ -83,13 +95,20 @@ class TrainParameters(BaseModel):
     promotion: PromotionMode = Field(
         default="auto",
         description="whether the model replaces the champion: auto (where the gate lets it), dry-run (say what auto "
-        "would do), or off",
+        "would do), off, or ask (where the gate lets it and a person approves, on the run's page in Prefect)",
+    )
+    approval_timeout: int = Field(
+        default=3_600, ge=1, description="with --promotion ask: seconds to wait for an answer; none is a no"
     )
     gate: Gate = Field(default=Gate(), description="what a model has to show to replace the champion")
     create_repo: bool = Field(
         default=False, description="create the DagsHub repository of DAGSHUB_REPO, private, if there is none"
     )
     public_repo: bool = Field(default=False, description="with --create-repo: for everyone to read")
+
+    def costs(self) -> dict[str, float]:
+        """Return what was said of the costs of errors and the base rate; nothing where the threshold is to be 0.5."""
+        return self.model_dump(include={"cost_false_negative", "cost_false_positive", "base_rate"}, exclude_none=True)
 
 
 class IngestParameters(BaseModel):

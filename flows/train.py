@@ -18,7 +18,6 @@ if __name__ == "__main__":  # options are read before the slow imports below
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -41,6 +40,7 @@ from prefect.utilities.annotations import NotSet
 from pydantic import BaseModel
 
 from flows.parameters import TrainParameters
+from flows.promotion import refuse_to_ask_nobody, settle
 from flows.report import LeaderboardRow, TrainingReport, promotion_markdown, training_markdown
 from flows.steps import cached_step, step
 from networksecurity import (
@@ -49,7 +49,6 @@ from networksecurity import (
     drift,
     evaluation,
     mongodb,
-    promotion,
     provenance,
     registry,
     schema,
@@ -59,7 +58,6 @@ from networksecurity import (
     tracking_server,
 )
 from networksecurity.exceptions import NetworkSecurityError, TrainingError
-from networksecurity.gate import Gate
 from networksecurity.settings import settings
 from networksecurity.storage import DataRef, ModelRef, Storage
 
@@ -85,6 +83,17 @@ class Sides(BaseModel, frozen=True):
     train: DataRef
     test: DataRef
     report: dict[str, Any]
+
+
+class Findings(BaseModel, frozen=True):
+    """What was found out about the winner."""
+
+    train_metrics: dict[str, float]
+    test_metrics: dict[str, float]
+    explanation: evaluation.Explanation
+    leakage: evaluation.LeakageLedger
+    reference: drift.ReferenceProfile
+    threshold: evaluation.ThresholdChoice | None
 
 
 def _storage() -> Storage:
@@ -163,21 +172,55 @@ def search_grid(
     return result
 
 
+@cached_step(task_run_name="threshold · {model}")
+def choose_threshold(
+    train: DataRef,
+    folds: DataRef,
+    model: str,
+    params: dict[str, Any],
+    imputer: candidates.Imputer,
+    random_state: int,
+    costs: dict[str, float],
+) -> evaluation.ThresholdChoice:
+    """Choose the winner's cheapest decision threshold on rows that it had not seen."""
+    storage = _storage()
+    X, y = schema.to_X_y(storage.get_frame(train))
+    y_score = search.out_of_fold_scores(
+        candidates.get_candidate(model),
+        params,
+        X,
+        y,
+        storage.get_frame(folds)["test_fold"].to_numpy(),
+        imputer=imputer,
+        random_state=random_state,
+        n_jobs=search.available_cores(settings().cores),
+    )
+    return evaluation.choose_threshold(y, y_score, **costs)
+
+
 @cached_step(task_run_name="fit · {model}")
-def fit(train: DataRef, model: str, params: dict[str, Any], imputer: candidates.Imputer, random_state: int) -> ModelRef:
+def fit(
+    train: DataRef,
+    model: str,
+    params: dict[str, Any],
+    imputer: candidates.Imputer,
+    random_state: int,
+    threshold: float,
+) -> ModelRef:
     """Fit the winner on all training rows."""
     storage = _storage()
     X, y = schema.to_X_y(storage.get_frame(train))
+    candidate = candidates.get_candidate(model)
     return storage.put_model(
-        search.fit_best(candidates.get_candidate(model), params, X, y, imputer=imputer, random_state=random_state)
+        search.fit_best(candidate, params, X, y, imputer=imputer, random_state=random_state, threshold=threshold)
     )
 
 
 @cached_step(task_run_name="evaluate · {side}")
-def evaluate(model: ModelRef, rows: DataRef, side: str) -> dict[str, float]:
+def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None) -> dict[str, float]:
     """Compute the winner's figures on one side."""
     storage = _storage()
-    return evaluation.evaluate_model(storage.get_model(model), storage.get_frame(rows))
+    return evaluation.evaluate_model(storage.get_model(model), storage.get_frame(rows), base_rate=base_rate)
 
 
 @cached_step(task_run_name="explain")
@@ -234,18 +277,24 @@ def track(
     model: ModelRef,
     params: dict[str, Any],
     searches: list[search.SearchResult],
-    train: tracking.Side,
-    test: tracking.Side,
-    explanation: evaluation.Explanation,
-    leakage: evaluation.LeakageLedger,
-    reference: drift.ReferenceProfile,
+    sides: Sides,
+    findings: Findings,
     tags: dict[str, str],
 ) -> tracking.Logged:
     """Log what the training found, and the model."""
     storage = _storage()
-    example, _ = schema.to_X_y(storage.get_frame(train.rows).head(5))
     outcome = tracking.Outcome(
-        storage.get_model(model), params, searches, train, test, explanation, leakage, reference, tags, example
+        model=storage.get_model(model),
+        params=params,
+        searches=searches,
+        train=tracking.Side(sides.train, findings.train_metrics),
+        test=tracking.Side(sides.test, findings.test_metrics),
+        explanation=findings.explanation,
+        leakage=findings.leakage,
+        reference=findings.reference,
+        tags=tags,
+        input_example=schema.to_X(storage.get_frame(sides.train).head(5)),
+        threshold=findings.threshold,
     )
     return tracking.log_outcome(_server(), training, outcome)
 
@@ -263,30 +312,6 @@ def register(
         tags={**tags, tracking.TRAINING_TAG: training.name, **{name: str(of) for name, of in test_metrics.items()}},
         description=f"{model} of training {training.name}, F1 {test_metrics['f1_score']:.4f} on its test rows",
     )
-
-
-@step(task_run_name="promote")
-def promote(
-    candidate: registry.RegisteredVersion,
-    model: ModelRef,
-    test: DataRef,
-    train_f1_score: float,
-    gate: Gate,
-    random_state: int,
-    dry_run: bool,
-) -> promotion.Decision:
-    """Weigh the model against the champion on the test rows; promote it if it is better."""
-    storage = _storage()
-    pipeline, rows = storage.get_model(model), storage.get_frame(test)
-    judge = partial(
-        promotion.decide,
-        pipeline,
-        test_rows=rows,
-        gate=gate,
-        train_f1_score=train_f1_score,
-        random_state=random_state,
-    )
-    return registry.consider(_server(), candidate, judge, dry_run=dry_run, flow_run=str(flow_run.id))
 
 
 @step(task_run_name="close runs")
@@ -314,6 +339,7 @@ def _run_name() -> str:
 @flow(name="train", flow_run_name=_run_name, task_runner=_make_runner(), result_serializer="json")
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
     """Train every model on one source of rows, choose the best by cross-validation, evaluate, log and register it."""
+    refuse_to_ask_nobody(parameters)
     origin = _origin(parameters)
     opening = start_training.submit(parameters.create_repo, parameters.public_repo, origin)
     try:
@@ -395,14 +421,13 @@ def _train(
     )
 
     winner = ranked[0]
-    model = fit.with_options(refresh_cache=refresh)(
-        sides.train, winner.candidate, winner.best.params, parameters.imputer, seed
-    )
-    leakage = leakage_ledger.with_options(refresh_cache=refresh).submit(model, sides.train, sides.test, seed)
-    reference = profile.with_options(refresh_cache=refresh)(checked.accepted, model, sides.test)
-    explanation = explain.with_options(refresh_cache=refresh)(model, sides.test, seed)
-    train_metrics = evaluate.with_options(refresh_cache=refresh)(model, sides.train, "train")
-    test_metrics = evaluate.with_options(refresh_cache=refresh)(model, sides.test, "test")
+    how_to_fit = winner.candidate, winner.best.params, parameters.imputer, seed
+    choice = None
+    if costs := parameters.costs():
+        choice = choose_threshold.with_options(refresh_cache=refresh)(sides.train, folds, *how_to_fit, costs)
+    threshold = choice.threshold if choice else candidates.DECISION_THRESHOLD
+    model = fit.with_options(refresh_cache=refresh)(sides.train, *how_to_fit, threshold)
+    findings = _examine(parameters, model, checked.accepted, sides, choice)
     for tracking_of_search in tracked:
         tracking_of_search.result()
     logged = track(
@@ -412,20 +437,16 @@ def _train(
             "model": winner.candidate,
             **winner.best.params,
             **parameters.model_dump(mode="json", include={"test_size", "cv", "scoring", "imputer", "random_state"}),
+            "decision_threshold": threshold,
+            **costs,
         },
         searches=ranked,
-        train=tracking.Side(sides.train, train_metrics),
-        test=tracking.Side(sides.test, test_metrics),
-        explanation=explanation,
-        leakage=leakage.result(),
-        reference=reference,
+        sides=sides,
+        findings=findings,
         tags=tags,
     )
-    version = register(training, logged.model_uri, winner.candidate, test_metrics, tags)
-    decision = None
-    if parameters.promotion != "off":
-        dry_run = parameters.promotion == "dry-run"
-        decision = promote(version, model, sides.test, train_metrics["f1_score"], parameters.gate, seed, dry_run)
+    version = register(training, logged.model_uri, winner.candidate, findings.test_metrics, tags)
+    decision = settle(parameters, version, model, sides.test, findings.train_metrics["f1_score"])
     warning = "; ".join(f"{model} could not be trained: {why}" for model, why in failed.items())
     end_training(training, warning or None)
 
@@ -439,9 +460,10 @@ def _train(
         scoring=parameters.scoring,
         leaderboard=leaderboard,
         failed=failed,
-        train_metrics=train_metrics,
-        test_metrics=test_metrics,
-        leakage=leakage.result(),
+        train_metrics=findings.train_metrics,
+        test_metrics=findings.test_metrics,
+        leakage=findings.leakage,
+        threshold=choice,
         tracking=_server().address,
         experiment_id=training.experiment_id,
         train_run_id=training.train_run_id,
@@ -455,6 +477,31 @@ def _train(
     if failed:
         return Completed(name="Completed with warnings", message=warning, data=report)
     return report
+
+
+def _examine(
+    parameters: TrainParameters,
+    model: ModelRef,
+    accepted: DataRef,
+    sides: Sides,
+    threshold: evaluation.ThresholdChoice | None,
+) -> Findings:
+    refresh, seed = parameters.refresh or NotSet, parameters.random_state
+    leakage = leakage_ledger.with_options(refresh_cache=refresh).submit(model, sides.train, sides.test, seed)
+    reference = profile.with_options(refresh_cache=refresh)(accepted, model, sides.test)
+    explanation = explain.with_options(refresh_cache=refresh)(model, sides.test, seed)
+    train_metrics, test_metrics = (
+        evaluate.with_options(refresh_cache=refresh)(model, rows, side, parameters.base_rate)
+        for rows, side in ((sides.train, "train"), (sides.test, "test"))
+    )
+    return Findings(
+        train_metrics=train_metrics,
+        test_metrics=test_metrics,
+        explanation=explanation,
+        leakage=leakage.result(),
+        reference=reference,
+        threshold=threshold,
+    )
 
 
 def _publish(report: TrainingReport) -> None:

@@ -34,11 +34,11 @@ from sklearn.ensemble import (
 )
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit
+from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit, cross_val_predict
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from networksecurity.candidates import STEP, Candidate, Imputer, make_pipeline
+from networksecurity.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
 
 _SIZE = "n_estimators"
 _SIZE_PARAM = f"{STEP}__{_SIZE}"
@@ -202,9 +202,40 @@ def fit_best(
     *,
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
+    threshold: float = DECISION_THRESHOLD,
 ) -> Pipeline:
     """Return the candidate's pipeline with the given parameters, fitted on all rows of `X` and `y`."""
-    return make_pipeline(candidate, params, imputer=imputer, random_state=random_state).fit(X, y)
+    return make_pipeline(candidate, params, imputer=imputer, random_state=random_state, threshold=threshold).fit(X, y)
+
+
+def out_of_fold_scores(
+    candidate: Candidate,
+    params: Mapping[str, Any],
+    X: pd.DataFrame,
+    y: np.ndarray,
+    test_fold: np.ndarray,
+    *,
+    imputer: Imputer = "most_frequent",
+    random_state: int = 0,
+    n_jobs: int = 1,
+) -> np.ndarray:
+    """Return the probability of phishing of each row by the candidate that was fitted on the other folds.
+
+    Parameters
+    ----------
+    candidate, params, imputer, random_state
+        As for `fit_best`.
+    X, y, test_fold, n_jobs
+        As for `search`; each row is in a fold.
+
+    Returns
+    -------
+    y_score : ndarray of shape (n_samples,)
+    """
+    pipeline = make_pipeline(candidate, params, imputer=imputer, random_state=random_state)
+    return cross_val_predict(
+        pipeline, X.to_numpy(), y, cv=PredefinedSplit(test_fold), method="predict_proba", n_jobs=n_jobs
+    )[:, 1]
 
 
 def select(results: list[SearchResult], costs: Mapping[str, int]) -> list[SearchResult]:

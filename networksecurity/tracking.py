@@ -1,7 +1,7 @@
 """What a training leaves in MLflow, so that it can be compared, explained, reproduced and deployed.
 
 - `train-<name>`: the winner's parameters, its figures on the training rows, every model's way through its grid as step
-  metrics, `cv_results` as Parquet and CSV, the model card, the model;
+  metrics, `cv_results` as Parquet and CSV, how a decision threshold was chosen, the model card, the model;
 - `test-<name>`: the same parameters and the same names of figures on the test rows, `generalisation_gap_f1_score`, the
   leakage ledger, pictures and their numbers;
 - children of `train-<name>`, one for each grid point: `model`, its parameters, mean, deviation and folds of its score,
@@ -49,9 +49,9 @@ from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
 from networksecurity import model_card, tracking_server
-from networksecurity.candidates import DECISION_THRESHOLD, CandidateRuns
+from networksecurity.candidates import CandidateRuns, decision_threshold, get_classifier
 from networksecurity.drift import DriftReport, ReferenceProfile
-from networksecurity.evaluation import Explanation, LeakageLedger
+from networksecurity.evaluation import Explanation, LeakageLedger, ThresholdChoice
 from networksecurity.figures import draw, draw_drift, draw_nothing
 from networksecurity.provenance import COMPUTED_WITH, library_versions
 from networksecurity.sample import make_phishing_websites
@@ -119,6 +119,8 @@ class Outcome:
     tags : mapping of str to str
         Put on both runs and on the model; `data.source` among them, where the rows came from, without credentials.
     input_example : DataFrame of shape (n, 30)
+    threshold : ThresholdChoice, optional
+        How the model's decision threshold was chosen; None where it is the usual one.
     """
 
     model: Pipeline
@@ -131,6 +133,7 @@ class Outcome:
     reference: ReferenceProfile
     tags: Mapping[str, str]
     input_example: pd.DataFrame
+    threshold: ThresholdChoice | None = None
 
 
 class Logged(BaseModel, frozen=True):
@@ -333,9 +336,7 @@ def log_look(
     with server.errors():
         client = server.client()
         experiment_id = _experiment(client, experiment_name, server.uri)
-        name = f"monitor-{monitored}"
-        there = _runs(client, experiment_id, f"tags.`{SIDE_TAG}` = 'monitor' and attributes.run_name = '{name}'")
-        run = there[0] if there else _create_run(client, experiment_id, name, {**tags, SIDE_TAG: "monitor"})
+        run = _find_or_create_monitor_run(client, experiment_id, f"monitor-{monitored}", tags)
         run_id = run.info.run_id
         steps = {look.step for look in client.get_metric_history(run_id, "n_rows")}
         step = 1 + max(steps, default=0) if step is None else step
@@ -412,6 +413,20 @@ def _find_or_create_test_run(client: MlflowClient, training: Training, tags: Map
             {**tags, TRAINING_TAG: training.name, SIDE_TAG: "test"},
         )
     )
+
+
+def _find_or_create_monitor_run(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
+    def oldest() -> Run | None:
+        there = _runs(client, experiment_id, f"tags.`{SIDE_TAG}` = 'monitor' and attributes.run_name = '{name}'")
+        return min(there, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+    if run := oldest():
+        return run
+    mine = _create_run(client, experiment_id, name, {**tags, SIDE_TAG: "monitor"})
+    run = oldest() or mine
+    if run.info.run_id != mine.info.run_id:  # another monitor made one in the same moment
+        client.delete_run(mine.info.run_id)
+    return run
 
 
 def _close(client: MlflowClient, run: Run, status: str, reason: str | None) -> None:
@@ -574,6 +589,8 @@ def _write_train_artifacts(folder: Path, outcome: Outcome, card: str) -> None:
     table.to_parquet(folder / "cv_results.parquet", index=False)
     table.to_csv(folder / "cv_results.csv", index=False)
     (folder / "model_card.md").write_text(card, encoding="utf-8")
+    if outcome.threshold:
+        (folder / "threshold.json").write_text(outcome.threshold.model_dump_json(indent=2), encoding="utf-8")
 
 
 def _write_test_artifacts(folder: Path, outcome: Outcome, name: str) -> None:
@@ -617,7 +634,7 @@ def _log_model(client: MlflowClient, training: Training, outcome: Outcome, model
 
 def save_model(path: str, training: Training, outcome: Outcome, model_id: str | None = None) -> None:
     """Write the winner as an MLflow model (skops, no pickle), described, with the reference profile of its data."""
-    estimator = outcome.model[-1]
+    estimator = get_classifier(outcome.model)
     mlflow.sklearn.save_model(
         outcome.model,
         path,
@@ -638,7 +655,7 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
             "class": f"{type(estimator).__module__}.{type(estimator).__qualname__}",
             "feature_names": list(FEATURES),
             "class_labels": CLASS_LABELS,
-            "decision_threshold": DECISION_THRESHOLD,
+            "decision_threshold": decision_threshold(outcome.model),
             "versions": library_versions(),
         },
     )

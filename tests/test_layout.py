@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-PURE = set("schema documents splitting candidates search evaluation figures sample drift promotion".split())
+PURE = set("schema documents splitting candidates search scoring evaluation figures sample drift promotion".split())
 INPUT_AND_OUTPUT = {"cli", "datasets", "mongodb", "storage", "tracking", "tracking_server", "registry", "settings"}
 FOREIGN = {
     "pymongo": {"mongodb"},
