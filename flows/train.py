@@ -42,7 +42,7 @@ from pydantic import BaseModel
 from flows.parameters import TrainParameters
 from flows.promotion import refuse_to_ask_nobody, settle
 from flows.report import LeaderboardRow, TrainingReport, promotion_markdown, training_markdown
-from flows.steps import cached_step, step
+from flows.steps import cached_step, one_thread, step
 from networksecurity import (
     candidates,
     datasets,
@@ -135,6 +135,13 @@ def split(accepted: DataRef, test_size: float, random_state: int) -> Sides:
     )
 
 
+@cached_step(task_run_name="draw")
+def draw(train: DataRef, n_rows: int, random_state: int) -> DataRef:
+    """Draw the rows that are searched on."""
+    storage = _storage()
+    return storage.put_frame(splitting.draw(storage.get_frame(train), n_rows, random_state=random_state))
+
+
 @cached_step(task_run_name="folds")
 def assign_folds(train: DataRef, cv: int, random_state: int) -> DataRef:
     """Assign the training rows to folds, the same for every model."""
@@ -210,13 +217,13 @@ def fit(
     """Fit the winner on all training rows."""
     storage = _storage()
     X, y = schema.to_X_y(storage.get_frame(train))
-    candidate = candidates.get_candidate(model)
-    return storage.put_model(
-        search.fit_best(candidate, params, X, y, imputer=imputer, random_state=random_state, threshold=threshold)
-    )
+    how = {"imputer": imputer, "random_state": random_state, "threshold": threshold}
+    cores = search.available_cores(settings().cores)
+    return storage.put_model(search.fit_best(candidates.get_candidate(model), params, X, y, n_threads=cores, **how))
 
 
 @cached_step(task_run_name="evaluate · {side}")
+@one_thread
 def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None) -> dict[str, float]:
     """Compute the winner's figures on one side."""
     storage = _storage()
@@ -224,6 +231,7 @@ def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None)
 
 
 @cached_step(task_run_name="explain")
+@one_thread
 def explain(model: ModelRef, test: DataRef, random_state: int) -> evaluation.Explanation:
     """Compute the curves, tables and importances of the winner on the test rows."""
     storage = _storage()
@@ -231,6 +239,7 @@ def explain(model: ModelRef, test: DataRef, random_state: int) -> evaluation.Exp
 
 
 @cached_step(name="leakage", task_run_name="leakage ledger")
+@one_thread
 def leakage_ledger(model: ModelRef, train: DataRef, test: DataRef, random_state: int) -> evaluation.LeakageLedger:
     """Compute what a careless split would have said of the winner."""
     storage = _storage()
@@ -240,6 +249,7 @@ def leakage_ledger(model: ModelRef, train: DataRef, test: DataRef, random_state:
 
 
 @cached_step(name="profile", task_run_name="reference profile")
+@one_thread
 def profile(accepted: DataRef, model: ModelRef, test: DataRef) -> drift.ReferenceProfile:
     """Describe the rows behind the model, for a monitor to compare new ones with."""
     storage = _storage()
@@ -383,13 +393,16 @@ def _train(
         log.warning(message)
         return Completed(name="Skipped", message=message)
     sides = split.with_options(refresh_cache=refresh)(checked.accepted, parameters.test_size, seed)
-    folds = assign_folds.with_options(refresh_cache=refresh)(sides.train, parameters.cv, seed)
+    searched = sides.train
+    if parameters.search_rows is not None and parameters.search_rows < searched.n_rows:
+        searched = draw.with_options(refresh_cache=refresh)(searched, parameters.search_rows, seed)
+    folds = assign_folds.with_options(refresh_cache=refresh)(searched, parameters.cv, seed)
     training = opening.result()
 
     models = sorted(parameters.models, key=lambda name: -candidates.CANDIDATES[name].cost)
     searches = {
         search_grid.with_options(refresh_cache=refresh).submit(
-            sides.train, folds, model, parameters.scoring, parameters.imputer, seed
+            searched, folds, model, parameters.scoring, parameters.imputer, seed
         ): model
         for model in models
     }
@@ -414,6 +427,8 @@ def _train(
         registry.TEST_SIZE_TAG: str(parameters.test_size),
         registry.RANDOM_STATE_TAG: str(seed),
     }
+    if searched != sides.train:
+        tags["data.n_rows_searched"] = str(searched.n_rows)
     if fetched.watermark is not None:
         tags[registry.WATERMARK_TAG] = str(fetched.watermark)
     create_table_artifact(
@@ -424,7 +439,7 @@ def _train(
     how_to_fit = winner.candidate, winner.best.params, parameters.imputer, seed
     choice = None
     if costs := parameters.costs():
-        choice = choose_threshold.with_options(refresh_cache=refresh)(sides.train, folds, *how_to_fit, costs)
+        choice = choose_threshold.with_options(refresh_cache=refresh)(searched, folds, *how_to_fit, costs)
     threshold = choice.threshold if choice else candidates.DECISION_THRESHOLD
     model = fit.with_options(refresh_cache=refresh)(sides.train, *how_to_fit, threshold)
     findings = _examine(parameters, model, checked.accepted, sides, choice)
