@@ -8,6 +8,7 @@ same command again. In each round the cases take turns. The ratios are of wall t
 
 import argparse
 import contextlib
+import os
 import re
 import socket
 import subprocess
@@ -57,7 +58,7 @@ def running_server(environment: dict[str, str]) -> Iterator[dict[str, str]]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen(command, env=measure.os.environ | environment, stdout=log, stderr=log)
+        server = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
         try:
             for _ in range(600):
                 with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health"):
