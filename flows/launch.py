@@ -1,28 +1,28 @@
 """A flow as a command: options first, then Prefect, then a result or one line of error.
 
-Options are read before anything slow is imported, so that `--help` and a wrong option answer at once; the server that
-Prefect starts for a single run comes up while the flow's own imports go on.
+Options are read before anything slow is imported, so that `--help` and a wrong option answer at once. Where there is no
+Prefect server, one that serves this run only is started before the flow's own imports, and comes up beside them.
 """
 
+import atexit
 import logging
 import os
 import signal
+import socket
+import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from networksecurity.exceptions import NetworkSecurityError
 from networksecurity.settings import PROJECT_FOLDER
-
-if TYPE_CHECKING:
-    import subprocess
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
@@ -45,6 +45,7 @@ def run(
     flow: str,
     parameters_model: type[Parameters],
     show: str | None = None,
+    prepare: str | None = None,
     arguments: list[str] | None = None,
 ) -> int:
     """Run a flow with the options given on the command line and return the exit code.
@@ -57,6 +58,9 @@ def run(
         The type of the flow's one parameter, `parameters`.
     show : str, optional
         What prints the flow's result, as `module:function`; not called where the flow returned nothing.
+    prepare : str, optional
+        What is done before the flow, as `module:function`, while a server of its own comes up: work of every run that
+        needs no Prefect.
     arguments : list of str, optional
         By default those of this process.
     """
@@ -65,10 +69,11 @@ def run(
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
-        with ThreadPoolExecutor(1) as background:
-            server = background.submit(_start_server)
-            function = resolve_name(flow)
-            server.result()
+        wait_for_server = _start_server()
+        function = resolve_name(flow)
+        if prepare is not None:
+            resolve_name(prepare)()
+        wait_for_server()
         _hush_expected_errors()
         result = function(parameters)
     except NetworkSecurityError as exc:
@@ -119,48 +124,64 @@ def _read_options(model: type[Parameters], arguments: list[str], program: str) -
         sys.exit(WRONG_OPTION)
 
 
-def _start_server() -> None:
-    """Start the server of a run on its own.
+def _start_server() -> Callable[[], None]:
+    """Start a Prefect server for this process where none is set; return what waits until it answers.
 
-    What it prints goes to a file. It is ended in the middle of whatever it does for itself, and would tell the terminal
-    so, in tracebacks that mean nothing.
+    Prefect does the same by itself, but imports all of its server here first, for seconds, to learn the command. What
+    the server prints goes to a file: it is ended in the middle of whatever it does for itself, and would tell the
+    terminal so, in tracebacks that mean nothing.
     """
-    # Ctrl-C reaches every process of the terminal. The server inherits this thread's mask and lives on, so that Prefect
-    # can note how the run ended, and then ends it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
-    if settings.api.url is None and settings.server.ephemeral.enabled:
-        from prefect.server.api.server import SubprocessASGIServer
-
-        log = settings.home / "server-of-single-runs.log"
-
-        class Server(SubprocessASGIServer):
-            def _run_uvicorn_command(self) -> "subprocess.Popen[Any]":
-                with _output_to(log):
-                    return super()._run_uvicorn_command()
-
-        try:
-            Server().start()  # Prefect keeps it, and takes it for its own
-        except RuntimeError as exc:
-            raise NetworkSecurityError(f"Prefect's server did not start, {log} says why: {exc}") from exc
-
-
-@contextmanager
-def _output_to(path: Path) -> Iterator[None]:
-    """Let the processes that are started inside write to the end of a file instead of to the terminal."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {number: os.dup(number) for number in (1, 2)}
+    if settings.api.url is not None or not settings.server.ephemeral.enabled:
+        return lambda: None
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    environment = os.environ | settings.to_environment_variables(exclude_unset=True)
+    environment |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    # Ctrl-C reaches every process of the terminal. The server inherits this mask and lives on, so that Prefect can note
+    # how the run ended, and then it is ended.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    log = settings.home / "server-of-single-runs.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with path.open("ab") as file:
-            for number in kept:
-                os.dup2(file.fileno(), number)
-        yield
+        with log.open("ab") as output:
+            server = subprocess.Popen([*command, *options], env=environment, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 (this interpreter, a fixed command)
     finally:
-        for number, copy in kept.items():
-            os.dup2(copy, number)
-            os.close(copy)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    atexit.register(_end_server, server)  # after what Prefect registers later, and sends to it
+    os.environ |= {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_UI_URL": ""}  # it shows no pages
+    refresh_global_settings_context()
+    return lambda: _wait_for_server(server, port, settings.server.ephemeral.startup_timeout_seconds, log)
+
+
+def _wait_for_server(server: subprocess.Popen, port: int, timeout: float, log: Path) -> None:
+    import httpx
+
+    started = time.monotonic()
+    while time.monotonic() - started < timeout and server.poll() is None:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=timeout).is_success:
+                return
+        time.sleep(0.05)
+    found = f"ended with {server.returncode}" if server.returncode is not None else f"did not answer within {timeout} s"
+    raise NetworkSecurityError(
+        f"Prefect's server did not start, {log} says why: at 127.0.0.1:{port} it {found}. Name one that runs in "
+        "PREFECT_API_URL, or give it more time by PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+    )
+
+
+def _end_server(server: subprocess.Popen) -> None:
+    server.terminate()
+    try:
+        server.wait(5)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _hush_expected_errors() -> None:

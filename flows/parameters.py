@@ -64,6 +64,12 @@ class TrainParameters(BaseModel):
     imputer: Imputer = Field(
         default="most_frequent", description="what stands in for a missing feature value, within each model's pipeline"
     )
+    search_rows: int | None = Field(
+        default=None,
+        ge=100,
+        description="search on at most this many of the training rows, drawn by feature vector; the winner is fitted "
+        "on all (default: search on all)",
+    )
     random_state: int = Field(
         default=0, ge=0, lt=2**32, description="seed of the split, the folds and the models; the same gives the same"
     )

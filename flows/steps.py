@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.tasks import exponential_backoff
 from pydantic_core import to_jsonable_python
+from threadpoolctl import threadpool_limits
 
 from networksecurity.exceptions import TransientError
 from networksecurity.provenance import code_version
@@ -52,3 +53,6 @@ cached_step = functools.partial(
 
 Its inputs and result are plain values and references by content (`DataRef`, `ModelRef`).
 """
+
+one_thread = threadpool_limits.wrap(limits=1)
+"""For a step that computes beside others: it takes one thread of BLAS and OpenMP, whatever there are."""

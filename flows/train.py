@@ -11,7 +11,9 @@ if __name__ == "__main__":  # options are read before the slow imports below
     from flows.launch import run
     from flows.parameters import TrainParameters
 
-    sys.exit(run("flows.train:train", TrainParameters, show="flows.report:show_training"))
+    sys.exit(
+        run("flows.train:train", TrainParameters, show="flows.report:show_training", prepare="flows.train:prepare")
+    )
 
 import signal
 from collections.abc import Callable
@@ -40,7 +42,7 @@ from pydantic import BaseModel
 from flows.parameters import TrainParameters
 from flows.promotion import refuse_to_ask_nobody, settle
 from flows.report import LeaderboardRow, TrainingReport, promotion_markdown, training_markdown
-from flows.steps import cached_step, step
+from flows.steps import cached_step, one_thread, step
 from networksecurity import (
     candidates,
     datasets,
@@ -133,6 +135,13 @@ def split(accepted: DataRef, test_size: float, random_state: int) -> Sides:
     )
 
 
+@cached_step(task_run_name="draw")
+def draw(train: DataRef, n_rows: int, random_state: int) -> DataRef:
+    """Draw the rows that are searched on."""
+    storage = _storage()
+    return storage.put_frame(splitting.draw(storage.get_frame(train), n_rows, random_state=random_state))
+
+
 @cached_step(task_run_name="folds")
 def assign_folds(train: DataRef, cv: int, random_state: int) -> DataRef:
     """Assign the training rows to folds, the same for every model."""
@@ -208,13 +217,13 @@ def fit(
     """Fit the winner on all training rows."""
     storage = _storage()
     X, y = schema.to_X_y(storage.get_frame(train))
-    candidate = candidates.get_candidate(model)
-    return storage.put_model(
-        search.fit_best(candidate, params, X, y, imputer=imputer, random_state=random_state, threshold=threshold)
-    )
+    how = {"imputer": imputer, "random_state": random_state, "threshold": threshold}
+    cores = search.available_cores(settings().cores)
+    return storage.put_model(search.fit_best(candidates.get_candidate(model), params, X, y, n_threads=cores, **how))
 
 
 @cached_step(task_run_name="evaluate · {side}")
+@one_thread
 def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None) -> dict[str, float]:
     """Compute the winner's figures on one side."""
     storage = _storage()
@@ -222,6 +231,7 @@ def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None)
 
 
 @cached_step(task_run_name="explain")
+@one_thread
 def explain(model: ModelRef, test: DataRef, random_state: int) -> evaluation.Explanation:
     """Compute the curves, tables and importances of the winner on the test rows."""
     storage = _storage()
@@ -229,6 +239,7 @@ def explain(model: ModelRef, test: DataRef, random_state: int) -> evaluation.Exp
 
 
 @cached_step(name="leakage", task_run_name="leakage ledger")
+@one_thread
 def leakage_ledger(model: ModelRef, train: DataRef, test: DataRef, random_state: int) -> evaluation.LeakageLedger:
     """Compute what a careless split would have said of the winner."""
     storage = _storage()
@@ -238,6 +249,7 @@ def leakage_ledger(model: ModelRef, train: DataRef, test: DataRef, random_state:
 
 
 @cached_step(name="profile", task_run_name="reference profile")
+@one_thread
 def profile(accepted: DataRef, model: ModelRef, test: DataRef) -> drift.ReferenceProfile:
     """Describe the rows behind the model, for a monitor to compare new ones with."""
     storage = _storage()
@@ -318,6 +330,12 @@ def end_training(training: tracking.Training, warning: str | None) -> None:
     tracking.end_training(_server(), training, reason=warning)
 
 
+def prepare() -> None:
+    """Do ahead what every training needs, while a Prefect server comes up."""
+    with suppress(NetworkSecurityError):  # the step that meets it again is where it is said
+        tracking.warm_up(settings())
+
+
 def _make_runner() -> Any:
     # The fits of all searches share one pool of processes; a thread here only waits for its own. On a single core
     # there is no pool and the fits run in the thread, so one at a time.
@@ -351,7 +369,7 @@ def _origin(parameters: TrainParameters) -> dict[str, str]:
     }
     if commit := provenance.git_commit():
         tags["mlflow.source.git.commit"] = commit
-    if get_current_settings().api.url and (url := flow_run.ui_url):  # of no use when the server ends with the run
+    if get_current_settings().ui_url and (url := flow_run.ui_url):  # a server that ends with the run has none
         tags["prefect.flow_run_url"] = url
     if parameters.reason:
         tags["networksecurity.trigger"] = parameters.reason
@@ -375,13 +393,16 @@ def _train(
         log.warning(message)
         return Completed(name="Skipped", message=message)
     sides = split.with_options(refresh_cache=refresh)(checked.accepted, parameters.test_size, seed)
-    folds = assign_folds.with_options(refresh_cache=refresh)(sides.train, parameters.cv, seed)
+    searched = sides.train
+    if parameters.search_rows is not None and parameters.search_rows < searched.n_rows:
+        searched = draw.with_options(refresh_cache=refresh)(searched, parameters.search_rows, seed)
+    folds = assign_folds.with_options(refresh_cache=refresh)(searched, parameters.cv, seed)
     training = opening.result()
 
     models = sorted(parameters.models, key=lambda name: -candidates.CANDIDATES[name].cost)
     searches = {
         search_grid.with_options(refresh_cache=refresh).submit(
-            sides.train, folds, model, parameters.scoring, parameters.imputer, seed
+            searched, folds, model, parameters.scoring, parameters.imputer, seed
         ): model
         for model in models
     }
@@ -406,6 +427,8 @@ def _train(
         registry.TEST_SIZE_TAG: str(parameters.test_size),
         registry.RANDOM_STATE_TAG: str(seed),
     }
+    if searched != sides.train:
+        tags["data.n_rows_searched"] = str(searched.n_rows)
     if fetched.watermark is not None:
         tags[registry.WATERMARK_TAG] = str(fetched.watermark)
     create_table_artifact(
@@ -416,7 +439,7 @@ def _train(
     how_to_fit = winner.candidate, winner.best.params, parameters.imputer, seed
     choice = None
     if costs := parameters.costs():
-        choice = choose_threshold.with_options(refresh_cache=refresh)(sides.train, folds, *how_to_fit, costs)
+        choice = choose_threshold.with_options(refresh_cache=refresh)(searched, folds, *how_to_fit, costs)
     threshold = choice.threshold if choice else candidates.DECISION_THRESHOLD
     model = fit.with_options(refresh_cache=refresh)(sides.train, *how_to_fit, threshold)
     findings = _examine(parameters, model, checked.accepted, sides, choice)

@@ -420,7 +420,8 @@ def _read_numbers(raw: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, 
     for value in domain:
         known |= values == value
     bad = ~(known | missing)
-    codes = np.where(known & ~missing, values, MISSING).astype("int8")
+    codes = np.full(len(raw), MISSING, "int8")
+    np.copyto(codes, values, where=known & ~missing, casting="unsafe")
     verdicts = np.zeros(len(raw), dtype="int8")
     if bad.any():
         verdicts[bad] = np.where(values[bad] == np.trunc(values[bad]), _OUTSIDE_DOMAIN, _NOT_A_WHOLE_NUMBER)

@@ -13,7 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -21,9 +21,11 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
+from joblib import parallel_config
 from joblib.externals.loky import get_reusable_executor
 from pydantic import BaseModel
 from scipy.stats import rankdata
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -141,9 +143,9 @@ def search(
     n_fits = len(fitted_points) * cv.get_n_splits()
 
     started = time.perf_counter()
-    # In processes, joblib limits each to its share of the cores; a fit in this one shall not take them all either.
-    threads = threadpool_limits(1) if n_jobs == 1 else nullcontext()
-    with threads, _progress(n_fits, on_progress) as marks:
+    # X comes from validated rows and an imputer: to look for infinite values in each of a fit's 256 stages is a
+    # twentieth of its time. It is GridSearchCV that hands this on to the processes.
+    with _one_thread_each(n_jobs), config_context(assume_finite=True), _progress(n_fits, on_progress) as marks:
         outcome = GridSearchCV(
             pipeline,
             fitted_grid,
@@ -186,6 +188,11 @@ def search(
     )
 
 
+def _one_thread_each(n_jobs: int) -> AbstractContextManager[Any]:
+    """Give each of `n_jobs` fits at once one thread of BLAS and OpenMP, so that `n_jobs` is the number of both."""
+    return threadpool_limits(1) if n_jobs == 1 else parallel_config("loky", inner_max_num_threads=1)
+
+
 def end_processes() -> None:
     """End the processes that searches share, and with them every search that is running in another thread."""
     get_reusable_executor().shutdown(wait=True, kill_workers=True)
@@ -200,9 +207,15 @@ def fit_best(
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
     threshold: float = DECISION_THRESHOLD,
+    n_threads: int = 1,
 ) -> Pipeline:
-    """Return the candidate's pipeline with the given parameters, fitted on all rows of `X` and `y`."""
-    return make_pipeline(candidate, params, imputer=imputer, random_state=random_state, threshold=threshold).fit(X, y)
+    """Return the candidate's pipeline with the given parameters, fitted on all rows of `X` and `y`.
+
+    A model that knows threads (Hist Gradient Boosting) takes at most `n_threads`.
+    """
+    pipeline = make_pipeline(candidate, params, imputer=imputer, random_state=random_state, threshold=threshold)
+    with threadpool_limits(n_threads):
+        return pipeline.fit(X, y)
 
 
 def out_of_fold_scores(
@@ -230,9 +243,10 @@ def out_of_fold_scores(
     y_score : ndarray of shape (n_samples,)
     """
     pipeline = make_pipeline(candidate, params, imputer=imputer, random_state=random_state)
-    return cross_val_predict(
-        pipeline, X.to_numpy(), y, cv=PredefinedSplit(test_fold), method="predict_proba", n_jobs=n_jobs
-    )[:, 1]
+    with _one_thread_each(n_jobs):
+        return cross_val_predict(
+            pipeline, X.to_numpy(), y, cv=PredefinedSplit(test_fold), method="predict_proba", n_jobs=n_jobs
+        )[:, 1]
 
 
 def select(results: list[SearchResult], costs: Mapping[str, int]) -> list[SearchResult]:

@@ -460,3 +460,16 @@ def test_wrong_parameters(wrong, message):
 
 def test_models_are_named_in_any_case_once():
     assert TrainParameters(models="adaboost, Random forest,ADABOOST").models == ("AdaBoost", "Random Forest")
+
+
+def test_a_search_on_some_rows_fits_the_winner_on_all(workplace):
+    state = run(search_rows=400)
+    report = state.result()
+    version = registry.get_version(tracking_server.connect(settings()), report.model_name, registry.CANDIDATE)
+    assert 350 < int(version.tags["data.n_rows_searched"]) <= 400
+    counts = ("true_negatives", "false_positives", "false_negatives", "true_positives")
+    assert sum(report.train_metrics[name] for name in counts) == report.split["n_train"] > 1_000
+    assert task_states(state)["draw"] == "Completed"
+    again = run(search_rows=400)
+    assert again.result().leaderboard[0].from_cache
+    assert "draw" not in task_states(run(search_rows=1_000_000))
