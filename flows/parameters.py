@@ -1,9 +1,9 @@
 """What each flow can be asked to do: one frozen model per flow, from which its command line and UI form are made."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from networksecurity.candidates import CANDIDATES, ENABLED, CandidateRuns, Imputer, get_candidate
 from networksecurity.exceptions import ConfigurationError
@@ -141,11 +141,12 @@ class ScoreParameters(BaseModel):
         description="of a collection, only the rows that came after this ingestion (its number) or time (ISO 8601)",
     )
 
-    @model_validator(mode="after")
-    def _since_what(self) -> Self:
-        if self.since and not self.source.startswith("mongodb"):
-            raise ValueError("--since is for rows of a collection: of any other source all are scored")
-        return self
+    @field_validator("since")
+    @classmethod
+    def _is_of_a_collection(cls, since: str, found: ValidationInfo) -> str:
+        if since and not str(found.data.get("source")).startswith("mongodb"):
+            raise ValueError("this is for rows of a collection: of any other source all are scored")
+        return since
 
 
 class MonitorParameters(BaseModel):
