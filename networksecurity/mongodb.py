@@ -361,7 +361,7 @@ class Reading:
     Attributes
     ----------
     batches : iterator of DataFrame of shape (n_rows, n_columns), 0 < n_rows <= batch_rows
-        Raw rows as from `read`, and the column `_id` with the keys of their documents as Python objects. The index
+        Raw features as from `read`, and the column `_id` with the keys of the documents as Python objects. The index
         numbers the rows of the reading, from 0.
     n_rows : int
         Of all batches, as counted before the first.
@@ -382,14 +382,15 @@ def reading(
     since: int | datetime | None = None,
     batch_rows: int = 50_000,
 ) -> Iterator[Reading]:
-    """Read what `read` reads, with its errors, but in batches and with the key of each row.
+    """Read the features that `read` reads, with its errors, but in batches and with the key of each row.
 
     Where something else is ingested into the collection for the first time ever meanwhile, some of its rows may be
     among them; the watermark then is None, so that the next reading is of all rows again.
     """
     with _selected(source, settings or current_settings(), since) as selected:
         n_rows = selected.rows.count_documents(selected.filter, session=selected.session)
-        yield Reading(_frames(selected, batch_rows), n_rows, selected.watermark)
+        features = [name for name in selected.fields if canonical_name(name) in FEATURES]
+        yield Reading(_frames(replace(selected, fields=features), batch_rows), n_rows, selected.watermark)
 
 
 def _frames(selected: "_Selected", batch_rows: int) -> Iterator[pd.DataFrame]:
