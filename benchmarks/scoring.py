@@ -1,10 +1,10 @@
 """Time of `scoring.score` against the pipeline's own `predict_proba`, and memory of flows/score.py on a CSV file.
 
 Usage: python benchmarks/scoring.py [--rows 1000000] [--rounds 3] [--cases score flow]
-`score` gives each distinct feature vector to the model once, in batches of 50,000 rows as in the flow, and finds the
+`score` gives each distinct feature vector to the model once, in batches of 20,000 rows as in the flow, and finds the
 label; beside it the model's `predict_proba` of the same batches, as float64. The two take turns on the same rows. As
 the built-in sample has more distinct rows than real data, where more than half are copies, this is the harder case.
-`flow` is the whole command, with a model of its own in a temporary folder.
+`flow` is the whole command, with a model of its own (a Random Forest, the largest there is) in a temporary folder.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 MODELS = {"Gradient Boosting": {"n_estimators": 256, "subsample": 0.85}, "Random Forest": {"n_estimators": 128}}
-_BATCH_ROWS = 50_000
+_BATCH_ROWS = 20_000
 
 
 def against_predict_proba(n_rows: int, rounds: int) -> Iterator[str]:

@@ -185,14 +185,14 @@ def fetch_file(source: str, folder: Path, settings: Settings | None = None) -> S
         return SourceFile(source=shown, sha256=_sha256(path), path=str(path), kind=kind)
 
 
-def read_batches(file: SourceFile, batch_rows: int = 50_000, *, exact_others: bool = False) -> Iterator[pd.DataFrame]:
+def read_batches(file: SourceFile, batch_rows: int = 20_000, *, exact_others: bool = False) -> Iterator[pd.DataFrame]:
     """Yield the raw rows of a file, some at a time; CSV and Parquet are never in memory as a whole.
 
     Parameters
     ----------
     file : SourceFile
         From `fetch_file`.
-    batch_rows : int, default=50000
+    batch_rows : int, default=20000
         Most rows of one batch.
     exact_others : bool, default=False
         Leave columns that are no features as they are, for they may be keys: the text of a CSV file, so that `007`

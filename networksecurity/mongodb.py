@@ -380,7 +380,7 @@ def reading(
     settings: Settings | None = None,
     *,
     since: int | datetime | None = None,
-    batch_rows: int = 50_000,
+    batch_rows: int = 20_000,
 ) -> Iterator[Reading]:
     """Read the features that `read` reads, with its errors, but in batches and with the key of each row.
 
