@@ -423,6 +423,7 @@ def test_ctrl_c_leaves_no_file(environment, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (no threads here)
     )
     while not any(path.stat().st_size for path in tmp_path.glob("scored.csv.*.partial")):
         assert process.poll() is None
