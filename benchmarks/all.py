@@ -28,7 +28,7 @@ def commands(source: str, rounds: int, picture: Path, *, quick: bool) -> list[li
         ["flow.py", "--source", source, *turns, *small],
         ["validation.py", *turns, *rows],
         ["mongodb.py", "--cases", "ingest", "fetch", "find", *turns, *(rows or ["--rows", "1000000"])],
-        ["scoring.py", *turns, *rows],
+        ["scoring.py", *turns, *rows, "--cases", "score"],
         ["growth.py", *turns, "--picture", str(picture), *(["--rows", "2000", "4000"] if quick else [])],
         ["tracking.py", *turns],
     ]

@@ -30,6 +30,8 @@ SUCCESS, FAILURE, WRONG_OPTION, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
 
 ENVIRONMENT = {
+    # Arrow's own allocator keeps what a batch of rows has left; this one gives it to the next array, of whatever kind.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
     "DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

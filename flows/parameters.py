@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from networksecurity.candidates import CANDIDATES, ENABLED, CandidateRuns, Imputer, get_candidate
 from networksecurity.exceptions import ConfigurationError
@@ -134,6 +134,44 @@ class IngestParameters(BaseModel):
     max_rejected: float = Field(
         default=0.05, ge=0, le=1, description="largest share of invalid rows; with more of them nothing is written"
     )
+
+
+class ScoreParameters(BaseModel):
+    """Say of each row of a source how probably it is phishing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Annotated[str, AfterValidator(_without_password)] = Field(
+        min_length=1,
+        description="rows to score, the 30 features and whatever else: a file or http(s) address ending in .csv, "
+        ".csv.gz, .parquet, .arff or .zip, `uci`, `sample` or `sample:100000`, `mongodb` (address from MONGODB_URI) or "
+        "`mongodb://host/database.collection`",
+    )
+    output: Annotated[str, AfterValidator(_without_password)] = Field(
+        min_length=1,
+        description="where to: a path or fsspec URL ending in .parquet or .csv, `mongodb` (the collection beside that "
+        "of MONGODB_URI, with _scores at its end) or `mongodb://host/database.collection`. A row has `row` (its "
+        "number, from 0), the columns that are no features as they came, `phishing_probability`, `label`, `model` and "
+        "`model_version`; rows that are not valid go to a file or collection with _quarantine at the end of its name. "
+        "From a collection to a collection, only what is new to this version of the model is scored",
+    )
+    model_version: str = Field(
+        default="champion", min_length=1, description="version of the model: its number, or an alias such as candidate"
+    )
+    max_rejected: float = Field(
+        default=0.5, ge=0, le=1, description="largest share of invalid rows that is set aside instead of refused"
+    )
+    since: str = Field(
+        default="",
+        description="of a collection, only the rows that came after this ingestion (its number) or time (ISO 8601)",
+    )
+
+    @field_validator("since")
+    @classmethod
+    def _is_of_a_collection(cls, since: str, found: ValidationInfo) -> str:
+        if since and not str(found.data.get("source")).startswith("mongodb"):
+            raise ValueError("this is for rows of a collection: of any other source all are scored")
+        return since
 
 
 class MonitorParameters(BaseModel):

@@ -85,7 +85,7 @@ def settle(
 
 def refuse_to_ask_nobody(parameters: TrainParameters) -> None:
     """Raise where a person is to be asked and there are no pages to do so."""
-    if parameters.promotion == "ask" and not get_current_settings().api.url:
+    if parameters.promotion == "ask" and not get_current_settings().ui_url:
         raise ConfigurationError(
             "--promotion ask asks on the pages of a Prefect server, and there is none: set PREFECT_API_URL "
             "(`make prefect-ui` or `make stack` starts one), or take another --promotion"

@@ -163,10 +163,22 @@ def get_version(server: TrackingServer, name: str, *aliases: str) -> RegisteredV
     version = find_version(server, name, *aliases)
     if version is None:
         raise TrackingError(
-            f"no version of {name} has the alias {' or '.join(aliases)} at {server.address}: train first, or point "
-            "MLFLOW_TRACKING_URI at the server that was trained to"
+            f"no version of {name} has the alias {' or '.join(aliases)} at {server.address}: train first, put a "
+            "version in use (`networksecurity champion promote VERSION`), or point MLFLOW_TRACKING_URI at the server "
+            "that was trained to"
         )
     return version
+
+
+def choose_version(server: TrackingServer, name: str, wanted: str = CHAMPION) -> RegisteredVersion:
+    """Return a version by its number, or by an alias.
+
+    Raises
+    ------
+    TrackingError
+        There is no such version, or none with that alias.
+    """
+    return _version(server, name, wanted) if wanted.isdecimal() else get_version(server, name, wanted)
 
 
 def load_model(server: TrackingServer, version: RegisteredVersion) -> Pipeline:
@@ -520,7 +532,15 @@ def _last_event(version: RegisteredVersion) -> Event | None:
 
 def _version(server: TrackingServer, name: str, version: str) -> RegisteredVersion:
     with server.errors():
-        return _as_value(server.client().get_model_version(name, version))
+        try:
+            return _as_value(server.client().get_model_version(name, version))
+        except MlflowException as exc:
+            if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise TrackingError(
+                f"there is no version {version} of {name} at {server.address}: `networksecurity champion show` tells "
+                "which is in use, and which is the newest"
+            ) from exc
 
 
 def _as_champion(server: TrackingServer, current: RegisteredVersion | None) -> Champion | None:

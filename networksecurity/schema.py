@@ -80,6 +80,13 @@ CLASS_LABELS = {0: "legitimate", 1: "phishing"}
 MISSING = -128
 """The int8 that stands for a missing value where an array has no mask."""
 
+SCORE, LABEL = "phishing_probability", "label"
+"""The columns of a prediction."""
+ROW, MODEL, MODEL_VERSION = "row", "model", "model_version"
+"""What else stands with each prediction: the number of the row in its source, from 0, and what it was made by."""
+REASONS = "reasons"
+"""The column that says why a row was rejected."""
+
 _OTHER_SPELLINGS = {
     "having_IPhaving_IP_Address": "having_IP_Address",
     "URLURL_Length": "URL_Length",

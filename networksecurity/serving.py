@@ -44,7 +44,7 @@ from networksecurity import __version__, registry, scoring, tracking_server
 from networksecurity.candidates import decision_threshold
 from networksecurity.exceptions import ConfigurationError, NetworkSecurityError, TransientError
 from networksecurity.registry import RegisteredVersion
-from networksecurity.schema import FEATURES, Validation, canonical_name
+from networksecurity.schema import FEATURES, LABEL, SCORE, Validation, canonical_name
 from networksecurity.search import available_cores
 from networksecurity.settings import Settings
 
@@ -343,8 +343,8 @@ def _predict(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     accepted, rejected = Validation(with_target=False).add(pd.DataFrame(cells))
     predictions: list[dict[str, Any]] = [
         {
-            scoring.SCORE: None,
-            scoring.LABEL: None,
+            SCORE: None,
+            LABEL: None,
             "reasons": [],
             "keys": {key: value for key, value in row.items() if key not in spelling.values()}
             if len(row) > len(FEATURES)
@@ -353,8 +353,8 @@ def _predict(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for row, spelling in zip(rows, of_row, strict=True)
     ]
     scored = scoring.score(model, accepted)
-    for i, y_score, label in zip(scored.index, scored[scoring.SCORE], scored[scoring.LABEL], strict=True):
-        predictions[i] |= {scoring.SCORE: y_score, scoring.LABEL: label}
+    for i, y_score, label in zip(scored.index, scored[SCORE], scored[LABEL], strict=True):
+        predictions[i] |= {SCORE: y_score, LABEL: label}
     for i, reasons in zip(rejected.index, rejected["reasons"], strict=True):
         predictions[i]["reasons"] = reasons.split("; ")
     return predictions

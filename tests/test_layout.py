@@ -7,17 +7,9 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 PURE = set("schema documents splitting candidates search scoring evaluation figures sample drift promotion".split())
-INPUT_AND_OUTPUT = {
-    "cli",
-    "datasets",
-    "mongodb",
-    "storage",
-    "tracking",
-    "tracking_server",
-    "registry",
-    "settings",
-    "serving",
-}
+INPUT_AND_OUTPUT = set(
+    "cli datasets mongodb predictions storage tracking tracking_server registry serving settings".split()
+)
 FOREIGN = {
     "pymongo": {"mongodb"},
     "bson": {"mongodb", "documents"},

@@ -3,6 +3,8 @@ import pandas as pd
 import pytest
 
 from networksecurity import candidates, scoring, splitting
+from networksecurity.exceptions import DataValidationError
+from networksecurity.sample import make_phishing_websites
 from networksecurity.schema import FEATURES, TARGET, to_X, to_X_y
 
 
@@ -79,3 +81,60 @@ def test_a_threshold_is_part_of_the_pipeline(sides, threshold):
     assert type(candidates.get_classifier(model)).__name__ == "LogisticRegression"
     plain = fitted(sides, "Logistic Regression")
     assert (model.predict_proba(X) == plain.predict_proba(X)).all()
+
+
+# --- rows that come in batches ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def raw():
+    frame = make_phishing_websites(60, random_state=2).astype(object)
+    frame.loc[[3, 40], "SFH"] = ["x", 9]
+    return frame.assign(url=[f"https://example.org/{row}" for row in range(60)])
+
+
+def scoring_of(model, max_rejected=0.5):
+    return scoring.Scoring(model, name="phishing", version="3", max_rejected=max_rejected)
+
+
+def test_batches_and_what_became_of_them(sides, raw):
+    model = fitted(sides, "Decision Tree")
+    batches = scoring_of(model)
+    parts = list(batches.over([raw[:20], raw[20:]]))
+    predictions, rejected = (pd.concat(frames) for frames in zip(*parts, strict=True))
+    whole, _ = scoring_of(model).add(raw)
+    pd.testing.assert_frame_equal(predictions, whole)
+    assert predictions["row"].tolist() == [row for row in range(60) if row not in {3, 40}]
+    assert (predictions["url"] == raw["url"][predictions["row"]]).all()
+    assert rejected[["row", "url", "SFH", "reasons"]].to_numpy().tolist() == [
+        [3, "https://example.org/3", "x", "SFH is not a whole number"],
+        [40, "https://example.org/40", "9", "SFH is not one of -1, 0, 1"],
+    ]
+    n_phishing = int((predictions["label"] == "phishing").sum())
+    assert 0 < n_phishing < 58
+    assert batches.finish() == scoring.ScoringReport(
+        n_rows=60,
+        n_scored=58,
+        n_phishing=n_phishing,
+        n_rejected=2,
+        rejections={"SFH is not a whole number": 1, "SFH is not one of -1, 0, 1": 1},
+    )
+
+
+def test_a_source_is_refused_when_all_of_it_was_seen(sides, raw):
+    batches = scoring_of(fitted(sides, "Decision Tree"), max_rejected=0.02).over([raw[:20], raw[20:]])
+    assert len(next(batches)[0]) == 19
+    assert len(next(batches)[0]) == 39
+    with pytest.raises(DataValidationError, match="2 of 60 rows"):
+        next(batches)
+
+
+@pytest.mark.parametrize("name", ["row", "label", "phishing_probability", "model", "model_version", "reasons"])
+def test_a_column_with_the_name_of_a_predictions(name, sides, raw):
+    with pytest.raises(DataValidationError, match=f"called as those of a prediction: {name}; rename"):
+        scoring_of(fitted(sides, "Decision Tree")).add(raw.assign(**{name: 1}))
+
+
+def test_a_missing_feature(sides, raw):
+    with pytest.raises(DataValidationError, match="1 missing: SFH"):
+        scoring_of(fitted(sides, "Decision Tree")).add(raw.drop(columns="SFH"))
