@@ -12,7 +12,8 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-integration lint format bench-search ui prefect-ui stack stack-down constraints clean
+.PHONY: help install train test test-integration lint format bench-search bench serve ui prefect-ui stack stack-down \
+	constraints clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -42,6 +43,12 @@ format: $(VENV)/.installed-dev ## format the code and mend what can be mended
 
 bench-search: $(VENV)/.installed ## time the searches against GridSearchCV after GridSearchCV; ARGS="--source FILE"
 	$(PY) benchmarks/search.py $(ARGS)
+
+serve: $(VENV)/.installed ## answer with the champion over HTTP, http://127.0.0.1:8000; ARGS="--port 8001"
+	@$(VENV)/bin/networksecurity serve $(ARGS)
+
+bench: $(VENV)/.installed-dev ## run all benchmarks, for about 40 minutes; ARGS="--source FILE", ARGS=--quick
+	$(PY) benchmarks/all.py $(ARGS)
 
 ui: $(VENV)/.installed ## show the runs and models in MLflow, http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \

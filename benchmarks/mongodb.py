@@ -21,6 +21,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.measure import ratios, report
+
 CASES = {
     "ingest": "ingest",
     "again": "ingest the same again",
@@ -122,18 +126,18 @@ def main() -> None:
     for hidden in ("--case", "--source", "--uri"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     if options.case:
         print(*measure(options.case, options.source, options.uri))
         return
     print("| rows | | seconds (min / median / max) | rows per second | at most |")
     print("| ---: | --- | --- | ---: | ---: |")
     for n_rows in options.rows:
-        medians = {}
+        medians, by_case = {}, {}
         for case, figures in compare(n_rows, options.rounds, options.cases, csv=options.csv):
             seconds = [wall for wall, _, _ in figures]
             assert all(found == n_rows for _, _, found in figures)
             medians[case] = statistics.median(seconds)
+            by_case[case] = figures
             print(
                 f"| {n_rows:,} | {CASES[case]} | {min(seconds):.2f} / {medians[case]:.2f} / {max(seconds):.2f} "
                 f"| {n_rows / medians[case]:,.0f} | {max(peak for _, peak, _ in figures):.0f} MB |",
@@ -141,6 +145,10 @@ def main() -> None:
             )
         if {"fetch", "find"} <= set(medians):
             print(f"| | fetch is {medians['find'] / medians['fetch']:.2f} times as fast | | | |", flush=True)
+            for column, what, target in ((0, "time", "<= 0.6"), (1, "memory", "<= 0.25")):
+                ours, theirs = ([figures[column] for figures in by_case[case]] for case in ("fetch", "find"))
+                name = f"reading {n_rows:,} documents ÷ DataFrame(list(find())), {what}"
+                report(name, ratios(ours, theirs), target)
 
 
 if __name__ == "__main__":

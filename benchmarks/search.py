@@ -10,7 +10,6 @@ median wall times.
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import measure
 from networksecurity.candidates import CANDIDATES, ENABLED, STEP, make_pipeline
 
 SIDES = ("loop", "training")
@@ -32,15 +32,14 @@ def main() -> None:
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        print(json.dumps(measure(options.side, options.source, options.models.split(","))))
+        print(json.dumps(search_side(options.side, options.source, options.models.split(","))))
         return
     command = [sys.executable, __file__, "--source", options.source, "--models", options.models, "--side"]
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     for number in range(options.rounds):
         found = {}
         for side in SIDES:
-            output = subprocess.run([*command, side], check=True, capture_output=True, text=True).stdout
-            found[side] = json.loads(output)
+            found[side] = json.loads(measure.run([*command, side]).stdout)
             seconds[side].append(found[side].pop("seconds"))
         difference = compare(found["loop"], found["training"])
         print(
@@ -49,8 +48,9 @@ def main() -> None:
             flush=True,
         )
     for side, of_side in seconds.items():
-        low, middle, high = min(of_side), statistics.median(of_side), max(of_side)
-        print(f"{side:8}: {low:.1f} / {middle:.1f} / {high:.1f} s (min / median / max)")
+        print(f"{side:8}: {measure.spread(of_side, 1)} s (min / median / max)")
+    ratios = measure.ratios(seconds["training"], seconds["loop"])
+    measure.report("searches ÷ GridSearchCV after GridSearchCV", ratios, "<= 0.28", 3)
     print(f"search ratio {statistics.median(seconds['training']) / statistics.median(seconds['loop']):.3f}")
 
 
@@ -65,7 +65,7 @@ def compare(loop: dict[str, Any], training: dict[str, Any]) -> float:
     return largest
 
 
-def measure(side: str, source: str, models: list[str]) -> dict[str, Any]:
+def search_side(side: str, source: str, models: list[str]) -> dict[str, Any]:
     """Return wall seconds, and by model the best parameters and the mean score of each grid point."""
     from networksecurity import datasets, search, splitting
     from networksecurity.schema import to_X_y, validate

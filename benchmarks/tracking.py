@@ -7,7 +7,6 @@ that still run. The scores of the grid points are made up, since what they are c
 
 import argparse
 import logging
-import statistics
 import sys
 import tempfile
 import time
@@ -16,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.measure import report, spread
 
 
 def main() -> None:
@@ -30,7 +31,9 @@ def main() -> None:
     print("| | min | median | max |\n| --- | --- | --- | --- |")
     for part in rounds[0]:
         seconds = [of[part] for of in rounds]
-        print(f"| {part} | {min(seconds):.2f} | {statistics.median(seconds):.2f} | {max(seconds):.2f} |")
+        print(f"| {part} | {spread(seconds).replace('/', '|')} |")
+    everything = [of["**all but the database**"] for of in rounds]
+    report(f"logging a training of {n_points} grid points, s", everything)
 
 
 def make_outcome():

@@ -6,16 +6,18 @@ Each case runs in a process of its own, so that its peak memory (rows included) 
 
 import argparse
 import resource
-import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import measure
+
 CASES = ("clean", "bad")
 
 
-def measure(case: str, n_rows: int) -> tuple[float, float]:
+def validation(case: str, n_rows: int) -> tuple[float, float]:
     """Return wall seconds of one validation and the peak memory of this process in MB."""
     import numpy as np
 
@@ -41,23 +43,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     if options.case:
-        print(*measure(options.case, options.rows))
+        print(*validation(options.case, options.rows))
         return
-    found: dict[str, list[tuple[float, float]]] = {case: [] for case in CASES}
-    for _ in range(options.rounds):
-        for case in CASES:
-            command = [sys.executable, __file__, "--rows", str(options.rows), "--case", case]
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            seconds, megabytes = map(float, output.split())
-            found[case].append((seconds, megabytes))
+    command = [sys.executable, __file__, "--rows", str(options.rows), "--case"]
+    found = measure.take_turns(
+        {case: lambda case=case: [float(of) for of in measure.run([*command, case]).stdout.split()] for case in CASES},
+        options.rounds,
+    )
     for case, figures in found.items():
-        seconds = [wall for wall, _ in figures]
-        print(
-            f"{options.rows:,} rows, {case:5}: {min(seconds):.2f} / {statistics.median(seconds):.2f} / "
-            f"{max(seconds):.2f} s (min / median / max), at most {max(peak for _, peak in figures):.0f} MB"
-        )
+        seconds, megabytes = zip(*figures, strict=True)
+        spread = measure.spread(seconds)
+        print(f"{options.rows:,} rows, {case:5}: {spread} s (min / median / max), at most {max(megabytes):.0f} MB")
+    for case, target in (("clean", "<= 1"), ("bad", "<= 2")):
+        measure.report(f"validation of {options.rows:,} rows, {case}, s", [of[0] for of in found[case]], target)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,6 @@ from pydantic import AliasChoices, SecretStr
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import Settings, settings
 
-PROMOTION_LIMIT = "networksecurity-promotion"
-"""Global concurrency limit: one training at a time weighs its model against the champion."""
-
 TAG = "networksecurity"
 """Every deployment of prefect.yaml has it: runs of others on the same server are not touched."""
 
@@ -213,11 +210,10 @@ def main() -> None:
             watching = automations(options.pool, notify, timedelta(seconds=options.dead_after))
             for automation in watching:
                 put(client, automation)
-            client.upsert_global_concurrency_limit_by_name(PROMOTION_LIMIT, 1)
     except (ConfigurationError, httpx.HTTPError) as exc:
         _fail(f"{address}: {exc}" if isinstance(exc, httpx.HTTPError) else str(exc))
     given = f", sharing {', '.join(env)}" if env else ""
-    print(f"work pool {options.pool} ({options.type}){given}; {len(watching)} automations; limit {PROMOTION_LIMIT}")
+    print(f"work pool {options.pool} ({options.type}){given}; {len(watching)} automations")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Cluster(DaskTaskRunner):
         return self._threads.submit(task, parameters, *args, **kwargs)
 
     def _connect(self) -> None:
-        if self.address and get_current_settings().api.url is None:
+        if self.address and not get_current_settings().ui_url:  # one that was started for this run alone has no pages
             raise ConfigurationError(
                 "DASK_ADDRESS is set and PREFECT_API_URL is not: the workers of a cluster report to a Prefect server "
                 "that all of them can reach; `prefect server start` starts one"

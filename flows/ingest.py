@@ -14,24 +14,20 @@ if __name__ == "__main__":  # options are read before the slow imports below
 
     sys.exit(run("flows.ingest:ingest", IngestParameters, show="flows.ingest:show_ingestion"))
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
-from uuid import UUID
+from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from flows.parameters import IngestParameters
-from flows.steps import step
+from flows.steps import progress, step
 from networksecurity import datasets, mongodb, schema
 from networksecurity.datasets import SourceFile
 from networksecurity.settings import settings
@@ -46,28 +42,6 @@ class IngestReport(BaseModel, frozen=True):
     rows: mongodb.Ingested
 
 
-@contextmanager
-def _progress(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show how many rows are done: in the terminal, and where the total is known also in Prefect's UI."""
-    artifact = cast(UUID, create_progress_artifact(0.0, description=description)) if total else None
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,} rows"),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        shown = bar.add_task(escape(description), total=total)
-
-        def report(n_rows: int) -> None:
-            bar.update(shown, completed=n_rows)
-            if artifact and total:
-                update_progress_artifact(artifact, 100 * n_rows / total)
-
-        yield report
-
-
 @step(task_run_name="fetch")
 def fetch(source: str, folder: Path) -> SourceFile:
     """Bring the file to this machine."""
@@ -75,10 +49,10 @@ def fetch(source: str, folder: Path) -> SourceFile:
 
 
 @step(task_run_name="check")
-def check(file: SourceFile, max_rejected: float) -> dict[str, Any]:
+def check(file: SourceFile, max_rejected: float, with_target: bool = True) -> dict[str, Any]:
     """Refuse a file that is not what it should be, before anything of it is written."""
-    validation = schema.Validation(max_rejected=max_rejected)
-    with _progress("check") as report:
+    validation = schema.Validation(max_rejected=max_rejected, with_target=with_target)
+    with progress("check") as report:
         for frame in datasets.read_batches(file):
             validation.add(frame)
             report(frame.index[-1] + 1)
@@ -89,7 +63,7 @@ def check(file: SourceFile, max_rejected: float) -> dict[str, Any]:
 def write(file: SourceFile, target: str, n_rows: int) -> mongodb.Ingested:
     """Write each row to where it belongs, unless it is there already."""
     batches = map(schema.Validation().add, datasets.read_batches(file))
-    with _progress(f"write · {file.source}", n_rows) as report:
+    with progress(f"write · {file.source}", n_rows) as report:
         return mongodb.ingest(
             batches, sha256=file.sha256, source=file.source, target=target, settings=settings(), on_progress=report
         )

@@ -1,16 +1,21 @@
 """A flow as a command: options first, then Prefect, then a result or one line of error.
 
-Options are read before anything slow is imported, so that `--help` and a wrong option answer at once; the server that
-Prefect starts for a single run comes up while the flow's own imports go on.
+Options are read before anything slow is imported, so that `--help` and a wrong option answer at once. Where there is no
+Prefect server, one that serves this run only is started before the flow's own imports, and comes up beside them.
 """
 
+import atexit
 import logging
 import os
 import re
 import signal
+import socket
+import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from pkgutil import resolve_name
 from threading import Timer
 from typing import Any, NoReturn, TypeVar
@@ -27,6 +32,8 @@ SUCCESS, FAILURE, WRONG_OPTION, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 """Exit codes."""
 
 ENVIRONMENT = {
+    # Arrow's own allocator keeps what a batch of rows has left; this one gives it to the next array, of whatever kind.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
     "DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -44,6 +51,7 @@ def run(
     flow: str,
     parameters_model: type[Parameters],
     show: str | None = None,
+    prepare: str | None = None,
     arguments: list[str] | None = None,
 ) -> int:
     """Run a flow with the options given on the command line and return the exit code.
@@ -56,6 +64,9 @@ def run(
         The type of the flow's one parameter, `parameters`.
     show : str, optional
         What prints the flow's result, as `module:function`; not called where the flow returned nothing.
+    prepare : str, optional
+        What is done before the flow, as `module:function`, while a server of its own comes up: work of every run that
+        needs no Prefect.
     arguments : list of str, optional
         By default those of this process.
     """
@@ -65,10 +76,11 @@ def run(
         os.environ.setdefault(name, value)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        with ThreadPoolExecutor(1) as background:
-            server = background.submit(_start_server)
-            function = resolve_name(flow)
-            server.result()
+        wait_for_server = _start_server()
+        function = resolve_name(flow)
+        if prepare is not None:
+            resolve_name(prepare)()
+        wait_for_server()
         _hush_expected_errors()
         result = function(parameters)
     except NetworkSecurityError as exc:
@@ -93,6 +105,7 @@ def _terminate(*_: object) -> NoReturn:
 
 
 _watchdogs: list[Timer] = []
+_servers: list[subprocess.Popen] = []
 
 
 def end_soon(seconds: float) -> None:
@@ -119,8 +132,8 @@ def _ended(code: int) -> int:
 def _end(code: int) -> NoReturn:
     if search := sys.modules.get("networksecurity.search"):
         search.end_processes()
-    if server := sys.modules.get("prefect.server.api.server"):
-        server.SubprocessASGIServer().stop()
+    for server in _servers:
+        _end_server(server)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
@@ -164,17 +177,65 @@ def _read_options(model: type[Parameters], arguments: list[str], program: str) -
         sys.exit(WRONG_OPTION)
 
 
-def _start_server() -> None:
-    # Ctrl-C reaches every process of the terminal. The server inherits this thread's mask and lives on, so that Prefect
-    # can note how the run ended, and then ends it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _start_server() -> Callable[[], None]:
+    """Start a Prefect server for this process where none is set; return what waits until it answers.
+
+    Prefect does the same by itself, but imports all of its server here first, for seconds, to learn the command. What
+    the server prints goes to a file: it is ended in the middle of whatever it does for itself, and would tell the
+    terminal so, in tracebacks that mean nothing.
+    """
+    from prefect.context import refresh_global_settings_context
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
-    if settings.api.url is None and settings.server.ephemeral.enabled:
-        from prefect.server.api.server import SubprocessASGIServer
+    if settings.api.url is not None or not settings.server.ephemeral.enabled:
+        return lambda: None
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    environment = os.environ | settings.to_environment_variables(exclude_unset=True)
+    environment |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    # Ctrl-C reaches every process of the terminal. The server inherits this mask and lives on, so that Prefect can note
+    # how the run ended, and then it is ended.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    log = settings.home / "server-of-single-runs.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with log.open("ab") as output:
+            server = subprocess.Popen([*command, *options], env=environment, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 (this interpreter, a fixed command)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    _servers.append(server)
+    atexit.register(_end_server, server)  # after what Prefect registers later, and sends to it
+    os.environ |= {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_UI_URL": ""}  # it shows no pages
+    refresh_global_settings_context()
+    return lambda: _wait_for_server(server, port, settings.server.ephemeral.startup_timeout_seconds, log)
 
-        SubprocessASGIServer().start()
+
+def _wait_for_server(server: subprocess.Popen, port: int, timeout: float, log: Path) -> None:
+    import httpx
+
+    started = time.monotonic()
+    while time.monotonic() - started < timeout and server.poll() is None:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=timeout).is_success:
+                return
+        time.sleep(0.05)
+    found = f"ended with {server.returncode}" if server.returncode is not None else f"did not answer within {timeout} s"
+    raise NetworkSecurityError(
+        f"Prefect's server did not start, {log} says why: at 127.0.0.1:{port} it {found}. Name one that runs in "
+        "PREFECT_API_URL, or give it more time by PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+    )
+
+
+def _end_server(server: subprocess.Popen) -> None:
+    server.terminate()
+    try:
+        server.wait(5)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _hush_expected_errors() -> None:

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from networksecurity.candidates import CANDIDATES, ENABLED, CandidateRuns, Imputer, get_candidate
 from networksecurity.exceptions import ConfigurationError
@@ -64,11 +64,29 @@ class TrainParameters(BaseModel):
     imputer: Imputer = Field(
         default="most_frequent", description="what stands in for a missing feature value, within each model's pipeline"
     )
+    search_rows: int | None = Field(
+        default=None,
+        ge=100,
+        description="search on at most this many of the training rows, drawn by feature vector; the winner is fitted "
+        "on all (default: search on all)",
+    )
     random_state: int = Field(
         default=0, ge=0, lt=2**32, description="seed of the split, the folds and the models; the same gives the same"
     )
     max_rejected: float = Field(
         default=0.05, ge=0, le=1, description="largest share of invalid rows that is set aside instead of refused"
+    )
+    cost_false_negative: float | None = Field(
+        default=None,
+        gt=0,
+        description="cost of a phishing website that passes; with it or one of the next two, the "
+        "decision threshold is the cheapest instead of 0.5",
+    )
+    cost_false_positive: float | None = Field(
+        default=None, gt=0, description="cost of a legitimate website that is stopped; a cost that is not given is 1"
+    )
+    base_rate: float | None = Field(
+        default=None, gt=0, lt=1, description="share of phishing where the model is used; by default that of the rows"
     )
     refresh: bool = Field(default=False, description="compute everything anew, whatever earlier runs left in the cache")
     skip_unchanged: bool = Field(
@@ -83,13 +101,20 @@ class TrainParameters(BaseModel):
     promotion: PromotionMode = Field(
         default="auto",
         description="whether the model replaces the champion: auto (where the gate lets it), dry-run (say what auto "
-        "would do), or off",
+        "would do), off, or ask (where the gate lets it and a person approves, on the run's page in Prefect)",
+    )
+    approval_timeout: int = Field(
+        default=3_600, ge=1, description="with --promotion ask: seconds to wait for an answer; none is a no"
     )
     gate: Gate = Field(default=Gate(), description="what a model has to show to replace the champion")
     create_repo: bool = Field(
         default=False, description="create the DagsHub repository of DAGSHUB_REPO, private, if there is none"
     )
     public_repo: bool = Field(default=False, description="with --create-repo: for everyone to read")
+
+    def costs(self) -> dict[str, float]:
+        """Return what was said of the costs of errors and the base rate; nothing where the threshold is to be 0.5."""
+        return self.model_dump(include={"cost_false_negative", "cost_false_positive", "base_rate"}, exclude_none=True)
 
 
 class IngestParameters(BaseModel):
@@ -109,6 +134,44 @@ class IngestParameters(BaseModel):
     max_rejected: float = Field(
         default=0.05, ge=0, le=1, description="largest share of invalid rows; with more of them nothing is written"
     )
+
+
+class ScoreParameters(BaseModel):
+    """Say of each row of a source how probably it is phishing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Annotated[str, AfterValidator(_without_password)] = Field(
+        min_length=1,
+        description="rows to score, the 30 features and whatever else: a file or http(s) address ending in .csv, "
+        ".csv.gz, .parquet, .arff or .zip, `uci`, `sample` or `sample:100000`, `mongodb` (address from MONGODB_URI) or "
+        "`mongodb://host/database.collection`",
+    )
+    output: Annotated[str, AfterValidator(_without_password)] = Field(
+        min_length=1,
+        description="where to: a path or fsspec URL ending in .parquet or .csv, `mongodb` (the collection beside that "
+        "of MONGODB_URI, with _scores at its end) or `mongodb://host/database.collection`. A row has `row` (its "
+        "number, from 0), the columns that are no features as they came, `phishing_probability`, `label`, `model` and "
+        "`model_version`; rows that are not valid go to a file or collection with _quarantine at the end of its name. "
+        "From a collection to a collection, only what is new to this version of the model is scored",
+    )
+    model_version: str = Field(
+        default="champion", min_length=1, description="version of the model: its number, or an alias such as candidate"
+    )
+    max_rejected: float = Field(
+        default=0.5, ge=0, le=1, description="largest share of invalid rows that is set aside instead of refused"
+    )
+    since: str = Field(
+        default="",
+        description="of a collection, only the rows that came after this ingestion (its number) or time (ISO 8601)",
+    )
+
+    @field_validator("since")
+    @classmethod
+    def _is_of_a_collection(cls, since: str, found: ValidationInfo) -> str:
+        if since and not str(found.data.get("source")).startswith("mongodb"):
+            raise ValueError("this is for rows of a collection: of any other source all are scored")
+        return since
 
 
 class MonitorParameters(BaseModel):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from networksecurity.evaluation import LeakageLedger
+from networksecurity.evaluation import LeakageLedger, ThresholdChoice
 from networksecurity.gate import PromotionMode
 from networksecurity.model_card import markdown_table
 from networksecurity.promotion import Decision
@@ -83,6 +83,8 @@ class TrainingReport(BaseModel, frozen=True):
     train_metrics: dict[str, float]
     test_metrics: dict[str, float]
     leakage: LeakageLedger
+    threshold: ThresholdChoice | None
+    """How the decision threshold was chosen; None where it is the usual one."""
     tracking: str
     """Address of the tracking server."""
     experiment_id: str
@@ -103,7 +105,7 @@ class TrainingReport(BaseModel, frozen=True):
                 f"version {self.decision.champion} stays" if self.decision.champion else "there is still no champion"
             )
         else:
-            found = "promoted" if self.promotion == "auto" else "would be promoted (dry run)"
+            found = "would be promoted (dry run)" if self.promotion == "dry-run" else "promoted"
         return f"{found}: {self.decision.reasons[0]}"
 
     def links(self) -> dict[str, tuple[str, str]]:
@@ -116,6 +118,29 @@ class TrainingReport(BaseModel, frozen=True):
                 model_version_url(self.tracking, self.model_name, self.model_version),
             ),
         }
+
+
+def _threshold_lines(report: TrainingReport) -> list[str]:
+    """Return how the decision threshold was chosen, and what that is worth, a sentence each."""
+    choice = report.threshold
+    if choice is None:
+        return []
+    lines = [
+        (
+            f"Decision threshold {choice.threshold:.4f}: the average website costs {choice.expected_cost:.4g}, at 0.5 "
+            f"{choice.expected_cost_at_default:.4g} (out of fold, phishing {choice.base_rate:.4g} of all)."
+        )
+    ]
+    trivial = min(choice.expected_cost_of_never, choice.expected_cost_of_always)
+    if trivial < choice.expected_cost:
+        what = "nothing" if trivial == choice.expected_cost_of_never else "everything"
+        lines.append(f"With these costs it would be cheaper, {trivial:.4g}, to call {what} phishing.")
+    if "precision_at_base_rate" in report.test_metrics:
+        lines.append(
+            f"Where {choice.base_rate:.4g} of all websites are phishing, precision is "
+            f"{report.test_metrics['precision_at_base_rate']:.4f} (test rows: {report.test_metrics['precision']:.4f})."
+        )
+    return lines
 
 
 def _data_sentence(report: TrainingReport) -> str:
@@ -164,6 +189,7 @@ def training_markdown(report: TrainingReport, picture: bytes) -> str:
         "",
         inline_picture(picture, "confusion matrix, ROC and precision-recall curve on the test rows"),
         "",
+        *(f"{line}\n" for line in _threshold_lines(report)),
         (
             f"Split at random, {report.leakage.random_split_seen_share:.0%} of the test rows would be training rows, "
             f"and F1 would read {report.leakage.random_split_f1_score:.4f}."
@@ -227,6 +253,8 @@ def show_training(report: TrainingReport) -> None:
     console.print(escape(_data_sentence(report)))
     for name in _SHOWN[:3]:
         console.print(f"{name:>12}   train {report.train_metrics[name]:.4f}   test {report.test_metrics[name]:.4f}")
+    for line in _threshold_lines(report):
+        console.print(escape(line))
     for model, why in report.failed.items():
         console.print(f"[yellow]left out[/yellow] {escape(model)}: {escape(why)}")
     for key, (text, link) in report.links().items():

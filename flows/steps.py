@@ -1,12 +1,16 @@
-"""What the steps of every flow share: which errors are retried, and by what a result is found again."""
+"""What the steps of every flow share: which are retried, by what a result is found again, how far one has come."""
 
 import functools
 import hashlib
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from prefect import Task, task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
@@ -14,6 +18,10 @@ from prefect.filesystems import LocalFileSystem, RemoteFileSystem, WritableFileS
 from prefect.tasks import exponential_backoff
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from threadpoolctl import threadpool_limits
 
 from networksecurity.exceptions import ConfigurationError, TransientError
 from networksecurity.provenance import code_version
@@ -77,3 +85,28 @@ cached_step = functools.partial(
 
 Its inputs and result are plain values and references by content (`DataRef`, `ModelRef`).
 """
+
+one_thread = threadpool_limits.wrap(limits=1)
+"""For a step that computes beside others: it takes one thread of BLAS and OpenMP, whatever there are."""
+
+
+@contextmanager
+def progress(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show how many rows are done: in the terminal, and where the total is known also in Prefect's UI."""
+    artifact = cast(UUID, create_progress_artifact(0.0, description=description)) if total else None
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,} rows"),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        shown = bar.add_task(escape(description), total=total)
+
+        def report(n_rows: int) -> None:
+            bar.update(shown, completed=n_rows)
+            if artifact and total:
+                update_progress_artifact(artifact, 100 * n_rows / total)
+
+        yield report

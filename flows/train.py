@@ -11,13 +11,14 @@ if __name__ == "__main__":  # options are read before the slow imports below
     from flows.launch import run
     from flows.parameters import TrainParameters
 
-    sys.exit(run("flows.train:train", TrainParameters, show="flows.report:show_training"))
+    sys.exit(
+        run("flows.train:train", TrainParameters, show="flows.report:show_training", prepare="flows.train:prepare")
+    )
 
 import signal
 from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -40,9 +41,10 @@ from pydantic import BaseModel
 
 from flows.launch import end_soon
 from flows.parameters import TrainParameters
+from flows.promotion import refuse_to_ask_nobody, settle
 from flows.report import LeaderboardRow, TrainingReport, promotion_markdown, training_markdown
 from flows.runner import COMPUTE, make_runner
-from flows.steps import cached_step, result_storage, step
+from flows.steps import cached_step, one_thread, result_storage, step
 from networksecurity import (
     candidates,
     cluster,
@@ -51,7 +53,6 @@ from networksecurity import (
     evaluation,
     figures,
     mongodb,
-    promotion,
     provenance,
     registry,
     schema,
@@ -61,7 +62,6 @@ from networksecurity import (
     tracking_server,
 )
 from networksecurity.exceptions import NetworkSecurityError, TimeLimitError, TrainingError
-from networksecurity.gate import Gate
 from networksecurity.settings import settings
 from networksecurity.storage import DataRef, ModelRef, Storage
 
@@ -93,8 +93,24 @@ _SECONDS_TO_END = 40
 """Time for a training that is interrupted to note so, in MLflow and in Prefect, before its process is ended."""
 
 
+class Findings(BaseModel, frozen=True):
+    """What was found out about the winner."""
+
+    train_metrics: dict[str, float]
+    test_metrics: dict[str, float]
+    explanation: evaluation.Explanation
+    leakage: evaluation.LeakageLedger
+    reference: drift.ReferenceProfile
+    threshold: evaluation.ThresholdChoice | None
+
+
 def _storage() -> Storage:
     return Storage(settings().storage)
+
+
+def _backend() -> type[cluster.ClusterBackend] | None:
+    """Return what runs the fits of a step that is on the worker of a cluster."""
+    return cluster.ClusterBackend if cluster.is_worker() else None
 
 
 def _server() -> tracking_server.TrackingServer:
@@ -132,6 +148,13 @@ def split(accepted: DataRef, test_size: float, random_state: int) -> Sides:
     )
 
 
+@cached_step(task_run_name="draw")
+def draw(train: DataRef, n_rows: int, random_state: int) -> DataRef:
+    """Draw the rows that are searched on."""
+    storage = _storage()
+    return storage.put_frame(splitting.draw(storage.get_frame(train), n_rows, random_state=random_state))
+
+
 @cached_step(task_run_name="folds")
 def assign_folds(train: DataRef, cv: int, random_state: int) -> DataRef:
     """Assign the training rows to folds, the same for every model."""
@@ -163,31 +186,67 @@ def search_grid(
         imputer=imputer,
         random_state=random_state,
         n_jobs=search.available_cores(settings().cores),
-        backend=cluster.ClusterBackend if cluster.is_worker() else None,
+        backend=_backend(),
         on_progress=report,
     )
     report(1.0)
     return result
 
 
+@cached_step(task_run_name="threshold · {model}", tags=[COMPUTE])
+def choose_threshold(
+    train: DataRef,
+    folds: DataRef,
+    model: str,
+    params: dict[str, Any],
+    imputer: candidates.Imputer,
+    random_state: int,
+    costs: dict[str, float],
+) -> evaluation.ThresholdChoice:
+    """Choose the winner's cheapest decision threshold on rows that it had not seen."""
+    storage = _storage()
+    X, y = schema.to_X_y(storage.get_frame(train))
+    y_score = search.out_of_fold_scores(
+        candidates.get_candidate(model),
+        params,
+        X,
+        y,
+        storage.get_frame(folds)["test_fold"].to_numpy(),
+        imputer=imputer,
+        random_state=random_state,
+        n_jobs=search.available_cores(settings().cores),
+        backend=_backend(),
+    )
+    return evaluation.choose_threshold(y, y_score, **costs)
+
+
 @cached_step(task_run_name="fit · {model}", tags=[COMPUTE])
-def fit(train: DataRef, model: str, params: dict[str, Any], imputer: candidates.Imputer, random_state: int) -> ModelRef:
+def fit(
+    train: DataRef,
+    model: str,
+    params: dict[str, Any],
+    imputer: candidates.Imputer,
+    random_state: int,
+    threshold: float,
+) -> ModelRef:
     """Fit the winner on all training rows."""
     storage = _storage()
     X, y = schema.to_X_y(storage.get_frame(train))
-    return storage.put_model(
-        search.fit_best(candidates.get_candidate(model), params, X, y, imputer=imputer, random_state=random_state)
-    )
+    how = {"imputer": imputer, "random_state": random_state, "threshold": threshold}
+    cores = search.available_cores(settings().cores)
+    return storage.put_model(search.fit_best(candidates.get_candidate(model), params, X, y, n_threads=cores, **how))
 
 
 @cached_step(task_run_name="evaluate · {side}")
-def evaluate(model: ModelRef, rows: DataRef, side: str) -> dict[str, float]:
+@one_thread
+def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None) -> dict[str, float]:
     """Compute the winner's figures on one side."""
     storage = _storage()
-    return evaluation.evaluate_model(storage.get_model(model), storage.get_frame(rows))
+    return evaluation.evaluate_model(storage.get_model(model), storage.get_frame(rows), base_rate=base_rate)
 
 
 @cached_step(task_run_name="explain", tags=[COMPUTE])
+@one_thread
 def explain(model: ModelRef, test: DataRef, random_state: int) -> evaluation.Explanation:
     """Compute the curves, tables and importances of the winner on the test rows."""
     storage = _storage()
@@ -195,6 +254,7 @@ def explain(model: ModelRef, test: DataRef, random_state: int) -> evaluation.Exp
 
 
 @cached_step(name="leakage", task_run_name="leakage ledger", tags=[COMPUTE])
+@one_thread
 def leakage_ledger(model: ModelRef, train: DataRef, test: DataRef, random_state: int) -> evaluation.LeakageLedger:
     """Compute what a careless split would have said of the winner."""
     storage = _storage()
@@ -204,6 +264,7 @@ def leakage_ledger(model: ModelRef, train: DataRef, test: DataRef, random_state:
 
 
 @cached_step(name="profile", task_run_name="reference profile")
+@one_thread
 def profile(accepted: DataRef, model: ModelRef, test: DataRef) -> drift.ReferenceProfile:
     """Describe the rows behind the model, for a monitor to compare new ones with."""
     storage = _storage()
@@ -241,18 +302,24 @@ def track(
     model: ModelRef,
     params: dict[str, Any],
     searches: list[search.SearchResult],
-    train: tracking.Side,
-    test: tracking.Side,
-    explanation: evaluation.Explanation,
-    leakage: evaluation.LeakageLedger,
-    reference: drift.ReferenceProfile,
+    sides: Sides,
+    findings: Findings,
     tags: dict[str, str],
 ) -> tracking.Logged:
     """Log what the training found, and the model."""
     storage = _storage()
-    example, _ = schema.to_X_y(storage.get_frame(train.rows).head(5))
     outcome = tracking.Outcome(
-        storage.get_model(model), params, searches, train, test, explanation, leakage, reference, tags, example
+        model=storage.get_model(model),
+        params=params,
+        searches=searches,
+        train=tracking.Side(sides.train, findings.train_metrics),
+        test=tracking.Side(sides.test, findings.test_metrics),
+        explanation=findings.explanation,
+        leakage=findings.leakage,
+        reference=findings.reference,
+        tags=tags,
+        input_example=schema.to_X(storage.get_frame(sides.train).head(5)),
+        threshold=findings.threshold,
     )
     return tracking.log_outcome(_server(), training, outcome)
 
@@ -272,34 +339,16 @@ def register(
     )
 
 
-@step(task_run_name="promote")
-def promote(
-    candidate: registry.RegisteredVersion,
-    model: ModelRef,
-    test: DataRef,
-    train_f1_score: float,
-    gate: Gate,
-    random_state: int,
-    dry_run: bool,
-) -> promotion.Decision:
-    """Weigh the model against the champion on the test rows; promote it if it is better."""
-    storage = _storage()
-    pipeline, rows = storage.get_model(model), storage.get_frame(test)
-    judge = partial(
-        promotion.decide,
-        pipeline,
-        test_rows=rows,
-        gate=gate,
-        train_f1_score=train_f1_score,
-        random_state=random_state,
-    )
-    return registry.consider(_server(), candidate, judge, dry_run=dry_run, flow_run=str(flow_run.id))
-
-
 @step(task_run_name="close runs")
 def end_training(training: tracking.Training, warning: str | None) -> None:
     """Close the training's runs."""
     tracking.end_training(_server(), training, reason=warning)
+
+
+def prepare() -> None:
+    """Do ahead what every training needs, while a Prefect server comes up."""
+    with suppress(NetworkSecurityError):  # the step that meets it again is where it is said
+        tracking.warm_up(settings())
 
 
 def _run_name() -> str:
@@ -315,6 +364,7 @@ def _run_name() -> str:
 )
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
     """Train every model on one source of rows, choose the best by cross-validation, evaluate, log and register it."""
+    refuse_to_ask_nobody(parameters)
     origin = _origin(parameters)
     opening = start_training.submit(parameters.create_repo, parameters.public_repo, origin)
     try:
@@ -345,7 +395,7 @@ def _origin(parameters: TrainParameters) -> dict[str, str]:
     }
     if commit := provenance.git_commit():
         tags["mlflow.source.git.commit"] = commit
-    if get_current_settings().api.url and (url := flow_run.ui_url):  # of no use when the server ends with the run
+    if get_current_settings().ui_url and (url := flow_run.ui_url):  # a server that ends with the run has none
         tags["prefect.flow_run_url"] = url
     if parameters.reason:
         tags["networksecurity.trigger"] = parameters.reason
@@ -369,13 +419,16 @@ def _train(
         log.warning(message)
         return Completed(name="Skipped", message=message)
     sides = split.with_options(refresh_cache=refresh)(checked.accepted, parameters.test_size, seed)
-    folds = assign_folds.with_options(refresh_cache=refresh)(sides.train, parameters.cv, seed)
+    searched = sides.train
+    if parameters.search_rows is not None and parameters.search_rows < searched.n_rows:
+        searched = draw.with_options(refresh_cache=refresh)(searched, parameters.search_rows, seed)
+    folds = assign_folds.with_options(refresh_cache=refresh)(searched, parameters.cv, seed)
     training = opening.result()
 
     models = sorted(parameters.models, key=lambda name: -candidates.CANDIDATES[name].cost)
     searches = {
         search_grid.with_options(refresh_cache=refresh).submit(
-            sides.train, folds, model, parameters.scoring, parameters.imputer, seed
+            searched, folds, model, parameters.scoring, parameters.imputer, seed
         ): model
         for model in models
     }
@@ -400,6 +453,8 @@ def _train(
         registry.TEST_SIZE_TAG: str(parameters.test_size),
         registry.RANDOM_STATE_TAG: str(seed),
     }
+    if searched != sides.train:
+        tags["data.n_rows_searched"] = str(searched.n_rows)
     if fetched.watermark is not None:
         tags[registry.WATERMARK_TAG] = str(fetched.watermark)
     create_table_artifact(
@@ -407,18 +462,8 @@ def _train(
     )
 
     winner = ranked[0]
-    # In a thread, as all that takes long: nothing but waiting is cut off at once by a time limit or Ctrl-C.
-    model = (
-        fit.with_options(refresh_cache=refresh)
-        .submit(sides.train, winner.candidate, winner.best.params, parameters.imputer, seed)
-        .result()
-    )
-    leakage = leakage_ledger.with_options(refresh_cache=refresh).submit(model, sides.train, sides.test, seed)
-    explained = explain.with_options(refresh_cache=refresh).submit(model, sides.test, seed)
-    reference = profile.with_options(refresh_cache=refresh)(checked.accepted, model, sides.test)
-    train_metrics = evaluate.with_options(refresh_cache=refresh)(model, sides.train, "train")
-    test_metrics = evaluate.with_options(refresh_cache=refresh)(model, sides.test, "test")
-    explanation = explained.result()
+    model, choice = _fit_winner(parameters, winner, sides.train, searched, folds)
+    findings = _examine(parameters, model, checked.accepted, sides, choice)
     for tracking_of_search in tracked:
         tracking_of_search.result()
     logged = track(
@@ -428,20 +473,16 @@ def _train(
             "model": winner.candidate,
             **winner.best.params,
             **parameters.model_dump(mode="json", include={"test_size", "cv", "scoring", "imputer", "random_state"}),
+            "decision_threshold": choice.threshold if choice else candidates.DECISION_THRESHOLD,
+            **parameters.costs(),
         },
         searches=ranked,
-        train=tracking.Side(sides.train, train_metrics),
-        test=tracking.Side(sides.test, test_metrics),
-        explanation=explanation,
-        leakage=leakage.result(),
-        reference=reference,
+        sides=sides,
+        findings=findings,
         tags=tags,
     )
-    version = register(training, logged.model_uri, winner.candidate, test_metrics, tags)
-    decision = None
-    if parameters.promotion != "off":
-        dry_run = parameters.promotion == "dry-run"
-        decision = promote(version, model, sides.test, train_metrics["f1_score"], parameters.gate, seed, dry_run)
+    version = register(training, logged.model_uri, winner.candidate, findings.test_metrics, tags)
+    decision = settle(parameters, version, model, sides.test, findings.train_metrics["f1_score"])
     warning = "; ".join(f"{model} could not be trained: {why}" for model, why in failed.items())
     end_training(training, warning or None)
 
@@ -455,9 +496,10 @@ def _train(
         scoring=parameters.scoring,
         leaderboard=leaderboard,
         failed=failed,
-        train_metrics=train_metrics,
-        test_metrics=test_metrics,
-        leakage=leakage.result(),
+        train_metrics=findings.train_metrics,
+        test_metrics=findings.test_metrics,
+        leakage=findings.leakage,
+        threshold=choice,
         tracking=_server().address,
         experiment_id=training.experiment_id,
         train_run_id=training.train_run_id,
@@ -467,10 +509,48 @@ def _train(
         promotion=parameters.promotion,
         decision=decision,
     )
-    _publish(report, explanation)
+    _publish(report, findings.explanation)
     if failed:
         return Completed(name="Completed with warnings", message=warning, data=report)
     return report
+
+
+def _fit_winner(
+    parameters: TrainParameters, winner: search.SearchResult, train: DataRef, searched: DataRef, folds: DataRef
+) -> tuple[ModelRef, evaluation.ThresholdChoice | None]:
+    # In threads, as all that takes long: nothing but waiting is cut off at once by a time limit or Ctrl-C.
+    refresh = parameters.refresh or NotSet
+    how = winner.candidate, winner.best.params, parameters.imputer, parameters.random_state
+    choice = None
+    if costs := parameters.costs():
+        choice = choose_threshold.with_options(refresh_cache=refresh).submit(searched, folds, *how, costs).result()
+    threshold = choice.threshold if choice else candidates.DECISION_THRESHOLD
+    return fit.with_options(refresh_cache=refresh).submit(train, *how, threshold).result(), choice
+
+
+def _examine(
+    parameters: TrainParameters,
+    model: ModelRef,
+    accepted: DataRef,
+    sides: Sides,
+    threshold: evaluation.ThresholdChoice | None,
+) -> Findings:
+    refresh, seed = parameters.refresh or NotSet, parameters.random_state
+    leakage = leakage_ledger.with_options(refresh_cache=refresh).submit(model, sides.train, sides.test, seed)
+    explanation = explain.with_options(refresh_cache=refresh).submit(model, sides.test, seed)
+    reference = profile.with_options(refresh_cache=refresh)(accepted, model, sides.test)
+    train_metrics, test_metrics = (
+        evaluate.with_options(refresh_cache=refresh)(model, rows, side, parameters.base_rate)
+        for rows, side in ((sides.train, "train"), (sides.test, "test"))
+    )
+    return Findings(
+        train_metrics=train_metrics,
+        test_metrics=test_metrics,
+        explanation=explanation.result(),
+        leakage=leakage.result(),
+        reference=reference,
+        threshold=threshold,
+    )
 
 
 def _publish(report: TrainingReport, explanation: evaluation.Explanation) -> None:

@@ -18,7 +18,7 @@ STEP = "classifier"
 """The name of the model's step in its pipeline."""
 
 DECISION_THRESHOLD = 0.5
-"""The probability of phishing from which a pipeline's `predict` says phishing."""
+"""The probability of phishing from which a pipeline says phishing, where no other was chosen."""
 
 Imputer = Literal["most_frequent", "knn"]
 CandidateRuns = Literal["all", "best", "none"]
@@ -133,6 +133,7 @@ def make_pipeline(
     *,
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
+    threshold: float = DECISION_THRESHOLD,
 ) -> "Pipeline":
     """Return an unfitted pipeline: an imputer for missing feature values, then the candidate's classifier.
 
@@ -145,6 +146,8 @@ def make_pipeline(
         The column's most frequent value, or the mean of the 5 nearest rows that have one.
     random_state : int, default=0
         Seed of classifiers that take one.
+    threshold : float, default=0.5
+        Probability of phishing, in (0, 1], from which `predict` says phishing.
     """
     from sklearn.impute import KNNImputer, SimpleImputer
     from sklearn.pipeline import Pipeline
@@ -157,4 +160,27 @@ def make_pipeline(
     classifier = resolve_name(candidate.estimator)(**candidate.params)
     if "random_state" in classifier.get_params():
         classifier.set_params(random_state=random_state)
-    return Pipeline([("imputer", impute), (STEP, classifier.set_params(**params))])
+    classifier.set_params(**params)
+    if threshold != DECISION_THRESHOLD:
+        from sklearn.model_selection import FixedThresholdClassifier
+
+        classifier = FixedThresholdClassifier(
+            classifier, threshold=threshold, pos_label=1, response_method="predict_proba"
+        )
+    return Pipeline([("imputer", impute), (STEP, classifier)])
+
+
+def decision_threshold(pipeline: "Pipeline") -> float:
+    """Return the probability of phishing from which a pipeline's `predict` says phishing."""
+    from sklearn.model_selection import FixedThresholdClassifier
+
+    last = pipeline[-1]
+    return float(last.threshold) if isinstance(last, FixedThresholdClassifier) else DECISION_THRESHOLD
+
+
+def get_classifier(pipeline: "Pipeline") -> Any:
+    """Return the fitted classifier of a pipeline, without what sets its threshold."""
+    from sklearn.model_selection import FixedThresholdClassifier
+
+    last = pipeline[-1]
+    return last.estimator_ if isinstance(last, FixedThresholdClassifier) else last

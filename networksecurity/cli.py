@@ -303,5 +303,19 @@ def explain(
         print(f"- {reason}")
 
 
+# --- serve ------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", help="0 takes a free one.", min=0, max=65535)] = 8000,
+) -> None:
+    """Answer over HTTP with the champion, and show a page to try it on; Ctrl-C ends it."""
+    from networksecurity import serving
+
+    serving.serve(settings(), host, port)
+
+
 if __name__ == "__main__":
     main()

@@ -24,7 +24,7 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import Message
 from importlib import resources
@@ -37,6 +37,7 @@ from pydantic import BaseModel
 
 from networksecurity import mongodb
 from networksecurity.exceptions import ConfigurationError, DataSourceError, SourceUnavailableError
+from networksecurity.schema import FEATURES, canonical_name
 from networksecurity.settings import Settings, without_credentials
 from networksecurity.settings import settings as current_settings
 
@@ -184,15 +185,18 @@ def fetch_file(source: str, folder: Path, settings: Settings | None = None) -> S
         return SourceFile(source=shown, sha256=_sha256(path), path=str(path), kind=kind)
 
 
-def read_batches(file: SourceFile, batch_rows: int = 50_000) -> Iterator[pd.DataFrame]:
+def read_batches(file: SourceFile, batch_rows: int = 20_000, *, exact_others: bool = False) -> Iterator[pd.DataFrame]:
     """Yield the raw rows of a file, some at a time; CSV and Parquet are never in memory as a whole.
 
     Parameters
     ----------
     file : SourceFile
         From `fetch_file`.
-    batch_rows : int, default=50000
+    batch_rows : int, default=20000
         Most rows of one batch.
+    exact_others : bool, default=False
+        Leave columns that are no features as they are, for they may be keys: the text of a CSV file, so that `007`
+        keeps its zeros, and the types of a Parquet file. Either is of one kind in all batches.
 
     Yields
     ------
@@ -210,7 +214,7 @@ def read_batches(file: SourceFile, batch_rows: int = 50_000) -> Iterator[pd.Data
         frame = _read_sample(file.path)
         yield from (frame[start : start + batch_rows] for start in range(0, len(frame), batch_rows))
         return
-    for frame in _raw_batches(file, batch_rows):
+    for frame in _raw_batches(file, batch_rows, exact_others):
         if len(frame):
             yield frame.set_axis(pd.RangeIndex(n_rows, n_rows + len(frame)))
         n_rows += len(frame)
@@ -222,7 +226,7 @@ def read_batches(file: SourceFile, batch_rows: int = 50_000) -> Iterator[pd.Data
         raise DataSourceError(f"{file.source} was changed while it was read: try again when it is complete")
 
 
-def _raw_batches(file: SourceFile, batch_rows: int) -> Iterator[pd.DataFrame]:
+def _raw_batches(file: SourceFile, batch_rows: int, exact_others: bool) -> Iterator[pd.DataFrame]:
     path, shown = Path(file.path), file.source
     if file.kind in (".arff", ".zip"):  # its reader knows no batches
         frame = _read_file(path, file.kind, shown)
@@ -231,11 +235,15 @@ def _raw_batches(file: SourceFile, batch_rows: int) -> Iterator[pd.DataFrame]:
     with _file_errors(shown):
         _check_head(path, file.kind, shown)
         if file.kind == ".parquet":
-            batches = _read_parquet_batches(path, batch_rows)
+            batches = _read_parquet_batches(path, batch_rows, exact_others)
         else:
-            batches = _read_csv(path, shown, batch_rows)
+            batches = _read_csv(path, shown, batch_rows, exact_others)
         for frame in batches:
-            yield _storable(frame)
+            yield _storable(frame, but=_is_other if exact_others else None)
+
+
+def _is_other(column: object) -> bool:
+    return canonical_name(column) not in FEATURES
 
 
 def _sha256(path: Path) -> str:
@@ -321,17 +329,21 @@ def _one_line(exc: BaseException) -> str:
     return " ".join(str(exc).split()) or type(exc).__name__
 
 
-def _read_csv(path: Path, shown: str, batch_rows: int | None = None) -> Iterator[pd.DataFrame]:
+def _read_csv(
+    path: Path, shown: str, batch_rows: int | None = None, exact_others: bool = False
+) -> Iterator[pd.DataFrame]:
     # By content, not by name: web servers may unpack a .csv.gz on its way here.
     with path.open("rb") as file:
         compression = "gzip" if file.read(2) == b"\x1f\x8b" else None
     with gzip.open(path) if compression else path.open("rb") as file:
         if b"\0" in file.read(1 << 16):
             raise DataSourceError(f"{shown} is binary (or UTF-16), not UTF-8 text")
+    names = pd.read_csv(path, compression=compression, nrows=0).columns if exact_others else []
     # Only the empty cell is taken for missing here: were `na` too, the cells beside it would be read as floats.
     with pd.read_csv(
         path,
         compression=compression,
+        dtype={name: "str" for name in names if _is_other(name)},
         keep_default_na=False,
         na_values=[""],
         low_memory=False,
@@ -354,17 +366,31 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return frame.reset_index(drop=frame.index.name is None)
 
 
-def _read_parquet_batches(path: Path, batch_rows: int) -> Iterator[pd.DataFrame]:
+def _read_parquet_batches(path: Path, batch_rows: int, exact_others: bool) -> Iterator[pd.DataFrame]:
     from pyarrow.parquet import ParquetFile
 
     try:
         # Read ahead, whole row groups would be in memory.
         with ParquetFile(path, pre_buffer=False, buffer_size=1 << 16) as file:
             for batch in file.iter_batches(batch_rows):
-                frame = pyarrow.Table.from_batches([batch]).to_pandas()
-                yield frame.reset_index(drop=frame.index.name is None)
+                table = pyarrow.Table.from_batches([batch])
+                if exact_others:
+                    yield _with_exact_others(table)
+                else:
+                    frame = table.to_pandas()
+                    yield frame.reset_index(drop=frame.index.name is None)
     except (ValueError, KeyError) as exc:  # damage in what pandas itself wrote into the file
         raise pyarrow.ArrowInvalid(_one_line(exc)) from exc
+
+
+def _with_exact_others(table: pyarrow.Table) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            name: pd.arrays.ArrowExtensionArray(column) if _is_other(name) else column.to_pandas()
+            for name, column in zip(table.column_names, table.columns, strict=True)
+            if not name.startswith("__index_level_")  # an index without a name
+        }
+    )
 
 
 def _unzipped(path: Path, shown: str) -> bytes:
@@ -407,8 +433,9 @@ def _read_arff(content: bytes, shown: str) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _storable(frame: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame({str(name): _storable_column(column) for name, column in frame.items()}, copy=False)
+def _storable(frame: pd.DataFrame, but: Callable[[object], bool] | None = None) -> pd.DataFrame:
+    columns = {str(name): column if but and but(name) else _storable_column(column) for name, column in frame.items()}
+    return pd.DataFrame(columns, copy=False)
 
 
 def _storable_column(column: pd.Series) -> pd.Series:

@@ -7,7 +7,7 @@ as through a `dict` of Python objects each, and in a fraction of the memory.
 import math
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,38 @@ def to_frame(batches: Iterable[list[bytes]], fields: list[str], codec_options: "
             values = np.concatenate([block[:, column] for block in blocks])
             columns[name] = pd.arrays.IntegerArray(values, values == MISSING)
     return pd.DataFrame(columns, copy=False)
+
+
+def take_keys(documents: list[bytes], codec_options: "CodecOptions") -> tuple[list[Any], list[bytes]]:
+    """Return the `_id` of each BSON document as a Python object, and the documents without it.
+
+    Where the keys differ in kind or length, the rest may still be alike, and is then decoded by NumPy.
+    """
+    from bson import decode_all
+
+    keys, contents = [], []
+    for document in documents:
+        start = 9  # after the document's size, the type of its first element and the name `_id`
+        end = start + _size(document, start)
+        keys.append(_document(document[4:end]))
+        contents.append(_document(document[end:-1]))
+    return [key["_id"] for key in decode_all(b"".join(keys), codec_options)], contents
+
+
+def _document(elements: bytes) -> bytes:
+    return (len(elements) + 5).to_bytes(4, "little") + elements + b"\0"
+
+
+# By BSON's code of a type: the bytes of its values, or those beside the ones that are counted in the first four.
+_SIZES = {0x01: 8, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16, 0x7F: 0, 0xFF: 0}
+_COUNTED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0D: 4, 0x0E: 4, 0x0F: 0}
+
+
+def _size(document: bytes, start: int) -> int:
+    """Return how many bytes the first value of a document takes, which can be all but a regular expression."""
+    if (code := document[4]) in _SIZES:
+        return _SIZES[code]
+    return int.from_bytes(document[start : start + 4], "little") + _COUNTED[code]
 
 
 def _to_text(values: np.ndarray, rows: list[int], texts: list[str]) -> pd.Series:

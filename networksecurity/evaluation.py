@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import resample
 from sklearn.utils.validation import check_consistent_length
 
+from networksecurity.candidates import DECISION_THRESHOLD
 from networksecurity.exceptions import DataValidationError
 from networksecurity.schema import CLASS_LABELS, FEATURES, TARGET, encode_target, to_X_y
 from networksecurity.splitting import vector_codes
@@ -59,10 +60,120 @@ def evaluate(y_true: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray) -> dic
     }
 
 
-def evaluate_model(model: Any, rows: pd.DataFrame) -> dict[str, float]:
-    """Return `evaluate`'s figures of a fitted classifier on validated rows, DataFrame of shape (n_samples, 31)."""
+def evaluate_model(model: Any, rows: pd.DataFrame, *, base_rate: float | None = None) -> dict[str, float]:
+    """Return `evaluate`'s figures of a fitted classifier on validated rows.
+
+    Parameters
+    ----------
+    model : estimator
+    rows : DataFrame of shape (n_samples, 31)
+    base_rate : float, optional
+        Share of phishing in (0, 1) where the model is used: adds `precision_at_base_rate`.
+    """
     X, y = to_X_y(rows)
-    return evaluate(y, model.predict(X), model.predict_proba(X)[:, 1])
+    figures = evaluate(y, model.predict(X), model.predict_proba(X)[:, 1])
+    if base_rate is not None:
+        figures["precision_at_base_rate"] = precision_at(
+            base_rate, figures["recall_score"], figures["false_positive_rate"]
+        )
+    return figures
+
+
+def precision_at(base_rate: float, recall: float, false_positive_rate: float) -> float:
+    """Return the precision where `base_rate` of all websites are phishing, by Bayes' theorem; 0 where nothing alarms.
+
+    Recall and false positive rate do not depend on how many websites of either class there are; precision does.
+    """
+    called = base_rate * recall + (1 - base_rate) * false_positive_rate
+    return base_rate * recall / called if called else 0.0
+
+
+class ThresholdChoice(BaseModel, frozen=True):
+    """The probability from which it is cheapest to call a website phishing, and what that means.
+
+    Costs are those of the average website, in the unit of `cost_false_negative`.
+    """
+
+    threshold: float
+    cost_false_negative: float
+    cost_false_positive: float
+    base_rate: float
+    """Share of phishing among all websites."""
+    expected_cost: float
+    expected_cost_at_default: float
+    """With the usual threshold of 0.5."""
+    expected_cost_of_never: float
+    """With no website called phishing."""
+    expected_cost_of_always: float
+    """With every website called phishing."""
+    recall_score: float
+    false_positive_rate: float
+    precision: float
+    """At the base rate."""
+
+
+def choose_threshold(
+    y_true: np.ndarray,
+    y_score: np.ndarray,
+    *,
+    cost_false_negative: float = 1.0,
+    cost_false_positive: float = 1.0,
+    base_rate: float | None = None,
+) -> ThresholdChoice:
+    """Choose the decision threshold with the least expected cost.
+
+    Each threshold between two scores that occur is tried; of equally cheap ones it is the highest, which alarms least.
+    To call all websites or none the same takes no model: neither is chosen, but their costs are told.
+
+    Parameters
+    ----------
+    y_true : ndarray of shape (n_samples,)
+        1 is phishing; of both classes.
+    y_score : ndarray of shape (n_samples,)
+        Probability of phishing, of rows that the model had not seen.
+    cost_false_negative, cost_false_positive : float
+        Of a phishing website that passes, and of a legitimate one that is stopped.
+    base_rate : float, optional
+        Share of phishing where the model is used, in (0, 1); by default that of `y_true`.
+
+    Notes
+    -----
+    The expected cost is P C_fn (1 - recall) + (1 - P) C_fp fpr, with the base rate P: Elkan, "The foundations of
+    cost-sensitive learning", 2001.
+    """
+    check_consistent_length(y_true, y_score)
+    share = float(np.mean(y_true)) if base_rate is None else base_rate
+    scores = np.unique(y_score)[::-1]
+    middles = (scores[:-1] + scores[1:]) / 2 if len(scores) > 1 else np.array([DECISION_THRESHOLD])
+    phishing, legitimate = np.sort(y_score[y_true == 1]), np.sort(y_score[y_true != 1])
+
+    def shares_called(thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return recall and false positive rate."""
+        recall, fpr = (
+            1 - np.searchsorted(of_class, thresholds, side="left") / len(of_class)
+            for of_class in (phishing, legitimate)
+        )
+        return recall, fpr
+
+    def cost(recall: Any, fpr: Any) -> Any:
+        return share * cost_false_negative * (1 - recall) + (1 - share) * cost_false_positive * fpr
+
+    recalls, fprs = shares_called(middles)
+    best = int(np.argmin(cost(recalls, fprs)))
+    recall, fpr = float(recalls[best]), float(fprs[best])
+    return ThresholdChoice(
+        threshold=float(middles[best]),
+        cost_false_negative=cost_false_negative,
+        cost_false_positive=cost_false_positive,
+        base_rate=share,
+        expected_cost=float(cost(recall, fpr)),
+        expected_cost_at_default=float(cost(*shares_called(np.array([DECISION_THRESHOLD])))[0]),
+        expected_cost_of_never=float(cost(0.0, 0.0)),
+        expected_cost_of_always=float(cost(1.0, 1.0)),
+        recall_score=recall,
+        false_positive_rate=fpr,
+        precision=precision_at(share, recall, fpr),
+    )
 
 
 class ConfusionMatrix(BaseModel, frozen=True):

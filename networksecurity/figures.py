@@ -68,6 +68,11 @@ def draw_drift(report: DriftReport, title: str) -> bytes:
     return _picture(title, partial(_drift, report), height=720)
 
 
+def draw_nothing() -> None:
+    """Load matplotlib and its fonts: what makes the first picture of a process slow."""
+    _picture("", lambda _: None, height=480)
+
+
 def _picture(title: str, *plots: Callable[["Axes"], None], width: int = 640, height: int, dpi: int = _DPI) -> bytes:
     """Return, as PNG of `width` by `height` pixels, what each of `plots` draws on the axes it is given."""
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-PromotionMode = Literal["auto", "dry-run", "off"]
-"""Judge and promote, judge only, or neither."""
+PromotionMode = Literal["auto", "dry-run", "off", "ask"]
+"""Judge and promote, judge only, neither, or judge and promote what a person approves."""
 
 
 class Gate(BaseModel, frozen=True, extra="forbid"):

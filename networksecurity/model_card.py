@@ -6,12 +6,16 @@ After Mitchell et al., "Model Cards for Model Reporting", 2019: details, use, da
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from networksecurity.candidates import DECISION_THRESHOLD
+from networksecurity.candidates import DECISION_THRESHOLD, decision_threshold, get_classifier
+from networksecurity.evaluation import precision_at
 from networksecurity.provenance import library_versions
 from networksecurity.schema import CLASS_LABELS, FEATURES
 
 if TYPE_CHECKING:
+    from networksecurity.evaluation import ThresholdChoice
     from networksecurity.tracking import Outcome
+
+_BASE_RATES = (0.1, 0.01, 0.001)
 
 _FIGURES = {
     "f1_score": "F1",
@@ -28,13 +32,13 @@ _FIGURES = {
 def render(name: str, outcome: "Outcome") -> str:
     """Return the model card of the training called `name`."""
     best = outcome.searches[0]
-    estimator = outcome.model[-1]
+    estimator = get_classifier(outcome.model)
     leakage, on_test = outcome.leakage, outcome.test.metrics
     labels = ", ".join(f"{value} = {label}" for value, label in CLASS_LABELS.items())
     facts = {
         "class": f"`{type(estimator).__module__}.{type(estimator).__qualname__}`, after an imputer",
         "parameters": ", ".join(f"`{key}={value}`" for key, value in best.best.params.items()) or "defaults",
-        "output": f"{labels}; phishing from a probability of {DECISION_THRESHOLD}",
+        "output": f"{labels}; phishing from a probability of {decision_threshold(outcome.model):.4g}",
         "rows": f"{outcome.train.rows.n_rows:,} to train on, {outcome.test.rows.n_rows:,} to test",
         **{key: f"`{value}`" for key, value in outcome.tags.items()},
         "versions": ", ".join(f"{key} {value}" for key, value in library_versions().items()),
@@ -57,6 +61,15 @@ def render(name: str, outcome: "Outcome") -> str:
             for of in outcome.searches
         ),
     )
+    choice = outcome.threshold
+    base_rates = sorted({*_BASE_RATES, choice.base_rate if choice else _BASE_RATES[0]}, reverse=True)
+    precisions = markdown_table(
+        ("share of phishing", "precision"),
+        (
+            (f"{rate:.4g}", f"{precision_at(rate, on_test['recall_score'], on_test['false_positive_rate']):.4f}")
+            for rate in base_rates
+        ),
+    )
     return f"""# {best.candidate} · {name}
 
 Tells phishing websites from legitimate ones by 30 features of a website's address, page and domain.
@@ -77,6 +90,12 @@ On the test rows:
 {on_test["false_positives"]:,.0f} legitimate websites were called phishing, {on_test["false_negatives"]:,.0f} phishing
 websites legitimate.
 
+Half of this data is phishing, the world is not. With the recall and the false positive rate of the test rows:
+
+{precisions}
+
+{_threshold_sentence(choice)}
+
 ## How it was chosen
 
 By its mean {best.scoring} over {len(best.best.split_test_scores)} folds of the training rows, in which equal feature
@@ -95,8 +114,6 @@ either figure moves by about 0.01 with the seed.) No function of these features 
 
 - Features are -1, 0 or 1, computed from a website by rules of the data set's authors; missing values are legal, other
   values are not.
-- Where phishing is rarer than in these rows, precision is lower than above: compute it from the recall, the false
-  positive rate and your own share of phishing.
 - Phishing changes. Watch the data, and train again.
 - The built-in sample is synthetic: a model trained on it is for trying things out.
 
@@ -104,6 +121,18 @@ either figure moves by about 0.01 with the seed.) No function of these features 
 
 {", ".join(f"`{feature}`" for feature in FEATURES)}
 """
+
+
+def _threshold_sentence(choice: "ThresholdChoice | None") -> str:
+    if choice is None:
+        return f"The decision threshold is the usual {DECISION_THRESHOLD}."
+    return (
+        f"The decision threshold, {choice.threshold:.4g}, was chosen on training rows that the model had not seen, "
+        f"for a cost of {choice.cost_false_negative:g} of a phishing website that passes and "
+        f"{choice.cost_false_positive:g} of a legitimate one that is stopped, and a share of phishing of "
+        f"{choice.base_rate:.4g}: {choice.expected_cost:.4g} for the average website, against "
+        f"{choice.expected_cost_at_default:.4g} at {DECISION_THRESHOLD}."
+    )
 
 
 def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:

@@ -1,7 +1,7 @@
 """Rows in MongoDB: written once each whatever happens, read fast, in full or only what is new.
 
-For a collection `C` there are more: `C_quarantine`, rows that are not valid, `C_ingestions`, the bookkeeping, and
-`C_watches`, how far those have come who read only what is new.
+For a collection `C` there are more: `C_quarantine`, rows that are not valid, `C_ingestions`, the bookkeeping,
+`C_watches`, how far those have come who read only what is new, and `C_scores`, what models said of the rows.
 
 **A row's key** is the file it stands in and its place there: `_id = {file: SHA-256 of the file's bytes, row: 0, 1, …}`.
 A row is inserted under its key, or is there already; nothing is overwritten. So the same file again, a retry, or a
@@ -37,7 +37,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
@@ -46,14 +46,25 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
-from networksecurity.documents import to_frame
+from networksecurity.documents import take_keys, to_frame
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,
     DataValidationError,
     SourceUnavailableError,
 )
-from networksecurity.schema import DOMAINS, MISSING, Validation, canonical_name
+from networksecurity.schema import (
+    DOMAINS,
+    FEATURES,
+    MISSING,
+    MODEL,
+    MODEL_VERSION,
+    REASONS,
+    ROW,
+    SCORE,
+    Validation,
+    canonical_name,
+)
 from networksecurity.settings import Settings, without_credentials
 from networksecurity.settings import settings as current_settings
 
@@ -336,9 +347,97 @@ def read(source: str = "mongodb", settings: Settings | None = None, *, since: in
     SourceUnavailableError
         The server could not be reached, or was lost while rows were read.
     """
+    with _selected(source, settings := settings or current_settings(), since) as selected:
+        frame = to_frame(selected.messages(), selected.fields, selected.rows.codec_options)
+        if selected.filter or selected.ingestions.find_one(session=selected.session) is None:
+            return Rows(frame, selected.watermark)
+    return read(source, settings)  # the first ingestion ever began meanwhile, and half of it may have been read
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Rows of a collection that come in batches.
+
+    Attributes
+    ----------
+    batches : iterator of DataFrame of shape (n_rows, n_columns), 0 < n_rows <= batch_rows
+        Raw features as from `read`, and the column `_id` with the keys of the documents as Python objects. The index
+        numbers the rows of the reading, from 0.
+    n_rows : int
+        Of all batches, as counted before the first.
+    watermark : int or None
+        The `since` of the next reading; None where nothing was ever ingested.
+    """
+
+    batches: Iterator[pd.DataFrame]
+    n_rows: int
+    watermark: int | None
+
+
+@contextmanager
+def reading(
+    source: str = "mongodb",
+    settings: Settings | None = None,
+    *,
+    since: int | datetime | None = None,
+    batch_rows: int = 20_000,
+) -> Iterator[Reading]:
+    """Read the features that `read` reads, with its errors, but in batches and with the key of each row.
+
+    Where something else is ingested into the collection for the first time ever meanwhile, some of its rows may be
+    among them; the watermark then is None, so that the next reading is of all rows again.
+    """
+    with _selected(source, settings or current_settings(), since) as selected:
+        n_rows = selected.rows.count_documents(selected.filter, session=selected.session)
+        features = [name for name in selected.fields if canonical_name(name) in FEATURES]
+        yield Reading(_frames(replace(selected, fields=features), batch_rows), n_rows, selected.watermark)
+
+
+def _frames(selected: "_Selected", batch_rows: int) -> Iterator[pd.DataFrame]:
+    messages = selected.messages(with_id=True)
+    n_rows = 0
+    while True:
+        keys: list[Any] = []
+
+        def without_keys(keys: list[Any] = keys) -> Iterator[list[bytes]]:
+            for message in itertools.islice(messages, max(1, batch_rows // _BATCH_SIZE)):
+                found, contents = take_keys(message, selected.rows.codec_options)
+                keys.extend(found)
+                yield contents
+
+        frame = to_frame(without_keys(), selected.fields, selected.rows.codec_options)
+        if not keys:
+            return
+        yield frame.assign(_id=pd.Series(keys, dtype=object)).set_axis(pd.RangeIndex(n_rows, n_rows + len(frame)))
+        n_rows += len(frame)
+
+
+@dataclass(frozen=True)
+class _Selected:
+    """What is to be read of a collection."""
+
+    rows: "Collection"
+    ingestions: "Collection"
+    session: "ClientSession"
+    filter: dict[str, Any]
+    order: dict[str, int]
+    fields: list[str]
+    watermark: int | None
+
+    def messages(self, *, with_id: bool = False) -> Iterator[list[bytes]]:
+        """Yield the documents, as BSON, a message at a time."""
+        projection = {"_id": with_id} | dict.fromkeys(self.fields, True)
+        cursor = self.rows.with_options(_raw()).find(
+            self.filter, projection, batch_size=_BATCH_SIZE, session=self.session, sort=self.order
+        )
+        return iter(lambda: [bytes(document.raw) for document in cursor.to_list(_BATCH_SIZE)], [])
+
+
+@contextmanager
+def _selected(source: str, settings: Settings, since: int | datetime | None) -> Iterator[_Selected]:
     from pymongo.read_concern import ReadConcern
 
-    address = _resolve(source, settings := settings or current_settings())
+    address = _resolve(source, settings)
     with _connected(address, settings) as client, client.start_session(causal_consistency=True) as session:
         rows, ingestions = (_collection(client, address, suffix) for suffix in ("", "_ingestions"))
         if _is_replicated(client):
@@ -348,17 +447,16 @@ def read(source: str = "mongodb", settings: Settings | None = None, *, since: in
             selection, watermark = _select_all(ingestions, session)
         else:
             selection, watermark = _select_since(since, ingestions, session, address)
-        # Ordered by an index, or a million documents would be sorted; rows of other programs have no other than this.
-        order = {"sort": {"_id": 1}} if since is None else {"sort": {"ingestion.id": 1, "_id": 1}}
-        fields = _columns(rows, selection, session, address) if since is None else list(DOMAINS)
-        raw = rows.with_options(_raw())
-        projection = {"_id": False} | dict.fromkeys(fields, True)
-        cursor = raw.find(selection, projection, batch_size=_BATCH_SIZE, session=session, **order)
-        batches = iter(lambda: [bytes(document.raw) for document in cursor.to_list(_BATCH_SIZE)], [])
-        frame = to_frame(batches, fields, rows.codec_options)
-        if selection or ingestions.find_one(session=session) is None:
-            return Rows(frame, watermark)
-    return read(source, settings)  # the first ingestion ever began meanwhile, and half of it may have been read
+        yield _Selected(
+            rows,
+            ingestions,
+            session,
+            selection,
+            # By an index, or a million documents would be sorted; rows of other programs have no other than this.
+            {"_id": 1} if since is None else {"ingestion.id": 1, "_id": 1},
+            _columns(rows, selection, session, address) if since is None else list(DOMAINS),
+            watermark,
+        )
 
 
 def _select_all(ingestions: "Collection", session: "ClientSession") -> tuple[dict[str, Any], int | None]:
@@ -653,6 +751,126 @@ def _insert(collection: "Collection", documents: list[dict[str, Any]]) -> None:
     except BulkWriteError as exc:
         if exc.details["writeConcernErrors"] or not all(map(_is_there_already, exc.details["writeErrors"])):
             raise
+
+
+# --- predictions ------------------------------------------------------------------------------------------------------
+
+
+def describe_predictions(target: str = "mongodb", settings: Settings | None = None) -> str:
+    """Return, fit to be shown, the collection that `write_predictions` writes to; its errors are those of `describe`.
+
+    Of `mongodb` that is not the collection of rows, but the one beside it: `C_scores`.
+    """
+    return _resolve_predictions(target, settings or current_settings()).shown
+
+
+def _resolve_predictions(target: str, settings: Settings) -> _Address:
+    address = _resolve(target, settings)
+    return replace(address, collection=f"{address.collection}_scores") if target == "mongodb" else address
+
+
+def with_keys(frames: Iterable[pd.DataFrame], sha256: str) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a file with the column `_id`: the keys that `ingest` gives them.
+
+    Raises
+    ------
+    DataValidationError
+        They have a column of that name.
+    """
+    for frame in frames:
+        if "_id" in frame:
+            raise DataValidationError("the rows have a column _id, which MongoDB needs for their keys: rename it")
+        yield frame.assign(_id=pd.Series([_to_id((sha256, row)) for row in frame.index], frame.index, dtype=object))
+
+
+def write_predictions(
+    batches: Iterable[tuple[pd.DataFrame, pd.DataFrame]],
+    *,
+    target: str = "mongodb",
+    settings: Settings | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> str:
+    """Write predictions to a collection, and rows that were not scored to its quarantine; return the quarantine's name.
+
+    A prediction's key is that of its row with name and version of the model, so the same row again, by the same
+    version, replaces what is there. Nothing is doubled, whatever is cut off or run again, and what other versions said
+    stays. A rejected row has its own key.
+
+    Parameters
+    ----------
+    batches : iterable of (predictions, rejected)
+        As `scoring.Scoring.add` returns them, with a column `_id` that holds the keys of the rows.
+    target, settings, on_progress
+        As in `ingest`; but `mongodb` is the collection beside that of the rows, `C_scores`.
+
+    Raises
+    ------
+    ConfigurationError, DataSourceError, SourceUnavailableError
+        As in `ingest`; or the collection holds documents that are no predictions.
+    """
+    from pymongo import ReadPreference, WriteConcern
+
+    address = _resolve_predictions(target, settings := settings or current_settings())
+    with _connected(address, settings) as client:
+        # No `j`: the journal is in the order of the writes, so whatever watermark it still holds after a crash, it
+        # holds what was written before that.
+        scores, quarantine = (
+            _collection(client, address, suffix).with_options(
+                read_preference=ReadPreference.PRIMARY, write_concern=WriteConcern("majority")
+            )
+            for suffix in ("", "_quarantine")
+        )
+        if scores.find_one({SCORE: None}):
+            raise DataSourceError(f"{address.shown} holds documents that are no predictions: name another collection")
+        had_rejected = quarantine.find_one() is not None
+        n_rows = 0
+        for predictions, rejected in batches:
+            for documents in _in_batches(_to_predictions(predictions)):
+                _put(scores, documents)
+                if had_rejected:
+                    quarantine.delete_many({"_id": {"$in": [document["_id"]["row"] for document in documents]}})
+            for documents in _in_batches(_to_unscored(rejected)):
+                _put(quarantine, documents)
+            n_rows += len(predictions) + len(rejected)
+            if on_progress:
+                on_progress(n_rows)
+    return address.quarantine
+
+
+def _to_predictions(predictions: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    for document in _documents(predictions):
+        key = {"row": document["_id"], MODEL: document[MODEL], MODEL_VERSION: document[MODEL_VERSION]}
+        yield document | {"_id": key}
+
+
+def _to_unscored(rejected: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    others = [name for name in rejected if name not in FEATURES]
+    values = _documents(rejected[list(FEATURES)])
+    for document, cells in zip(_documents(rejected[others]), values, strict=True):
+        yield document | {"values": cells, REASONS: document[REASONS].split("; ")}
+
+
+def _documents(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Return rows as documents; the number of a row is left out, since its key tells which it is."""
+    frame = frame.drop(columns=ROW, errors="ignore")
+    names = [str(name) for name in frame]
+    columns = [column.astype(object).where(column.notna(), None).tolist() for _, column in frame.items()]
+    return (dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True))
+
+
+def _put(collection: "Collection", documents: list[dict[str, Any]]) -> None:
+    """Insert documents, and replace those whose key is there already: nearly all are new, and inserted fastest."""
+    from pymongo import ReplaceOne
+    from pymongo.errors import BulkWriteError
+
+    try:
+        collection.insert_many(documents, ordered=False)
+    except BulkWriteError as exc:
+        problems = exc.details["writeErrors"]
+        if exc.details["writeConcernErrors"] or not all(map(_is_there_already, problems)):
+            raise
+        there = [documents[problem["index"]] for problem in problems]
+        collection.bulk_write([ReplaceOne({"_id": each["_id"]}, each) for each in there], ordered=False)
 
 
 # --- monitors ---------------------------------------------------------------------------------------------------------

@@ -153,6 +153,16 @@ def decide(
     )
 
 
+def answered(decision: Decision, *, approved: bool, comment: str) -> Decision:
+    """Return a decision to promote after a person was asked about it; one to keep needs no answer and stays."""
+    if decision.outcome == "keep":
+        return decision
+    sentence = ("Approved" if approved else "Not approved") + (f": {comment}" if comment else "") + "."
+    if approved:
+        return decision.model_copy(update={"reasons": (*decision.reasons, sentence)})
+    return decision.model_copy(update={"outcome": "keep", "reasons": (sentence, *decision.reasons)})
+
+
 def _failed_floors(figures: dict[str, float], gap: float, gate: Gate) -> list[str]:
     checks = (
         ("F1", figures["f1_score"], gate.min_f1_score, -1),

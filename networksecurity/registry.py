@@ -31,7 +31,7 @@ from networksecurity.drift import ReferenceProfile
 from networksecurity.exceptions import DataSourceError, PromotionConflictError, PromotionError, TrackingError
 from networksecurity.promotion import Champion, Decision
 from networksecurity.storage import load_model as load_skops
-from networksecurity.tracking import PROBE_FILE, REFERENCE_FILE
+from networksecurity.tracking import CARD_FILE, PROBE_FILE, REFERENCE_FILE
 from networksecurity.tracking_server import TrackingServer
 
 CANDIDATE = "candidate"
@@ -163,10 +163,22 @@ def get_version(server: TrackingServer, name: str, *aliases: str) -> RegisteredV
     version = find_version(server, name, *aliases)
     if version is None:
         raise TrackingError(
-            f"no version of {name} has the alias {' or '.join(aliases)} at {server.address}: train first, or point "
-            "MLFLOW_TRACKING_URI at the server that was trained to"
+            f"no version of {name} has the alias {' or '.join(aliases)} at {server.address}: train first, put a "
+            "version in use (`networksecurity champion promote VERSION`), or point MLFLOW_TRACKING_URI at the server "
+            "that was trained to"
         )
     return version
+
+
+def choose_version(server: TrackingServer, name: str, wanted: str = CHAMPION) -> RegisteredVersion:
+    """Return a version by its number, or by an alias.
+
+    Raises
+    ------
+    TrackingError
+        There is no such version, or none with that alias.
+    """
+    return _version(server, name, wanted) if wanted.isdecimal() else get_version(server, name, wanted)
 
 
 def load_model(server: TrackingServer, version: RegisteredVersion) -> Pipeline:
@@ -187,6 +199,18 @@ def load_model(server: TrackingServer, version: RegisteredVersion) -> Pipeline:
                 f"version {version.version} of {version.name} was not stored by skops: it is not loaded"
             )
         return load_skops((folder / flavor["pickled_model"]).read_bytes())
+
+
+def load_card(server: TrackingServer, version: RegisteredVersion) -> str | None:
+    """Return the model card of a version, in Markdown; None where there is none with its run."""
+    try:
+        with server.errors(), tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+            card = mlflow.artifacts.download_artifacts(
+                run_id=version.run_id, artifact_path=CARD_FILE, dst_path=folder, tracking_uri=server.uri
+            )
+            return Path(card).read_text(encoding="utf-8")
+    except TrackingError:
+        return None
 
 
 def load_reference(server: TrackingServer, version: RegisteredVersion) -> ReferenceProfile:
@@ -508,7 +532,15 @@ def _last_event(version: RegisteredVersion) -> Event | None:
 
 def _version(server: TrackingServer, name: str, version: str) -> RegisteredVersion:
     with server.errors():
-        return _as_value(server.client().get_model_version(name, version))
+        try:
+            return _as_value(server.client().get_model_version(name, version))
+        except MlflowException as exc:
+            if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise TrackingError(
+                f"there is no version {version} of {name} at {server.address}: `networksecurity champion show` tells "
+                "which is in use, and which is the newest"
+            ) from exc
 
 
 def _as_champion(server: TrackingServer, current: RegisteredVersion | None) -> Champion | None:

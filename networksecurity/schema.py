@@ -72,12 +72,20 @@ DOMAINS: dict[str, tuple[int, ...]] = {
 """Every column, the target last, with the values it may take."""
 
 TARGET = "Result"
+_FEATURES_ONLY = PhishingWebsites.to_schema().remove_columns([TARGET])
 FEATURES: dict[str, tuple[int, ...]] = {name: domain for name, domain in DOMAINS.items() if name != TARGET}
 CLASS_LABELS = {0: "legitimate", 1: "phishing"}
 """What `y` means. The positive class, in every metric and curve, is 1."""
 
 MISSING = -128
 """The int8 that stands for a missing value where an array has no mask."""
+
+SCORE, LABEL = "phishing_probability", "label"
+"""The columns of a prediction."""
+ROW, MODEL, MODEL_VERSION = "row", "model", "model_version"
+"""What else stands with each prediction: the number of the row in its source, from 0, and what it was made by."""
+REASONS = "reasons"
+"""The column that says why a row was rejected."""
 
 _OTHER_SPELLINGS = {
     "having_IPhaving_IP_Address": "having_IP_Address",
@@ -143,20 +151,30 @@ def decode_target(y: np.ndarray) -> np.ndarray:
     return np.where(np.asarray(y) == 1, -1, 1).astype("int8")
 
 
-def to_X_y(accepted: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return accepted rows as scikit-learn takes them.
+def to_X(accepted: pd.DataFrame) -> pd.DataFrame:
+    """Return the features of accepted rows as scikit-learn takes them.
 
     Returns
     -------
     X : DataFrame of shape (n_samples, 30), float64
         NaN where a value is missing.
+    """
+    return pd.DataFrame(
+        {name: accepted[name].to_numpy("float64", na_value=np.nan) for name in FEATURES}, index=accepted.index
+    )
+
+
+def to_X_y(accepted: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return accepted rows, with their target, as scikit-learn takes them.
+
+    Returns
+    -------
+    X : DataFrame of shape (n_samples, 30), float64
+        As from `to_X`.
     y : ndarray of shape (n_samples,), int8
         1 is phishing.
     """
-    X = pd.DataFrame(
-        {name: accepted[name].to_numpy("float64", na_value=np.nan) for name in FEATURES}, index=accepted.index
-    )
-    return X, encode_target(accepted[TARGET])
+    return to_X(accepted), encode_target(accepted[TARGET])
 
 
 @dataclass(frozen=True)
@@ -166,14 +184,14 @@ class ValidationReport:
     n_rows: int
     n_accepted: int
     n_rejected: int
-    phishing_share: float
-    """Of the accepted rows."""
+    phishing_share: float | None
+    """Of the accepted rows; None where they have no target."""
     n_missing: dict[str, int] = field(default_factory=dict)
     """Missing cells of accepted rows, by column; columns without any are left out."""
     rejections: dict[str, int] = field(default_factory=dict)
     """Rejected cells by reason; a row may have several."""
     dropped_columns: list[str] = field(default_factory=list)
-    """Row numbers, dropped by name."""
+    """Row numbers, dropped by name; of rows without a target, whatever is no feature."""
     renamed_columns: dict[str, str] = field(default_factory=dict)
     """Known other spellings, to the schema's names."""
 
@@ -188,9 +206,9 @@ class Validated:
 
     Attributes
     ----------
-    accepted : DataFrame of shape (n_accepted, 31)
+    accepted : DataFrame of shape (n_accepted, 31), or (n_accepted, 30) without a target
         Conforms to `PhishingWebsites`; the input's index is kept.
-    rejected : DataFrame of shape (n_rejected, 32)
+    rejected : DataFrame of shape (n_rejected, 32) or (n_rejected, 31)
         The original values under the schema's column names, then `reasons`, a str; the input's index is kept.
     report : ValidationReport
     """
@@ -235,10 +253,14 @@ class Validation:
     ----------
     max_rejected : float, default=0.05
         Largest share of rejected rows, in [0, 1], that is not taken for a sign of a wrong file.
+    with_target : bool, default=True
+        Rows to learn from have a target. Without it, these are rows to predict: any other column than the features,
+        the target among them, is left out of the check and of both frames.
     """
 
-    def __init__(self, *, max_rejected: float = 0.05) -> None:
+    def __init__(self, *, max_rejected: float = 0.05, with_target: bool = True) -> None:
         self._max_rejected = max_rejected
+        self._domains = DOMAINS if with_target else FEATURES
         self._n_rows = 0
         self._n_rejected = 0
         self._n_missing: Counter[str] = Counter()
@@ -255,8 +277,8 @@ class Validation:
 
         Returns
         -------
-        accepted : DataFrame of shape (n_accepted, 31)
-        rejected : DataFrame of shape (n_rejected, 32)
+        accepted : DataFrame of shape (n_accepted, 31) or (n_accepted, 30)
+        rejected : DataFrame of shape (n_rejected, 32) or (n_rejected, 31)
             As in `Validated`.
 
         Raises
@@ -264,13 +286,13 @@ class Validation:
         DataValidationError
             A column is missing, unknown or there twice.
         """
-        self._columns, self._dropped = _resolve_columns(frame)
+        self._columns, self._dropped = _resolve_columns(frame, self._domains)
         frame = frame.rename(columns=self._columns)  # shares the values: a copy of the whole frame is made nowhere
 
         codes: dict[str, np.ndarray] = {}
         verdicts: dict[str, np.ndarray] = {}
         rejected_rows = np.zeros(len(frame), dtype=bool)
-        for name, domain in DOMAINS.items():
+        for name, domain in self._domains.items():
             codes[name], verdict = _read_column(frame[name], domain)
             if name == TARGET:
                 verdict[(codes[name] == MISSING) & (verdict == _OK)] = _MISSING_TARGET
@@ -280,7 +302,7 @@ class Validation:
                 self._bad.setdefault(name, _BadCells()).add(frame[name][verdict != _OK])
 
         accepted = _to_accepted(codes, ~rejected_rows, frame.index)
-        rejected = pd.DataFrame(frame.loc[rejected_rows, list(DOMAINS)])
+        rejected = pd.DataFrame(frame.loc[rejected_rows, list(self._domains)])
         reasons, rejections = _explain(verdicts, rejected_rows)
         rejected["reasons"] = reasons.set_axis(rejected.index)
 
@@ -288,6 +310,11 @@ class Validation:
         self._n_rejected += len(rejected)
         self._rejections.update(rejections)
         self._n_missing.update({str(name): int(count) for name, count in accepted.isna().sum().items() if count})
+        if TARGET in accepted:
+            self._count_labels(accepted)
+        return accepted, rejected
+
+    def _count_labels(self, accepted: pd.DataFrame) -> None:
         labels = accepted[TARGET].to_numpy("int8")
         self._labels += [np.count_nonzero(labels == label) for label in _LABELS]
         for name, table in self._tables.items():
@@ -296,7 +323,6 @@ class Validation:
                 [np.count_nonzero((values == value) & (labels == label)) for label in _LABELS]
                 for value in DOMAINS[name]
             ]
-        return accepted, rejected
 
     def finish(self) -> ValidationReport:
         """Judge all rows together and return what was found.
@@ -313,14 +339,17 @@ class Validation:
                 f"{self._n_rejected} of {self._n_rows} rows ({self._n_rejected / self._n_rows:.1%}) are not valid, "
                 f"more than the {self._max_rejected:.1%} that are tolerated (max_rejected): {_examples(self._bad)}"
             )
-        _check_target(self._labels, self._tables)
-        n_accepted = int(self._labels.sum())
+        n_accepted = self._n_rows - self._n_rejected
+        phishing_share = None
+        if TARGET in self._domains:
+            _check_target(self._labels, self._tables)
+            phishing_share = float(self._labels[0] / n_accepted)
         return ValidationReport(
             n_rows=self._n_rows,
             n_accepted=n_accepted,
             n_rejected=self._n_rejected,
-            phishing_share=float(self._labels[0] / n_accepted),
-            n_missing={name: self._n_missing[name] for name in DOMAINS if self._n_missing[name]},
+            phishing_share=phishing_share,
+            n_missing={name: self._n_missing[name] for name in self._domains if self._n_missing[name]},
             rejections=dict(self._rejections),
             dropped_columns=self._dropped,
             renamed_columns={str(column): name for column, name in self._columns.items() if column != name},
@@ -341,27 +370,28 @@ class _BadCells:
             self.examples = list(found)[:most]
 
 
-def _resolve_columns(frame: pd.DataFrame) -> tuple[dict[object, str], list[str]]:
+def _resolve_columns(frame: pd.DataFrame, domains: dict[str, Any]) -> tuple[dict[object, str], list[str]]:
     columns: dict[object, str] = {}
     dropped, unknown, twice = [], [], []
     for column in frame.columns:
         name = canonical_name(column)
-        if name is None:
-            (dropped if is_row_number(column) else unknown).append(str(column))
+        if name not in domains:
+            # What comes along with rows to predict is theirs: an address, a key, a label.
+            (dropped if is_row_number(column) or TARGET not in domains else unknown).append(str(column))
         elif name in columns.values() or column in columns:
             twice.append(f"{column} ({name})" if column != name else name)
         else:
             columns[column] = name
-    missing = [name for name in DOMAINS if name not in columns.values()]
+    missing = [name for name in domains if name not in columns.values()]
     problems = [
         f"{len(names)} {problem}: {_listed(names)}"
         for names, problem in ((missing, "missing"), (unknown, "unknown"), (twice, "there twice"))
         if names
     ]
     if problems:
+        wanted = f"{len(FEATURES)} features" + (f" and {TARGET}" if TARGET in domains else "")
         raise DataValidationError(
-            f"these are not the columns of the phishing websites data ({len(FEATURES)} features and {TARGET}); "
-            + "; ".join(problems)
+            f"these are not the columns of the phishing websites data ({wanted}); " + "; ".join(problems)
         )
     return columns, dropped
 
@@ -397,7 +427,8 @@ def _read_numbers(raw: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, 
     for value in domain:
         known |= values == value
     bad = ~(known | missing)
-    codes = np.where(known & ~missing, values, MISSING).astype("int8")
+    codes = np.full(len(raw), MISSING, "int8")
+    np.copyto(codes, values, where=known & ~missing, casting="unsafe")
     verdicts = np.zeros(len(raw), dtype="int8")
     if bad.any():
         verdicts[bad] = np.where(values[bad] == np.trunc(values[bad]), _OUTSIDE_DOMAIN, _NOT_A_WHOLE_NUMBER)
@@ -420,7 +451,7 @@ def _to_accepted(codes: dict[str, np.ndarray], rows: np.ndarray, index: pd.Index
         columns[name] = pd.arrays.IntegerArray(values, values == MISSING)
     accepted = pd.DataFrame(columns, index=index if everything else index[rows], copy=False)
     try:
-        return PhishingWebsites.validate(accepted)
+        return (PhishingWebsites if TARGET in codes else _FEATURES_ONLY).validate(accepted)
     except SchemaError as exc:
         raise DataValidationError(f"accepted rows do not conform to the schema: {exc}") from exc
 

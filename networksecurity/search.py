@@ -16,7 +16,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -29,6 +29,7 @@ from joblib import parallel_config
 from joblib.parallel import ParallelBackendBase
 from pydantic import BaseModel
 from scipy.stats import rankdata
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -38,15 +39,18 @@ from sklearn.ensemble import (
 )
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import get_scorer
-from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit
+from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit, cross_val_predict
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from networksecurity.candidates import STEP, Candidate, Imputer, make_pipeline
+from networksecurity.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
 
 _SIZE = "n_estimators"
 _SIZE_PARAM = f"{STEP}__{_SIZE}"
 _MADE_OF_STAGES = (AdaBoostClassifier, ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier)
+MakeBackend = Callable[[Callable[[], None]], ParallelBackendBase]
+"""Makes what runs fits elsewhere: a backend of joblib, told whom to call after each fit."""
+
 _PER_STAGE = ("estimators_", "estimator_weights_", "estimator_errors_")
 
 
@@ -113,7 +117,7 @@ def search(
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
     n_jobs: int = 1,
-    backend: Callable[[Callable[[], None]], ParallelBackendBase] | None = None,
+    backend: MakeBackend | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> SearchResult:
     """Score every point of a candidate's grid by cross-validation.
@@ -133,8 +137,7 @@ def search(
     n_jobs : int, default=1
         Processes. Searches that run at the same time in threads share one pool, and must all ask for the same number.
     backend : callable, optional
-        Makes what runs the fits elsewhere, in place of the processes: a backend of joblib, told whom to call after
-        each fit.
+        Runs the fits elsewhere, in place of the processes.
     on_progress : callable, optional
         Is called now and then, from another thread, with the share of fits done, in [0, 1].
     """
@@ -150,13 +153,12 @@ def search(
     n_fits = len(fitted_points) * cv.get_n_splits()
 
     started = time.perf_counter()
-    # In processes, joblib limits each to its share of the cores; a fit in this one shall not take them all either.
-    threads = threadpool_limits(1) if n_jobs == 1 else nullcontext()
+    # X comes from validated rows and an imputer: to look for infinite values in each of a fit's 256 stages is a
+    # twentieth of its time. It is GridSearchCV that hands this on to the processes.
     with ExitStack() as stack:
-        stack.enter_context(threads)
+        stack.enter_context(config_context(assume_finite=True))
         marks = stack.enter_context(_progress(n_fits, on_progress))
-        if backend:
-            stack.enter_context(parallel_config(backend=backend(partial(_mark, marks))))
+        stack.enter_context(_fitting(n_jobs, backend, partial(_mark, marks)))
         outcome = GridSearchCV(
             pipeline,
             fitted_grid,
@@ -199,6 +201,13 @@ def search(
     )
 
 
+def _fitting(n_jobs: int, backend: MakeBackend | None, on_fit: Callable[[], None]) -> AbstractContextManager[Any]:
+    """Say where fits run: on a backend, or `n_jobs` at once in processes, each with one thread of BLAS and OpenMP."""
+    if backend:
+        return parallel_config(backend(on_fit))
+    return threadpool_limits(1) if n_jobs == 1 else parallel_config("loky", inner_max_num_threads=1)
+
+
 def end_processes() -> None:
     """End the processes that searches share, and with them every search that is running in another thread.
 
@@ -217,9 +226,47 @@ def fit_best(
     *,
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
+    threshold: float = DECISION_THRESHOLD,
+    n_threads: int = 1,
 ) -> Pipeline:
-    """Return the candidate's pipeline with the given parameters, fitted on all rows of `X` and `y`."""
-    return make_pipeline(candidate, params, imputer=imputer, random_state=random_state).fit(X, y)
+    """Return the candidate's pipeline with the given parameters, fitted on all rows of `X` and `y`.
+
+    A model that knows threads (Hist Gradient Boosting) takes at most `n_threads`.
+    """
+    pipeline = make_pipeline(candidate, params, imputer=imputer, random_state=random_state, threshold=threshold)
+    with threadpool_limits(n_threads):
+        return pipeline.fit(X, y)
+
+
+def out_of_fold_scores(
+    candidate: Candidate,
+    params: Mapping[str, Any],
+    X: pd.DataFrame,
+    y: np.ndarray,
+    test_fold: np.ndarray,
+    *,
+    imputer: Imputer = "most_frequent",
+    random_state: int = 0,
+    n_jobs: int = 1,
+    backend: MakeBackend | None = None,
+) -> np.ndarray:
+    """Return the probability of phishing of each row by the candidate that was fitted on the other folds.
+
+    Parameters
+    ----------
+    candidate, params, imputer, random_state
+        As for `fit_best`.
+    X, y, test_fold, n_jobs, backend
+        As for `search`; each row is in a fold.
+
+    Returns
+    -------
+    y_score : ndarray of shape (n_samples,)
+    """
+    pipeline = make_pipeline(candidate, params, imputer=imputer, random_state=random_state)
+    cv, n_jobs = PredefinedSplit(test_fold), -1 if backend else n_jobs
+    with _fitting(n_jobs, backend, lambda: None):
+        return cross_val_predict(pipeline, X.to_numpy(), y, cv=cv, method="predict_proba", n_jobs=n_jobs)[:, 1]
 
 
 def select(results: list[SearchResult], costs: Mapping[str, int]) -> list[SearchResult]:

@@ -113,6 +113,24 @@ class Settings(BaseSettings):
             raise ValueError("must be the address of a Dask scheduler, as tcp://host:8786")
         return address
 
+    serve_token: SecretStr | None = Field(
+        default=None, description="what a client of the service has to show; by default nothing"
+    )
+    serve_refresh: PositiveFloat = Field(
+        default=10.0, description="seconds between two looks of the service for a new champion"
+    )
+    serve_max_rows: PositiveInt = Field(default=10_000, description="rows that one request to the service may have")
+    serve_max_bytes: PositiveInt = Field(
+        default=10_000_000, description="bytes that the body of one request to the service may have"
+    )
+
+    @field_validator("serve_token")
+    @classmethod
+    def _fits_into_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not re.fullmatch("[!-~]+", token.get_secret_value()):
+            raise ValueError("must be ASCII letters, digits and signs, without blanks")
+        return token
+
     @field_validator("dagshub_repo")
     @classmethod
     def _is_owner_and_name(cls, repo: str | None) -> str | None:

@@ -143,6 +143,17 @@ def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int =
     return Split(accepted[~in_test], accepted[in_test], report)
 
 
+def draw(train: pd.DataFrame, n_rows: int, *, random_state: int = 0) -> pd.DataFrame:
+    """Return at most `n_rows` of the training rows, all or none of each feature vector, in their order.
+
+    A vector is in where its salted hash is small: of data that grows, mostly the same ones.
+    """
+    if n_rows >= len(train):
+        return train
+    order = _hashed(vector_codes(train), random_state)
+    return train[order < np.partition(order, n_rows)[n_rows]]
+
+
 def assign_folds(train: pd.DataFrame, *, n_splits: int = 3, random_state: int = 0) -> np.ndarray:
     """Return the cross-validation fold in which each row is scored; equal feature vectors share one.
 

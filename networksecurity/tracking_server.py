@@ -152,6 +152,11 @@ def connect(settings: Settings, *, create_repo: bool = False, public_repo: bool 
     return server
 
 
+def is_local(settings: Settings) -> bool:
+    """Return whether the settings name a database in a file of this machine."""
+    return settings.dagshub_repo is None and _uri(settings).startswith("sqlite:")
+
+
 def forget() -> None:
     """Forget all connections of this process, and the credentials they lent to MLflow."""
     with _lock:
@@ -183,12 +188,16 @@ def _ui(address: str) -> str:
     return address.rstrip("/") if address.startswith(("http://", "https://")) else _LOCAL_UI
 
 
+def _uri(settings: Settings) -> str:
+    return settings.mlflow_tracking_uri.get_secret_value() if settings.mlflow_tracking_uri else _LOCAL_DATABASE
+
+
 def _connect(settings: Settings, create_repo: bool, public_repo: bool) -> TrackingServer:
     seconds = min(_LONGEST_PROBE, settings.mlflow_timeout)
     if settings.dagshub_repo is not None:
         uri, credentials = _enter_dagshub(settings.dagshub_repo, settings, seconds, create_repo, public_repo)
         return _reach(uri, credentials, seconds, _TO_DAGSHUB)
-    uri = settings.mlflow_tracking_uri.get_secret_value() if settings.mlflow_tracking_uri else _LOCAL_DATABASE
+    uri = _uri(settings)
     if uri.startswith(("http://", "https://")):
         return _reach(*_apart(uri), seconds, _TO_SERVER)
     return _open(uri)

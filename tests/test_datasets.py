@@ -597,3 +597,34 @@ def test_source_that_is_no_file(source, error, says, tmp_path, monkeypatch):
     monkeypatch.delenv("MONGODB_URI", raising=False)
     with pytest.raises(error, match=says):
         fetched(source, tmp_path)
+
+
+# --- rows to predict --------------------------------------------------------------------------------------------------
+
+
+def exact(path, batch_rows):
+    file = datasets.fetch_file(str(path), path.parent, configured())
+    return pd.concat(datasets.read_batches(file, batch_rows, exact_others=True))
+
+
+def test_other_columns_of_a_csv_file_are_its_text(tmp_path):
+    frame = make_phishing_websites(5).assign(key=["007", "1e3", "na", "", " 9007199254740993"])
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    found = exact(tmp_path / "rows.csv", 2)
+    assert found["key"].fillna("nothing").tolist() == ["007", "1e3", "na", "nothing", " 9007199254740993"]
+    assert found["Result"].tolist() == frame["Result"].astype("str").tolist()
+    assert found["SFH"].tolist() == frame["SFH"].tolist()
+    assert found["SFH"].dtype == "int8"
+
+
+def test_other_columns_of_a_parquet_file_keep_their_types(tmp_path):
+    key = pd.array([2**60 + 1, None, 3, 4, 5], "Int64")
+    frame = make_phishing_websites(5).assign(key=key, when=pd.Timestamp("2026-01-01"))
+    for name in (None, "name"):  # only an index with a name is a column
+        frame.set_index(pd.Index(list("abcde"), name=name)).to_parquet(tmp_path / "rows.parquet")
+        found = exact(tmp_path / "rows.parquet", 2)
+        assert set(found) - set(DOMAINS) == {"key", "when", name} - {None}
+        assert found["key"].dtype == "int64[pyarrow]"
+        assert found["key"].tolist()[0] == 2**60 + 1
+        assert found["when"].tolist() == [pd.Timestamp("2026-01-01")] * 5
+        assert found["SFH"].tolist() == frame["SFH"].tolist()

@@ -1,14 +1,18 @@
 import math
+import uuid
+from datetime import datetime
 
 import bson
 import pandas as pd
-from bson import Int64, ObjectId
+import pytest
+from bson import Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Timestamp
+from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from networksecurity.documents import to_frame
+from networksecurity.documents import take_keys, to_frame
 
 
 def cells(column):
@@ -50,3 +54,37 @@ def test_fast_path_reads_what_the_slow_path_would(batches):
         as_text = any(isinstance(expected(value, False), str) for value in values)
         assert frame[name].dtype == ("str" if as_text else "Int8")
         assert cells(frame[name]) == [expected(value, as_text) for value in values]
+
+
+KEYS = [
+    1,
+    Int64(2**40),
+    1.5,
+    "a",
+    "",
+    b"\x00",
+    uuid.UUID(int=7),
+    True,
+    None,
+    ObjectId("0" * 24),
+    datetime(2026, 1, 1),  # noqa: DTZ001 (as BSON has it)
+    Decimal128("1"),
+    Timestamp(1, 2),
+    MinKey(),
+    MaxKey(),
+    Code("f"),
+    Code("f", {"a": 1}),
+    {"file": "f" * 64, "row": 3},
+    {},
+]
+
+
+@pytest.mark.parametrize("rest", [{}, {"port": 1, "SFH": None}])
+def test_keys_of_any_type_are_taken_off(rest):
+    options = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
+    documents = [bson.encode({"_id": key, **rest}, codec_options=options) for key in KEYS]
+    keys, contents = take_keys(documents, options)
+    assert keys == KEYS
+    assert list(map(type, keys)) == [Int64 if key == 2**40 else type(key) for key in KEYS]
+    assert [bson.decode(content) for content in contents] == [rest] * len(KEYS)
+    assert take_keys([], options) == ([], [])

@@ -4,6 +4,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn import metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import calibration_curve
@@ -39,6 +41,56 @@ def test_figures_of_a_small_case_by_hand():
     assert figures["log_loss"] == pytest.approx(-np.mean(np.log([0.9, 0.8, 0.2, 0.3, 0.9, 0.9, 0.7, 0.6])), rel=1e-12)
     counts = ("true_positives", "false_negatives", "false_positives", "true_negatives")
     assert [figures[name] for name in counts] == [2, 1, 1, 4]
+
+
+def test_precision_at_a_base_rate_is_that_of_rows_with_this_share_of_phishing():
+    # 1,000 websites, 20 of them phishing: 15 are found, and 98 of the 980 others are called so too.
+    assert evaluation.precision_at(0.02, 0.75, 0.1) == pytest.approx(15 / (15 + 98))
+    assert evaluation.precision_at(0.02, 0.0, 0.0) == 0
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.7, 1.0])), min_size=2, max_size=40
+    ).filter(lambda rows: len({label for label, _ in rows}) == 2),
+    st.sampled_from([0.1, 1.0, 20.0]),
+    st.sampled_from([0.1, 1.0, 20.0]),
+    st.sampled_from([None, 0.01, 0.5, 0.9]),
+)
+def test_no_threshold_is_cheaper_than_the_chosen_one(rows, cost_false_negative, cost_false_positive, base_rate):
+    y, y_score = np.array([label for label, _ in rows]).astype(int), np.array([score for _, score in rows])
+    share = y.mean() if base_rate is None else base_rate
+
+    def cost(threshold):
+        y_pred = y_score >= threshold
+        missed, stopped = np.mean(~y_pred[y == 1]), np.mean(y_pred[y == 0])
+        return share * cost_false_negative * missed + (1 - share) * cost_false_positive * stopped
+
+    choice = evaluation.choose_threshold(
+        y,
+        y_score,
+        cost_false_negative=cost_false_negative,
+        cost_false_positive=cost_false_positive,
+        base_rate=base_rate,
+    )
+    assert choice.expected_cost == pytest.approx(cost(choice.threshold))
+    assert choice.expected_cost_at_default == pytest.approx(cost(0.5))
+    assert choice.expected_cost_of_never == pytest.approx(cost(2))
+    assert choice.expected_cost_of_always == pytest.approx(cost(0))
+    between = [(low + high) / 2 for low, high in itertools.pairwise(np.unique(y_score))]
+    assert choice.threshold in (between or [0.5])
+    assert choice.expected_cost == pytest.approx(min(map(cost, between or [0.5])))
+
+
+def test_the_dearer_error_moves_the_threshold():
+    y, y_score = np.tile([1, 0], 500), np.random.default_rng(0).random(1_000)
+    y_score[y == 1] = np.sqrt(y_score[y == 1])
+
+    def threshold(**costs):
+        return evaluation.choose_threshold(y, y_score, **costs).threshold
+
+    assert threshold(cost_false_negative=5) < threshold() < threshold(cost_false_positive=5)
+    assert threshold(base_rate=0.1) > threshold()
 
 
 def test_nothing_called_phishing_scores_zero_without_a_warning():

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-PURE = set("schema documents splitting candidates search evaluation figures sample drift promotion".split())
-INPUT_AND_OUTPUT = {"cli", "datasets", "mongodb", "storage", "tracking", "tracking_server", "registry", "settings"}
+PURE = set("schema documents splitting candidates search scoring evaluation figures sample drift promotion".split())
+INPUT_AND_OUTPUT = set(
+    "cli datasets mongodb predictions storage tracking tracking_server registry serving settings".split()
+)
 FOREIGN = {
     "pymongo": {"mongodb"},
     "bson": {"mongodb", "documents"},
@@ -15,6 +17,9 @@ FOREIGN = {
     "dagshub": {"tracking_server"},
     "matplotlib": {"figures"},
     "distributed": {"cluster"},
+    "fastapi": {"serving"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
     "prefect": set(),
 }
 

@@ -14,11 +14,12 @@ import dns.name
 import dns.resolver
 import pandas as pd
 import pytest
-from bson import Decimal128, Int64
+from bson import Decimal128, Int64, ObjectId
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from networksecurity import datasets, mongodb
+from networksecurity.candidates import get_candidate, make_pipeline
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,
@@ -26,7 +27,8 @@ from networksecurity.exceptions import (
     SourceUnavailableError,
 )
 from networksecurity.sample import make_phishing_websites
-from networksecurity.schema import DOMAINS, Validation, validate
+from networksecurity.schema import DOMAINS, FEATURES, Validation, to_X_y, validate
+from networksecurity.scoring import Scoring, score
 from networksecurity.settings import Settings
 
 PASSWORD = "hunter2"
@@ -925,6 +927,190 @@ def test_row_that_a_newer_check_accepts_leaves_the_quarantine(target, collection
     in_quarantine(collection).insert_one(document)
     assert numbers(ingest(bad_file, target)) == (300, 1, 296, 3)
     assert_holds(collection, bad_file)
+
+
+# --- predictions ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(rows):
+    return make_pipeline(get_candidate("Decision Tree"), {}).fit(*to_X_y(rows))
+
+
+@pytest.fixture
+def scores(mongod, collection):
+    """Return the collection that predictions are written to, dropped afterwards."""
+    scores = collection.database[f"{collection.name}_scores"]
+    yield scores
+    for name in (scores.name, f"{scores.name}_quarantine"):
+        collection.database.drop_collection(name)
+
+
+def score_new(model, target, into, version="1", since=None, on_progress=None, batch_rows=100):
+    """Score what is new in a collection and return how many rows were read, and how far."""
+    scoring = Scoring(model, name="phishing", version=version, max_rejected=1)
+    with mongodb.reading(target, configured(), since=since, batch_rows=batch_rows) as new:
+        batches = map(scoring.add, new.batches)
+        mongodb.write_predictions(batches, target=into, settings=configured(), on_progress=on_progress)
+        return new.n_rows, new.watermark
+
+
+def key_of(document, version="1"):
+    return {"row": document["_id"], "model": "phishing", "model_version": version}
+
+
+def assert_scored(model, collection, scores, *versions):
+    """Assert that each version has scored each valid row of a collection once, as it would by itself."""
+    documents = list(collection.find())
+    frame = Validation(max_rejected=1, with_target=False).add(pd.DataFrame(documents)[list(DOMAINS)])[0]
+    expected = [
+        key_of(documents[row], version)
+        | {"phishing_probability": found.phishing_probability, "label": str(found.label)}
+        for version in versions
+        for row, found in zip(frame.index, score(model, frame).itertuples(), strict=True)
+    ]
+    found = [
+        document["_id"] | {name: document[name] for name in ("phishing_probability", "label")}
+        for document in scores.find()
+    ]
+
+    def order(document):
+        return str(document)
+
+    assert sorted(found, key=order) == sorted(expected, key=order)
+
+
+def test_reading_gives_what_read_gives_with_keys(target, collection, write, small_batches):
+    ingest(write(sample(bad=[5])), target)
+    collection.insert_many([{"_id": key, "port": 1.0, "Result": "x"} for key in (b"k", 7, "key", ObjectId())])
+    with mongodb.reading(target, configured(), batch_rows=120) as new:
+        assert new.n_rows == 303
+        batches = list(new.batches)
+        assert new.watermark == 1
+    assert [len(batch) for batch in batches] == [120, 120, 63]
+    assert [row for batch in batches for row in batch.index] == list(range(303))
+    whole = mongodb.read(target, configured()).frame
+    together = pd.concat([batch[list(FEATURES)].astype("str") for batch in batches], ignore_index=True)
+    pd.testing.assert_frame_equal(together, whole[list(FEATURES)].astype("str"))
+    keys = [key for batch in batches for key in batch["_id"]]
+    assert keys == [document["_id"] for document in collection.find(sort={"_id": 1})]
+
+
+def test_reading_what_is_new(target, collection, write, small_batches):
+    ingest(write(sample()), target)
+    ingest(write(sample(80, random_state=1), "more.csv"), target)
+    with mongodb.reading(target, configured(), since=1) as new:
+        assert (new.n_rows, new.watermark) == (80, 2)
+        (batch,) = new.batches
+        assert {key["row"] for key in batch["_id"]} == set(range(80))
+    with mongodb.reading(target, configured(), since=2) as new:
+        assert (new.n_rows, list(new.batches), new.watermark) == (0, [], 2)
+
+
+def test_a_prediction(model, target, collection, scores, write):
+    ingest(write(sample(10)), target)
+    assert score_new(model, target, f"{target}_scores") == (10, 1)
+    document = scores.find_one({"_id.row.row": 3})
+    assert list(document) == ["_id", "phishing_probability", "label", "model", "model_version"]
+    assert document["_id"] == key_of(collection.find_one({"_id.row": 3}))
+    assert (document["model"], document["model_version"]) == ("phishing", "1")
+    assert_scored(model, collection, scores, "1")
+
+
+def test_each_version_scores_each_row_once(model, target, collection, scores, write, small_batches):
+    ingest(write(sample()), target)
+    seen = []
+    _, watermark = score_new(model, target, f"{target}_scores", on_progress=seen.append)
+    assert seen == [80, 160, 240, 300]
+    ingest(write(sample(70, random_state=1), "more.csv"), target)
+    assert score_new(model, target, f"{target}_scores", since=watermark) == (70, 2)
+    assert_scored(model, collection, scores, "1")
+    score_new(model, target, f"{target}_scores", version="2")
+    score_new(model, target, f"{target}_scores", version="2")
+    assert_scored(model, collection, scores, "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("command", "skip", "failure"),
+    [
+        ("insert", 0, {"closeConnection": True}),
+        ("insert", 3, {"closeConnection": True}),
+        ("insert", 6, {"errorCode": 91}),
+        ("find", 1, {"closeConnection": True}),
+    ],
+)
+def test_scoring_lost_on_the_way_and_done_again(
+    command, skip, failure, mongod, model, target, collection, scores, write, small_batches
+):
+    ingest(write(sample()), target)
+    with failing(mongod, "lost", skip=skip, failCommands=[command], **failure), pytest.raises(SourceUnavailableError):
+        score_new(model, target, f"{target}_scores?appName=lost")
+    score_new(model, target, f"{target}_scores")
+    assert_scored(model, collection, scores, "1")
+
+
+def test_rows_lost_while_they_are_scored(mongod, model, target, collection, scores, write, small_batches):
+    ingest(write(sample()), target)
+    with (
+        failing(mongod, "lost", skip=2, failCommands=["getMore"], closeConnection=True),
+        pytest.raises(SourceUnavailableError),
+    ):
+        score_new(model, f"{target}?appName=lost", f"{target}_scores")
+    assert 0 < scores.count_documents({}) < 300
+    score_new(model, target, f"{target}_scores")
+    assert_scored(model, collection, scores, "1")
+
+
+def test_scores_written_though_the_answer_was_lost(mongod, model, target, collection, scores, write, small_batches):
+    ingest(write(sample()), target)
+    blocked = {"failCommands": ["insert"], "blockConnection": True, "blockTimeMS": 800}
+    with failing(mongod, "slow", skip=2, **blocked), pytest.raises(SourceUnavailableError, match="timed out"):
+        score_new(model, target, f"{target}_scores?appName=slow&socketTimeoutMS=200")
+    score_new(model, target, f"{target}_scores")
+    assert_scored(model, collection, scores, "1")
+
+
+def test_a_row_that_was_changed_is_scored_as_it_is_now(model, target, collection, scores):
+    documents = [{"_id": row, **cells_} for row, cells_ in enumerate(make_phishing_websites(20).to_dict("records"))]
+    documents[4]["SFH"] = "x"
+    collection.insert_many(documents)
+    assert score_new(model, target, f"{target}_scores") == (20, None)
+    (unscored,) = in_quarantine(scores).find()
+    assert (unscored["_id"], unscored["values"]["SFH"], unscored["reasons"]) == (4, "x", ["SFH is not a whole number"])
+    assert "Result" not in unscored["values"]
+    assert scores.count_documents({}) == 19
+
+    collection.update_many({}, {"$set": {"SFH": 1, "SSLfinal_State": -1}})
+    score_new(model, target, f"{target}_scores")
+    assert_scored(model, collection, scores, "1")
+    assert not list(in_quarantine(scores).find())
+
+
+def test_rows_of_a_file_are_scored_under_the_keys_of_ingest(model, target, collection, scores, write):
+    path = write(sample(bad=[5]).assign(url="https://example.org"))
+    file = datasets.fetch_file(str(path), path.parent, configured())
+    scoring = Scoring(model, name="phishing", version="1", max_rejected=0.5)
+    frames = mongodb.with_keys(datasets.read_batches(file, 100, exact_others=True), file.sha256)
+    mongodb.write_predictions(map(scoring.add, frames), target=f"{target}_scores", settings=configured())
+    assert scores.count_documents({"url": "https://example.org", "_id.row.file": file.sha256}) == 299
+    (unscored,) = in_quarantine(scores).find()
+    assert unscored["_id"] == {"file": file.sha256, "row": 5}
+    with pytest.raises(DataValidationError, match="a column _id"):
+        list(mongodb.with_keys([pd.DataFrame({"_id": [1]})], "abc"))
+
+
+def test_a_collection_of_rows_takes_no_predictions(model, target, collection, write):
+    ingest(write(sample(10)), target)
+    with pytest.raises(DataSourceError, match="holds documents that are no predictions"):
+        score_new(model, target, target)
+    assert collection.count_documents({}) == 10
+
+
+def test_where_predictions_go():
+    values = {"mongodb_uri": "mongodb://me:hunter2@host/", "mongodb_collection": "rows"}
+    shown = mongodb.describe_predictions("mongodb", configured(**values))
+    assert shown == "mongodb://host/networksecurity.rows_scores"
+    assert mongodb.describe_predictions("mongodb://host/db.mine", configured(**values)) == "mongodb://host/db.mine"
 
 
 # --- servers that die -------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import f1_score
 
 from networksecurity.gate import Gate
-from networksecurity.promotion import Champion, Decision, decide
+from networksecurity.promotion import Champion, Decision, answered, decide
 from networksecurity.sample import make_phishing_websites
 from networksecurity.schema import FEATURES, TARGET, to_X_y, validate
 from networksecurity.splitting import is_test, split, vector_codes
@@ -192,6 +192,15 @@ def test_the_same_seed_gives_the_same_decision_and_it_goes_through_json(rows):
     assert Decision.model_validate_json(text) == decision
     json.loads(text, parse_constant=pytest.fail)
     assert len(text) < 4_000  # a tag of an old MLflow server holds 5,000 characters
+
+
+def test_a_person_can_only_stop_a_promotion(rows):
+    better, worse = judge(rows, make(rows, 10), make(rows, 40)), judge(rows, make(rows, 40), make(rows, 10))
+    assert answered(worse, approved=True, comment="please") == worse
+    yes = answered(better, approved=True, comment="")
+    assert (yes.outcome, yes.reasons) == ("promote", (*better.reasons, "Approved."))
+    no = answered(better, approved=False, comment="too soon")
+    assert (no.outcome, no.reasons) == ("keep", ("Not approved: too soon.", *better.reasons))
 
 
 def test_a_model_that_calls_nothing_phishing(rows):

@@ -268,3 +268,22 @@ def test_to_X_y_gives_floats_with_nan(frame):
     assert set(X.dtypes) == {np.dtype("float64")}
     assert np.isnan(X.at[0, "SFH"])
     assert y.sum() == (frame[TARGET] == -1).sum()
+
+
+@pytest.mark.parametrize("others", [{}, {"url": "x", "id": 7, TARGET: "no label"}])
+def test_rows_to_predict_need_features_only(frame, others):
+    validation = Validation(with_target=False)
+    accepted, rejected = validation.add(with_cell(frame.drop(columns=TARGET), 3, "SFH", 5).assign(**others))
+    report = validation.finish()
+    assert list(accepted) == list(FEATURES)
+    assert list(rejected) == [*FEATURES, "reasons"]
+    assert rejected["reasons"].to_dict() == {3: "SFH is not one of -1, 0, 1"}
+    pd.testing.assert_frame_equal(accepted, validate(frame.drop(index=3)).accepted.drop(columns=TARGET))
+    assert report.phishing_share is None
+    assert (report.n_accepted, report.n_rejected) == (199, 1)
+    assert sorted(report.dropped_columns) == sorted(others)
+
+
+def test_rows_to_predict_are_refused_by_what_is_missing(frame):
+    with pytest.raises(DataValidationError, match=r"\(30 features\); 1 missing: SFH"):
+        Validation(with_target=False).add(frame.drop(columns="SFH"))

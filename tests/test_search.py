@@ -1,8 +1,17 @@
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cloudpickle
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+from threadpoolctl import threadpool_info
 
 from networksecurity.candidates import CANDIDATES, STEP, Candidate, get_candidate, make_pipeline
 from networksecurity.exceptions import ConfigurationError
@@ -141,6 +150,50 @@ def test_fit_best_predicts_rows_with_missing_values(data, imputer):
 def test_unknown_candidate_lists_the_known():
     with pytest.raises(ConfigurationError, match="no model 'SVM'; known are Random Forest, Decision Tree"):
         get_candidate("SVM")
+
+
+class ThreadCounter(DummyClassifier):
+    """Write down, at each fit, its process and the threads that BLAS and OpenMP would take."""
+
+    def __init__(self, notes="", strategy="prior"):
+        super().__init__(strategy=strategy)
+        self.notes = notes
+
+    def fit(self, X, y):
+        pools = {pool["num_threads"] for pool in threadpool_info()} | {_openmp_effective_n_threads()}
+        with Path(self.notes).open("a") as notes:
+            notes.write(f"{os.getpid()} {max(pools)}\n")
+        return super().fit(X, y)
+
+
+@pytest.fixture
+def counter(tmp_path):
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the pool's processes cannot import a test
+    yield Candidate(
+        "Counter",
+        f"{__name__}:ThreadCounter",
+        {"strategy": ("prior", "most_frequent", "stratified")},
+        cost=1,
+        params={"notes": str(tmp_path / "notes")},
+    )
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_each_fit_of_a_budget_has_one_thread(data, counter, n_jobs):
+    X, y, test_fold = data
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: search(counter, X, y, test_fold, n_jobs=n_jobs), range(3)))
+    notes = [line.split() for line in Path(counter.params["notes"]).read_text().splitlines()]
+    assert len(notes) == 3 * 9
+    assert len({process for process, _ in notes}) <= n_jobs
+    assert {n_threads for _, n_threads in notes} == {"1"}
+
+
+def test_the_last_fit_has_the_threads_it_is_given(data, counter):
+    X, y, _ = data
+    fit_best(counter, {}, X, y, n_threads=1)
+    assert Path(counter.params["notes"]).read_text().split()[1] == "1"
 
 
 def test_core_budget_is_a_limit():

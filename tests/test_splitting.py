@@ -7,7 +7,7 @@ from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold
 from networksecurity.exceptions import ConfigurationError, DataValidationError
 from networksecurity.sample import make_phishing_websites
 from networksecurity.schema import FEATURES, TARGET, encode_target, validate
-from networksecurity.splitting import _hashed, assign_folds, split, vector_codes
+from networksecurity.splitting import _hashed, assign_folds, draw, split, vector_codes
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +104,20 @@ def test_too_few_vectors_for_the_folds(accepted):
     few = pd.concat([accepted[accepted[TARGET] == -1].head(2), accepted[accepted[TARGET] == 1]])
     with pytest.raises(DataValidationError, match="3 folds need at least 3 distinct feature vectors .* phishing"):
         assign_folds(few, n_splits=3)
+
+
+@pytest.mark.parametrize("n_rows", [500, 2_999])
+def test_draw_takes_all_or_none_of_a_vector(accepted, n_rows):
+    drawn = draw(accepted, n_rows)
+    assert 0.9 * n_rows < len(drawn) <= n_rows
+    assert list(drawn.index) == sorted(drawn.index)
+    assert not vectors(drawn) & vectors(accepted.drop(drawn.index))
+    assert encode_target(drawn[TARGET]).mean() == pytest.approx(encode_target(accepted[TARGET]).mean(), abs=0.1)
+
+
+def test_draw_depends_on_the_seed_and_keeps_its_vectors_when_rows_are_added(accepted):
+    drawn = draw(accepted.head(1_500), 500)
+    assert not draw(accepted.head(1_500), 500, random_state=1).equals(drawn)
+    assert vectors(draw(accepted.head(1_500), 400)) < vectors(drawn)
+    assert len(vectors(draw(accepted, 1_000)) & vectors(drawn)) > 0.9 * len(vectors(drawn))
+    assert draw(accepted, len(accepted)) is accepted

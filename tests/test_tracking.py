@@ -168,6 +168,29 @@ class TestGridPoints:
         assert mlflow.active_run() is None
 
 
+def test_grid_points_are_written_to_a_local_database_as_the_client_writes_them(server, client, training, outcome):
+    def content(run):
+        info, data = run.info, run.data
+        location = info.artifact_uri.replace(info.run_id, "")
+        history = {name: client.get_metric_history(run.info.run_id, name) for name in data.metrics}
+        kept = (info.run_name, info.status, info.user_id, info.lifecycle_stage, info.experiment_id, location)
+        values = {name: [(of.key, of.value, of.step) for of in steps] for name, steps in history.items()}
+        return kept, data.params, data.metrics, data.tags, values
+
+    result = outcome.searches[0]
+    tracking.log_search(server, training, result)
+    written = runs_of(client, training, "grid point")
+    for run in written:
+        client.delete_run(run.info.run_id)
+    for index, point in enumerate(result.grid):
+        tracking._log_grid_point(client, training, result.candidate, index, point, None)
+    logged = runs_of(client, training, "grid point")
+    assert {run.info.run_id for run in written}.isdisjoint(run.info.run_id for run in logged)
+    key = lambda run: run.data.tags[GRID_POINT_TAG]  # noqa: E731
+    assert [content(run) for run in sorted(written, key=key)] == [content(run) for run in sorted(logged, key=key)]
+    assert all(run.info.start_time <= run.info.end_time for run in written)
+
+
 def test_a_step_that_is_tried_again_doubles_nothing(server, client, training, outcome):
     first = log_all(server, training, outcome)
     for run in runs_of(client, training, "grid point")[:2]:

@@ -193,6 +193,7 @@ def test_rows_from_mongodb(train, collection, client):
         (["--source", "nothing.csv"], 1, "error: there is no file .*nothing.csv"),
         (["--source", "mongodb://127.0.0.1:9/db.rows"], 1, "error: .*127.0.0.1:9.*MONGODB_URI"),
         (["--source", "foo://bar"], 1, "error: unknown source"),
+        (["--promotion", "ask"], 1, "error: --promotion ask asks on the pages of a Prefect server"),
         (["--models", "SVM"], 2, "error: --models: there is no model 'SVM'; known are"),
         (["--test-size", "3"], 2, "error: --test-size: Input should be less than 1, not '3'"),
         (["--unknown"], 2, "error: unrecognized arguments: --unknown"),
@@ -216,6 +217,14 @@ def test_dead_tracking_server(train):
     assert "what was computed is kept" in done.stderr
     assert "Traceback" not in done.stderr
     assert train(*options).returncode == 0
+
+
+def test_what_the_server_of_a_run_says_is_kept_from_the_terminal(train, home):
+    done = train("--source", "nothing.csv", PREFECT_SERVER_LOGGING_LEVEL="DEBUG")
+    assert "error: there is no file" in done.stderr
+    log = (home / "prefect" / "server-of-single-runs.log").read_text()
+    assert "prefect.server" in log
+    assert "prefect.server" not in done.stdout + done.stderr
 
 
 def is_alone(pid):

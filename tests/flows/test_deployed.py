@@ -189,6 +189,7 @@ def prefect(tmp_path_factory, mlflow_database, mongodb_uri):
         assert done.returncode == 0, done.stdout + done.stderr
         prefect.rest("monitor/monitor")
         prefect.rest("train/retrain")
+        prefect.rest("score/score")
         prefect.start("worker", "worker", "start", "--pool", "networksecurity")
         yield prefect
 
@@ -310,6 +311,10 @@ def test_data_that_drifts_is_trained_on_without_a_hand(prefect, tracked, mongodb
     assert prefect.run("train/retrain").state_name == "Skipped"
     assert tracked.get_model_version_by_alias(MODEL, "candidate").version == version.version
 
+    # The champion scores all rows once, each next run what is new.
+    assert prefect.run("score/score").state_name == "Scored"
+    assert prefect.run("score/score").state_name == "Nothing new"
+
     # They have all read a secret that no page shows.
     for entity in (prefect.client.read_work_pool("networksecurity"), prefect.deployment("train/retrain")):
         assert mongodb_uri not in entity.model_dump_json()
@@ -347,7 +352,6 @@ def test_a_failure_is_told_by_what_is_set_up_once(prefect, inbox):
     assert done.returncode == 0, done.stderr
     assert {one.id for one in prefect.client.read_automations()} == {one.id for one in before}
     assert len(before) == 5
-    assert prefect.client.read_global_concurrency_limit_by_name("networksecurity-promotion").limit == 1
     assert prefect.client.read_work_pool("networksecurity").base_job_template == template
 
     failed = prefect.ended(prefect.submit("ingest/ingest", source="nowhere.csv"))
@@ -488,7 +492,13 @@ def test_stack_ends_what_it_started_and_nothing_else(prefect, tmp_path):
         assert done.returncode == 0, done.stderr
         assert f"Prefect is here: http://127.0.0.1:{port}\n" in done.stdout
         assert here.wait(lambda: here.client.read_workers_for_work_pool("networksecurity"))
-        assert {one.name for one in here.client.read_deployments()} == {"train", "retrain", "ingest", "monitor"}
+        assert {one.name for one in here.client.read_deployments()} == {
+            "train",
+            "retrain",
+            "ingest",
+            "monitor",
+            "score",
+        }
         started = [psutil.Process(note["pid"]) for note in json.loads(notes.read_text()).values()]
         assert len(started) == 2
     finally:

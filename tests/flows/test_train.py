@@ -1,7 +1,10 @@
 import json
 import re
 import sys
+import time
 from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Event
 
 import fsspec
@@ -13,13 +16,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
+    FlowRunFilter,
     TaskRunFilter,
     TaskRunFilterFlowRunId,
 )
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from pydantic import ValidationError
 
-from flows import runner
+from flows import promotion, runner
 from flows import train as flow_module
 from flows.parameters import TrainParameters
 from flows.runner import make_runner
@@ -341,8 +345,8 @@ def test_a_champion_that_changes_meanwhile_is_judged_again(workplace, monkeypatc
 
     monkeypatch.setattr(registry, "consider", slow)
     monkeypatch.setattr(registry, "verify", lambda *args: None)
-    quick = flow_module.promote.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
-    monkeypatch.setattr(flow_module, "promote", quick)
+    quick = promotion.weigh.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
+    monkeypatch.setattr(promotion, "weigh", quick)
     assert run(promotion="auto").result().decision.outcome == "promote"
     assert len(tries) == 2
 
@@ -360,6 +364,90 @@ def test_a_stored_model_that_is_not_the_one_evaluated_fails_the_training(workpla
     }
 
 
+def test_promotions_take_turns(workplace):
+    assert run(promotion="auto").is_completed()
+    with get_client(sync_client=True) as client:
+        limit = client.read_global_concurrency_limit_by_name(promotion.LIMIT)
+    assert (limit.limit, limit.active, limit.active_slots) == (1, True, 0)
+
+
+@contextmanager
+def page_of_a_paused_run(**answer):
+    """Answer what a run asks, as its page would; yield the question once it was asked."""
+    asked = []
+
+    def wait_and_answer():
+        with get_client(sync_client=True) as client:
+            paused = FlowRunFilter(state={"type": {"any_": ["PAUSED"]}})
+            while not (found := client.read_flow_runs(flow_run_filter=paused)):
+                time.sleep(0.1)
+            keys = found[0].state.state_details.run_input_keyset
+            asked.append(client.read_flow_run_input(found[0].id, keys["description"]))
+            client.resume_flow_run(found[0].id, run_input=answer)
+
+    with ThreadPoolExecutor(1) as threads:
+        answering = threads.submit(wait_and_answer)
+        yield asked
+        answering.result()
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "why"),
+    [
+        ({"approve": True, "comment": "looks good"}, "promote", "There is no champion yet."),
+        ({"approve": False, "comment": "not on a Friday"}, "keep", "Not approved: not on a Friday."),
+    ],
+)
+def test_a_person_has_the_last_word(workplace, answer, outcome, why):
+    with page_of_a_paused_run(**answer) as asked:
+        report = run(promotion="ask").result()
+    assert "Put version 1 of networksecurity-phishing in use, as the first champion?" in asked[0]
+    assert "There is no champion yet." in asked[0]
+    version, (event,) = champion()
+    assert (event.action, event.why) == (outcome, why)
+    assert (version is not None) == (outcome == "promote")
+    if outcome == "promote":
+        assert report.decision.reasons[-1] == "Approved: looks good."
+        assert report.promotion_sentence() == "promoted: There is no champion yet."
+
+
+def test_no_answer_is_a_no(workplace):
+    state = run(promotion="ask", approval_timeout=1)
+    assert state.is_completed()
+    version, (event,) = champion()
+    assert version is None
+    assert event.why == "Not approved: nobody answered within 1 s."
+
+
+def test_nobody_is_asked_about_what_the_gate_stops(workplace):
+    report = run(promotion="ask", gate={"min_f1_score": 1}).result()
+    assert report.decision.outcome == "keep"
+    assert len(champion()[1]) == 1
+
+
+def test_costs_choose_the_threshold_and_the_model_keeps_it(workplace):
+    plain = run(promotion="auto").result()
+    state = run(promotion="auto", cost_false_positive=50, base_rate=0.01)
+    report = state.result()
+    choice = report.threshold
+    assert choice.threshold > 0.5
+    assert choice.expected_cost < choice.expected_cost_at_default
+    assert report.test_metrics["false_positive_rate"] <= plain.test_metrics["false_positive_rate"]
+    server = tracking_server.connect(settings())
+    version = registry.get_version(server, report.model_name, registry.CANDIDATE)
+    assert candidates.decision_threshold(registry.load_model(server, version)) == choice.threshold
+    registry.verify(server, version)
+    for of_side in (report.train_run_id, report.test_run_id):
+        logged = mlflow.get_run(of_side).data
+        assert float(logged.params["decision_threshold"]) == choice.threshold
+        assert (logged.params["cost_false_positive"], logged.params["base_rate"]) == ("50.0", "0.01")
+        assert 0 < logged.metrics["precision_at_base_rate"] < logged.metrics["precision"]
+    assert mlflow.artifacts.load_dict(f"runs:/{report.train_run_id}/threshold.json") == choice.model_dump()
+    assert "Decision threshold" in artifacts(state)["training-report"].data
+    assert "cost_false_positive" not in mlflow.get_run(plain.train_run_id).data.params
+    assert mlflow.get_run(plain.train_run_id).data.params["decision_threshold"] == "0.5"
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -368,7 +456,9 @@ def test_a_stored_model_that_is_not_the_one_evaluated_fails_the_training(workpla
         ({"models": "SVM"}, "no model 'SVM'"),
         ({"models": " , "}, "at least one model"),
         ({"scoring": "r2"}, "Input should be 'f1'"),
-        ({"promotion": "ask"}, "Input should be 'auto'"),
+        ({"promotion": "perhaps"}, "Input should be 'auto'"),
+        ({"base_rate": 1}, "less than 1"),
+        ({"cost_false_negative": 0}, "greater than 0"),
         ({"gate": {"margin": 2}}, "less than or equal to 1"),
         ({"tets_size": 0.2}, "Extra inputs are not permitted"),
         ({"source": "mongodb://me:hush@host/db.rows"}, "MONGODB_URI"),
@@ -436,3 +526,16 @@ def test_threads_that_go_on_are_not_waited_for_for_ever(workplace, monkeypatch):
         assert begun.wait(60)
     go_on.set()
     assert armed == [0.1]
+
+
+def test_a_search_on_some_rows_fits_the_winner_on_all(workplace):
+    state = run(search_rows=400)
+    report = state.result()
+    version = registry.get_version(tracking_server.connect(settings()), report.model_name, registry.CANDIDATE)
+    assert 350 < int(version.tags["data.n_rows_searched"]) <= 400
+    counts = ("true_negatives", "false_positives", "false_negatives", "true_positives")
+    assert sum(report.train_metrics[name] for name in counts) == report.split["n_train"] > 1_000
+    assert task_states(state)["draw"] == "Completed"
+    again = run(search_rows=400)
+    assert again.result().leaderboard[0].from_cache
+    assert "draw" not in task_states(run(search_rows=1_000_000))
