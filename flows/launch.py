@@ -7,6 +7,7 @@ Prefect server, one that serves this run only is started before the flow's own i
 import atexit
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, TypeVar
+from threading import Timer
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -26,7 +28,7 @@ from networksecurity.settings import PROJECT_FOLDER
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
-SUCCESS, FAILURE, WRONG_OPTION, INTERRUPTED = 0, 1, 2, 130
+SUCCESS, FAILURE, WRONG_OPTION, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 """Exit codes."""
 
 ENVIRONMENT = {
@@ -37,6 +39,8 @@ ENVIRONMENT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # The server that Prefect starts for a single run needs more than its default of 20 s on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # Of a Dask cluster that is there for one run only what is wrong.
+    "DASK_LOGGING__DISTRIBUTED": "warning",
     # Results lie beside the data they refer to, so that both are there or neither is.
     "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(PROJECT_FOLDER / ".networksecurity" / "results"),
 }
@@ -70,6 +74,7 @@ def run(
     parameters = _read_options(parameters_model, sys.argv[1:] if arguments is None else arguments, program)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         wait_for_server = _start_server()
         function = resolve_name(flow)
@@ -80,13 +85,59 @@ def run(
         result = function(parameters)
     except NetworkSecurityError as exc:
         print(f"error: {exc}", file=sys.stderr)
-        return FAILURE
-    except KeyboardInterrupt:
-        print("interrupted: finished steps are kept, the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
+        return _ended(FAILURE)
+    except KeyboardInterrupt as exc:
+        code = TERMINATED if isinstance(exc, _Terminated) else INTERRUPTED
+        how = "terminated" if code == TERMINATED else "interrupted"
+        print(f"{how}: finished steps are kept, the same command goes on from there", file=sys.stderr)
+        return _ended(code)
     if show is not None and result is not None:
         resolve_name(show)(result)
     return SUCCESS
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which is to end a run as Ctrl-C does."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _Terminated
+
+
+_watchdogs: list[Timer] = []
+_servers: list[subprocess.Popen] = []
+
+
+def end_soon(seconds: float) -> None:
+    """End this process and those it has started after some seconds, whatever still computes or waits in it."""
+    call_off()
+    watchdog = Timer(seconds, _end, [FAILURE])
+    watchdog.daemon = True
+    watchdog.start()
+    _watchdogs.append(watchdog)
+
+
+def call_off() -> None:
+    """Let this process go on after all."""
+    while _watchdogs:
+        _watchdogs.pop().cancel()
+
+
+def _ended(code: int) -> int:
+    if _watchdogs:  # a thread still computes, and Python would wait for it
+        _end(code)
+    return code
+
+
+def _end(code: int) -> NoReturn:
+    if search := sys.modules.get("networksecurity.search"):
+        search.end_processes()
+    for server in _servers:
+        _end_server(server)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _read_options(model: type[Parameters], arguments: list[str], program: str) -> Parameters:
@@ -155,6 +206,7 @@ def _start_server() -> Callable[[], None]:
             server = subprocess.Popen([*command, *options], env=environment, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 (this interpreter, a fixed command)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    _servers.append(server)
     atexit.register(_end_server, server)  # after what Prefect registers later, and sends to it
     os.environ |= {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_UI_URL": ""}  # it shows no pages
     refresh_global_settings_context()
@@ -192,7 +244,10 @@ def _hush_expected_errors() -> None:
         handler.addFilter(_is_news)
 
 
+_SAID_AGAIN = re.compile(r"Finished in state (Failed|TimedOut)\(|^Flow run failed due to timeout: ")
+
+
 def _is_news(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], NetworkSecurityError):
         return False
-    return not (record.name.startswith("prefect.") and "Finished in state Failed(" in record.getMessage())
+    return not (record.name.startswith("prefect.") and _SAID_AGAIN.search(record.getMessage()))

@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.parameters import MonitorParameters
+from flows.report import inline_picture
 from flows.steps import step
-from networksecurity import datasets, drift, mongodb, registry, schema, tracking, tracking_server
+from networksecurity import datasets, drift, figures, mongodb, registry, schema, tracking, tracking_server
 from networksecurity.model_card import markdown_table
 from networksecurity.settings import settings
 from networksecurity.storage import DataRef, Storage
@@ -183,7 +184,7 @@ def _publish(report: MonitorReport, found: drift.DriftReport) -> None:
         )
     else:
         log.info("%s", report.reason)
-    create_markdown_artifact(monitor_markdown(report), key="monitor-report", description=report.reason)
+    create_markdown_artifact(monitor_markdown(report, found), key="monitor-report", description=report.reason)
     if found.columns:
         shown = {"name", "verdict", "psi", "p_corrected", "missing_new", "reason"}
         table = [column.model_dump(include=shown) for column in found.columns]
@@ -202,9 +203,13 @@ def _summary(report: MonitorReport) -> dict[str, str]:
     }
 
 
-def monitor_markdown(report: MonitorReport) -> str:
-    """Return the report artifact of a look."""
-    return f"# {_OUTCOMES[report.verdict]} in {report.source}\n\n{markdown_table(('', ''), _summary(report).items())}"
+def monitor_markdown(report: MonitorReport, found: drift.DriftReport) -> str:
+    """Return the report artifact of a look, with a picture where there was something to compare."""
+    title = f"{_OUTCOMES[report.verdict]} in {report.source}"
+    lines = [f"# {title}", "", markdown_table(("", ""), _summary(report).items())]
+    if found.columns:
+        lines += ["", inline_picture(figures.draw_drift(found, title), "distance of each column from its reference")]
+    return "\n".join(lines)
 
 
 def show_monitoring(report: MonitorReport) -> None:

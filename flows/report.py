@@ -1,6 +1,7 @@
 """A training as people read it: table, Markdown, terminal."""
 
 import json
+from base64 import b64encode
 from typing import Any
 
 from pydantic import BaseModel
@@ -151,8 +152,13 @@ def _data_sentence(report: TrainingReport) -> str:
     )
 
 
-def training_markdown(report: TrainingReport) -> str:
-    """Return the report artifact of a training."""
+def inline_picture(png: bytes, alt: str) -> str:
+    """Return Markdown that holds a picture itself, which Prefect's pages show and no other place has to serve."""
+    return f"![{alt}](data:image/png;base64,{b64encode(png).decode()})"
+
+
+def training_markdown(report: TrainingReport, picture: bytes) -> str:
+    """Return the report artifact of a training; `picture` is a PNG file of the winner's curves."""
     rows = [row.to_table() for row in report.leaderboard]
     confusion = {name: int(report.test_metrics[name]) for name in report.test_metrics if name.endswith("tives")}
     lines = [
@@ -180,6 +186,8 @@ def training_markdown(report: TrainingReport) -> str:
         "On the test rows: "
         + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in confusion.items())
         + ".",
+        "",
+        inline_picture(picture, "confusion matrix, ROC and precision-recall curve on the test rows"),
         "",
         *(f"{line}\n" for line in _threshold_lines(report)),
         (

@@ -14,14 +14,16 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
+from prefect.filesystems import LocalFileSystem, RemoteFileSystem, WritableFileSystem
 from prefect.tasks import exponential_backoff
+from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
-from networksecurity.exceptions import TransientError
+from networksecurity.exceptions import ConfigurationError, TransientError
 from networksecurity.provenance import code_version
 from networksecurity.settings import settings
 
@@ -32,6 +34,29 @@ def _by_content(context: TaskRunContext, inputs: dict[str, Any]) -> str:
         [context.task.name, code_version(), settings().storage, to_jsonable_python(inputs)], sort_keys=True
     )
     return f"{context.task.name}-{hashlib.sha256(described.encode()).hexdigest()}"
+
+
+def result_storage(storage: str) -> WritableFileSystem | None:
+    """Return where results are kept: beside the data where that is a URL, else wherever Prefect's settings say.
+
+    So workers that share the data also share what was computed from it.
+
+    Raises
+    ------
+    ConfigurationError
+        Prefect cannot write to such a URL.
+    """
+    scheme, separator, path = storage.partition("://")
+    if not separator:
+        return None
+    if scheme in ("file", "local"):
+        return LocalFileSystem(basepath=f"{path.rstrip('/')}/results")
+    try:
+        return RemoteFileSystem(basepath=f"{scheme}://{path.rstrip('/')}/results")
+    except ValidationError as exc:
+        raise ConfigurationError(
+            f"NETWORKSECURITY_STORAGE: results cannot be kept there: {exc.errors()[0]['msg']}"
+        ) from None
 
 
 async def _may_pass(_task: Task, _run: TaskRun, state: State) -> bool:

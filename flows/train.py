@@ -16,6 +16,7 @@ if __name__ == "__main__":  # options are read before the slow imports below
     )
 
 import signal
+from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
@@ -35,19 +36,22 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from prefect.states import Completed, State
-from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import NotSet
 from pydantic import BaseModel
 
+from flows.launch import end_soon
 from flows.parameters import TrainParameters
 from flows.promotion import refuse_to_ask_nobody, settle
 from flows.report import LeaderboardRow, TrainingReport, promotion_markdown, training_markdown
-from flows.steps import cached_step, one_thread, step
+from flows.runner import COMPUTE, make_runner
+from flows.steps import cached_step, one_thread, result_storage, step
 from networksecurity import (
     candidates,
+    cluster,
     datasets,
     drift,
     evaluation,
+    figures,
     mongodb,
     provenance,
     registry,
@@ -57,7 +61,7 @@ from networksecurity import (
     tracking,
     tracking_server,
 )
-from networksecurity.exceptions import NetworkSecurityError, TrainingError
+from networksecurity.exceptions import NetworkSecurityError, TimeLimitError, TrainingError
 from networksecurity.settings import settings
 from networksecurity.storage import DataRef, ModelRef, Storage
 
@@ -85,6 +89,10 @@ class Sides(BaseModel, frozen=True):
     report: dict[str, Any]
 
 
+_SECONDS_TO_END = 40
+"""Time for a training that is interrupted to note so, in MLflow and in Prefect, before its process is ended."""
+
+
 class Findings(BaseModel, frozen=True):
     """What was found out about the winner."""
 
@@ -98,6 +106,11 @@ class Findings(BaseModel, frozen=True):
 
 def _storage() -> Storage:
     return Storage(settings().storage)
+
+
+def _backend() -> type[cluster.ClusterBackend] | None:
+    """Return what runs the fits of a step that is on the worker of a cluster."""
+    return cluster.ClusterBackend if cluster.is_worker() else None
 
 
 def _server() -> tracking_server.TrackingServer:
@@ -150,7 +163,7 @@ def assign_folds(train: DataRef, cv: int, random_state: int) -> DataRef:
     return storage.put_frame(pd.DataFrame({"test_fold": test_fold}))
 
 
-@cached_step(name="search", task_run_name="search · {model}")
+@cached_step(name="search", task_run_name="search · {model}", tags=[COMPUTE])
 def search_grid(
     train: DataRef, folds: DataRef, model: str, scoring: str, imputer: candidates.Imputer, random_state: int
 ) -> search.SearchResult:
@@ -173,13 +186,14 @@ def search_grid(
         imputer=imputer,
         random_state=random_state,
         n_jobs=search.available_cores(settings().cores),
+        backend=_backend(),
         on_progress=report,
     )
     report(1.0)
     return result
 
 
-@cached_step(task_run_name="threshold · {model}")
+@cached_step(task_run_name="threshold · {model}", tags=[COMPUTE])
 def choose_threshold(
     train: DataRef,
     folds: DataRef,
@@ -201,11 +215,12 @@ def choose_threshold(
         imputer=imputer,
         random_state=random_state,
         n_jobs=search.available_cores(settings().cores),
+        backend=_backend(),
     )
     return evaluation.choose_threshold(y, y_score, **costs)
 
 
-@cached_step(task_run_name="fit · {model}")
+@cached_step(task_run_name="fit · {model}", tags=[COMPUTE])
 def fit(
     train: DataRef,
     model: str,
@@ -230,7 +245,7 @@ def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None)
     return evaluation.evaluate_model(storage.get_model(model), storage.get_frame(rows), base_rate=base_rate)
 
 
-@cached_step(task_run_name="explain")
+@cached_step(task_run_name="explain", tags=[COMPUTE])
 @one_thread
 def explain(model: ModelRef, test: DataRef, random_state: int) -> evaluation.Explanation:
     """Compute the curves, tables and importances of the winner on the test rows."""
@@ -238,7 +253,7 @@ def explain(model: ModelRef, test: DataRef, random_state: int) -> evaluation.Exp
     return evaluation.explain(storage.get_model(model), storage.get_frame(test), random_state=random_state)
 
 
-@cached_step(name="leakage", task_run_name="leakage ledger")
+@cached_step(name="leakage", task_run_name="leakage ledger", tags=[COMPUTE])
 @one_thread
 def leakage_ledger(model: ModelRef, train: DataRef, test: DataRef, random_state: int) -> evaluation.LeakageLedger:
     """Compute what a careless split would have said of the winner."""
@@ -336,17 +351,17 @@ def prepare() -> None:
         tracking.warm_up(settings())
 
 
-def _make_runner() -> Any:
-    # The fits of all searches share one pool of processes; a thread here only waits for its own. On a single core
-    # there is no pool and the fits run in the thread, so one at a time.
-    return ThreadPoolTaskRunner(max_workers=1 if search.available_cores(settings().cores) == 1 else 16)
-
-
 def _run_name() -> str:
     return f"train · {datasets.describe(flow_run.parameters['parameters'].source, settings())}"
 
 
-@flow(name="train", flow_run_name=_run_name, task_runner=_make_runner(), result_serializer="json")
+@flow(
+    name="train",
+    flow_run_name=_run_name,
+    task_runner=make_runner(settings()),
+    timeout_seconds=settings().time_limit,
+    result_serializer="json",
+)
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
     """Train every model on one source of rows, choose the best by cross-validation, evaluate, log and register it."""
     refuse_to_ask_nobody(parameters)
@@ -355,9 +370,20 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
     try:
         return _train(parameters, opening, origin)
     except BaseException as exc:  # Ctrl-C, cancellation, SIGTERM too: do not wait for what nobody will read
+        if not isinstance(exc, Exception):
+            end_soon(_SECONDS_TO_END)
         search.end_processes()
+        if isinstance(exc, CancelledError):  # Prefect's way to say so
+            exc = TimeLimitError(
+                f"the training took longer than {settings().time_limit:g} s, its time limit; the same again goes on "
+                "from its finished steps, a larger NETWORKSECURITY_TIME_LIMIT gives it more time"
+            )
         _end_failed(opening, exc)
-        raise
+        raise exc
+
+
+# Not in the decorator, which wants a block that a server knows; there is no server yet.
+train.result_storage = result_storage(settings().storage)
 
 
 def _origin(parameters: TrainParameters) -> dict[str, str]:
@@ -436,12 +462,7 @@ def _train(
     )
 
     winner = ranked[0]
-    how_to_fit = winner.candidate, winner.best.params, parameters.imputer, seed
-    choice = None
-    if costs := parameters.costs():
-        choice = choose_threshold.with_options(refresh_cache=refresh)(searched, folds, *how_to_fit, costs)
-    threshold = choice.threshold if choice else candidates.DECISION_THRESHOLD
-    model = fit.with_options(refresh_cache=refresh)(sides.train, *how_to_fit, threshold)
+    model, choice = _fit_winner(parameters, winner, sides.train, searched, folds)
     findings = _examine(parameters, model, checked.accepted, sides, choice)
     for tracking_of_search in tracked:
         tracking_of_search.result()
@@ -452,8 +473,8 @@ def _train(
             "model": winner.candidate,
             **winner.best.params,
             **parameters.model_dump(mode="json", include={"test_size", "cv", "scoring", "imputer", "random_state"}),
-            "decision_threshold": threshold,
-            **costs,
+            "decision_threshold": choice.threshold if choice else candidates.DECISION_THRESHOLD,
+            **parameters.costs(),
         },
         searches=ranked,
         sides=sides,
@@ -488,10 +509,23 @@ def _train(
         promotion=parameters.promotion,
         decision=decision,
     )
-    _publish(report)
+    _publish(report, findings.explanation)
     if failed:
         return Completed(name="Completed with warnings", message=warning, data=report)
     return report
+
+
+def _fit_winner(
+    parameters: TrainParameters, winner: search.SearchResult, train: DataRef, searched: DataRef, folds: DataRef
+) -> tuple[ModelRef, evaluation.ThresholdChoice | None]:
+    # In threads, as all that takes long: nothing but waiting is cut off at once by a time limit or Ctrl-C.
+    refresh = parameters.refresh or NotSet
+    how = winner.candidate, winner.best.params, parameters.imputer, parameters.random_state
+    choice = None
+    if costs := parameters.costs():
+        choice = choose_threshold.with_options(refresh_cache=refresh).submit(searched, folds, *how, costs).result()
+    threshold = choice.threshold if choice else candidates.DECISION_THRESHOLD
+    return fit.with_options(refresh_cache=refresh).submit(train, *how, threshold).result(), choice
 
 
 def _examine(
@@ -503,8 +537,8 @@ def _examine(
 ) -> Findings:
     refresh, seed = parameters.refresh or NotSet, parameters.random_state
     leakage = leakage_ledger.with_options(refresh_cache=refresh).submit(model, sides.train, sides.test, seed)
+    explanation = explain.with_options(refresh_cache=refresh).submit(model, sides.test, seed)
     reference = profile.with_options(refresh_cache=refresh)(accepted, model, sides.test)
-    explanation = explain.with_options(refresh_cache=refresh)(model, sides.test, seed)
     train_metrics, test_metrics = (
         evaluate.with_options(refresh_cache=refresh)(model, rows, side, parameters.base_rate)
         for rows, side in ((sides.train, "train"), (sides.test, "test"))
@@ -512,21 +546,24 @@ def _examine(
     return Findings(
         train_metrics=train_metrics,
         test_metrics=test_metrics,
-        explanation=explanation,
+        explanation=explanation.result(),
         leakage=leakage.result(),
         reference=reference,
         threshold=threshold,
     )
 
 
-def _publish(report: TrainingReport) -> None:
+def _publish(report: TrainingReport, explanation: evaluation.Explanation) -> None:
     if report.decision is not None:
         sentence = report.promotion_sentence()
         get_run_logger().info("%s", sentence)
         create_markdown_artifact(promotion_markdown(report), key="promotion", description=sentence)
     for key, (text, link) in report.links().items():
         create_link_artifact(link, link_text=text, key=f"mlflow-{key}", description=f"Training {report.name}")
-    create_markdown_artifact(training_markdown(report), key="training-report", description=f"Training {report.name}")
+    picture = figures.draw_overview(explanation, f"{report.leaderboard[0].model} on the test rows")
+    create_markdown_artifact(
+        training_markdown(report, picture), key="training-report", description=f"Training {report.name}"
+    )
 
 
 def _trained_on(rows: DataRef) -> registry.RegisteredVersion | None:

@@ -7,9 +7,12 @@ NetworkSecurityError
 │   ├── DataSourceError         rows could not be had: no such file, collection, format
 │   └── DataValidationError     rows were had and are not fit to learn from
 ├── TrainingError               no candidate could be trained
+│   └── SearchAbandonedError        a search goes on for nobody: its run has ended
+├── TimeLimitError              a run took longer than it may; also a TimeoutError
 ├── TrackingError               the tracking server refused: credentials, missing repository
 ├── PromotionError              a version is not fit to be the champion, or there is none to go back to
 └── TransientError              may pass when tried again: the only errors that are retried
+    ├── ClusterUnavailableError     the Dask scheduler cannot be reached
     ├── SourceUnavailableError      the database or web server cannot be reached
     ├── TrackingUnavailableError    the tracking server cannot be reached
     └── PromotionConflictError      the champion was changed by another while this change was under way
@@ -44,6 +47,14 @@ class TrainingError(NetworkSecurityError):
     """No candidate could be trained."""
 
 
+class SearchAbandonedError(TrainingError):
+    """A search goes on for nobody: the run that wanted it has ended."""
+
+
+class TimeLimitError(NetworkSecurityError, TimeoutError):
+    """A run took longer than it may."""
+
+
 class TrackingError(NetworkSecurityError):
     """The tracking server answered and refused."""
 
@@ -54,6 +65,10 @@ class PromotionError(NetworkSecurityError):
 
 class TransientError(NetworkSecurityError):
     """Base of the errors that may pass when the same is tried again."""
+
+
+class ClusterUnavailableError(TransientError):
+    """The Dask scheduler cannot be reached."""
 
 
 class SourceUnavailableError(TransientError):

@@ -44,28 +44,45 @@ def draw(explanation: Explanation, title: str) -> dict[str, bytes]:
         "calibration_curve.png": (_calibration_curve, 480),
         "permutation_importance.png": (_permutation_importance, 640),
     }
-    return {name: _picture(title, partial(plot, explanation), height) for name, (plot, height) in pictures.items()}
+    return {
+        name: _picture(title, partial(plot, explanation), height=height) for name, (plot, height) in pictures.items()
+    }
+
+
+def draw_overview(explanation: Explanation, title: str) -> bytes:
+    """Return confusion matrix, ROC and precision-recall curve side by side, as PNG of 960 by 320 pixels.
+
+    It is to be small: where it is shown, it is part of a text.
+    """
+    from PIL import Image  # matplotlib writes its PNG files with it
+
+    plots = (_confusion_matrix, _roc_curve, _precision_recall_curve)
+    picture = _picture(title, *(partial(plot, explanation) for plot in plots), width=960, height=320, dpi=80)
+    small = BytesIO()
+    Image.open(BytesIO(picture)).convert("RGB").quantize(64).save(small, format="png", optimize=True)
+    return small.getvalue()
 
 
 def draw_drift(report: DriftReport, title: str) -> bytes:
     """Return a picture of how far each column of a comparison is from its reference, as PNG of 640 by 720 pixels."""
-    return _picture(title, partial(_drift, report), 720)
+    return _picture(title, partial(_drift, report), height=720)
 
 
 def draw_nothing() -> None:
     """Load matplotlib and its fonts: what makes the first picture of a process slow."""
-    _picture("", lambda _: None, 480)
+    _picture("", lambda _: None, height=480)
 
 
-def _picture(title: str, plot: Callable[["Axes"], None], height: int) -> bytes:
-    """Return, as PNG of 640 by `height` pixels, what `plot` draws on the axes it is given."""
+def _picture(title: str, *plots: Callable[["Axes"], None], width: int = 640, height: int, dpi: int = _DPI) -> bytes:
+    """Return, as PNG of `width` by `height` pixels, what each of `plots` draws on the axes it is given."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(640 / _DPI, height / _DPI), dpi=_DPI, layout="constrained")
-    figure.suptitle(textwrap.fill(title, 70, break_on_hyphens=False), parse_math=False)
-    plot(figure.add_subplot())
+    figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi, layout="constrained")
+    figure.suptitle(textwrap.fill(title, 70 * width // 640, break_on_hyphens=False), parse_math=False)
+    for ax, plot in zip(figure.subplots(1, len(plots), squeeze=False).flat, plots, strict=True):
+        plot(ax)
     png = BytesIO()
-    figure.savefig(png, format="png", dpi=_DPI)
+    figure.savefig(png, format="png", dpi=dpi)
     return png.getvalue()
 
 

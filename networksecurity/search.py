@@ -9,11 +9,15 @@ plain grid, and half the work is gone.
 import contextvars
 import copy
 import json
+import multiprocessing
+import os
+import signal
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -22,7 +26,7 @@ import joblib
 import numpy as np
 import pandas as pd
 from joblib import parallel_config
-from joblib.externals.loky import get_reusable_executor
+from joblib.parallel import ParallelBackendBase
 from pydantic import BaseModel
 from scipy.stats import rankdata
 from sklearn import config_context
@@ -44,6 +48,9 @@ from networksecurity.candidates import DECISION_THRESHOLD, STEP, Candidate, Impu
 _SIZE = "n_estimators"
 _SIZE_PARAM = f"{STEP}__{_SIZE}"
 _MADE_OF_STAGES = (AdaBoostClassifier, ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier)
+MakeBackend = Callable[[Callable[[], None]], ParallelBackendBase]
+"""Makes what runs fits elsewhere: a backend of joblib, told whom to call after each fit."""
+
 _PER_STAGE = ("estimators_", "estimator_weights_", "estimator_errors_")
 
 
@@ -110,6 +117,7 @@ def search(
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
     n_jobs: int = 1,
+    backend: MakeBackend | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> SearchResult:
     """Score every point of a candidate's grid by cross-validation.
@@ -128,6 +136,8 @@ def search(
         As for `candidates.make_pipeline`.
     n_jobs : int, default=1
         Processes. Searches that run at the same time in threads share one pool, and must all ask for the same number.
+    backend : callable, optional
+        Runs the fits elsewhere, in place of the processes.
     on_progress : callable, optional
         Is called now and then, from another thread, with the share of fits done, in [0, 1].
     """
@@ -145,13 +155,16 @@ def search(
     started = time.perf_counter()
     # X comes from validated rows and an imputer: to look for infinite values in each of a fit's 256 stages is a
     # twentieth of its time. It is GridSearchCV that hands this on to the processes.
-    with _one_thread_each(n_jobs), config_context(assume_finite=True), _progress(n_fits, on_progress) as marks:
+    with ExitStack() as stack:
+        stack.enter_context(config_context(assume_finite=True))
+        marks = stack.enter_context(_progress(n_fits, on_progress))
+        stack.enter_context(_fitting(n_jobs, backend, partial(_mark, marks)))
         outcome = GridSearchCV(
             pipeline,
             fitted_grid,
-            scoring=_Scoring(scoring, sizes, marks),
+            scoring=_Scoring(scoring, sizes, None if backend else marks),
             cv=cv,
-            n_jobs=n_jobs,
+            n_jobs=-1 if backend else n_jobs,
             refit=False,
             error_score="raise",
         ).fit(X.to_numpy(), y)
@@ -188,14 +201,21 @@ def search(
     )
 
 
-def _one_thread_each(n_jobs: int) -> AbstractContextManager[Any]:
-    """Give each of `n_jobs` fits at once one thread of BLAS and OpenMP, so that `n_jobs` is the number of both."""
+def _fitting(n_jobs: int, backend: MakeBackend | None, on_fit: Callable[[], None]) -> AbstractContextManager[Any]:
+    """Say where fits run: on a backend, or `n_jobs` at once in processes, each with one thread of BLAS and OpenMP."""
+    if backend:
+        return parallel_config(backend(on_fit))
     return threadpool_limits(1) if n_jobs == 1 else parallel_config("loky", inner_max_num_threads=1)
 
 
 def end_processes() -> None:
-    """End the processes that searches share, and with them every search that is running in another thread."""
-    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    """End the processes that searches share, and with them every search that is running in another thread.
+
+    Not by the pool's own way to be shut down: it may wait for ever for a search that hands it the next fit.
+    """
+    for process in multiprocessing.active_children():
+        if process.pid and process.name.startswith("LokyProcess"):
+            os.kill(process.pid, signal.SIGKILL)
 
 
 def fit_best(
@@ -228,6 +248,7 @@ def out_of_fold_scores(
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
     n_jobs: int = 1,
+    backend: MakeBackend | None = None,
 ) -> np.ndarray:
     """Return the probability of phishing of each row by the candidate that was fitted on the other folds.
 
@@ -235,7 +256,7 @@ def out_of_fold_scores(
     ----------
     candidate, params, imputer, random_state
         As for `fit_best`.
-    X, y, test_fold, n_jobs
+    X, y, test_fold, n_jobs, backend
         As for `search`; each row is in a fold.
 
     Returns
@@ -243,10 +264,9 @@ def out_of_fold_scores(
     y_score : ndarray of shape (n_samples,)
     """
     pipeline = make_pipeline(candidate, params, imputer=imputer, random_state=random_state)
-    with _one_thread_each(n_jobs):
-        return cross_val_predict(
-            pipeline, X.to_numpy(), y, cv=PredefinedSplit(test_fold), method="predict_proba", n_jobs=n_jobs
-        )[:, 1]
+    cv, n_jobs = PredefinedSplit(test_fold), -1 if backend else n_jobs
+    with _fitting(n_jobs, backend, lambda: None):
+        return cross_val_predict(pipeline, X.to_numpy(), y, cv=cv, method="predict_proba", n_jobs=n_jobs)[:, 1]
 
 
 def select(results: list[SearchResult], costs: Mapping[str, int]) -> list[SearchResult]:
@@ -328,10 +348,14 @@ class _Scoring:
                 scores = {_score_key(n): scorer(_first_stages(estimator, n), imputed, y) for n in self.sizes}
             else:
                 scores = {_score_key(None): scorer(pipeline, X, y)}
-        if self.marks:
-            with Path(self.marks).open("ab") as marks:
-                marks.write(b".")
+        _mark(self.marks)
         return scores
+
+
+def _mark(marks: str | None) -> None:
+    if marks:
+        with Path(marks).open("ab") as file:
+            file.write(b".")
 
 
 @contextmanager

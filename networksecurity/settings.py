@@ -7,6 +7,7 @@ What a run should *do* is not here: those are the parameters of each flow.
 import re
 from functools import cache
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote
 
 from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
@@ -42,6 +43,18 @@ class Settings(BaseSettings):
     cores: PositiveInt | None = Field(
         default=None, description="cores one training may use; by default all this process may use"
     )
+    time_limit: PositiveFloat | None = Field(
+        default=None, description="seconds after which a training is ended; by default it may take any time"
+    )
+    task_runner: Literal["threads", "dask"] = Field(
+        default="threads", description="where a training computes: this machine, or a Dask cluster"
+    )
+    dask_address: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DASK_ADDRESS"),
+        description="scheduler of the Dask cluster, as tcp://host:8786; by default a cluster on this machine",
+    )
+    dask_timeout: PositiveFloat = Field(default=10.0, description="seconds to wait for a Dask scheduler")
 
     mongodb_uri: SecretStr | None = Field(
         default=None,
@@ -92,6 +105,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("DAGSHUB_CLIENT_HOST"),
         description="address of DagsHub",
     )
+
+    @field_validator("dask_address")
+    @classmethod
+    def _is_scheduler(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"(tcp|tls)://[^\s/@?#]+:\d+", address):
+            raise ValueError("must be the address of a Dask scheduler, as tcp://host:8786")
+        return address
 
     serve_token: SecretStr | None = Field(
         default=None, description="what a client of the service has to show; by default nothing"

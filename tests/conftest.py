@@ -165,9 +165,74 @@ def silent_port():
         yield listener.getsockname()[1]
 
 
+@pytest.fixture
+def page(tmp_path):
+    """Return a page of a new browser; afterwards none of its requests may have failed on the server's side."""
+    from playwright.sync_api import expect, sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    if (chromium := next(filter(None, map(shutil.which, names)), None)) is None:
+        pytest.skip("there is no Chromium here")
+    quiet = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
+    patience = 60_000  # milliseconds, for a busy machine
+    expect.set_options(timeout=patience)
+    failed = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*quiet.split(), "--disable-sync"])
+        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        page.set_default_timeout(patience)
+        page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 500 else None)
+        yield page
+        page.screenshot(path=tmp_path / "page.png")
+        browser.close()
+    assert not failed
+
+
 def _leash():
     """Return the beginning of a command that ends with us: else a test run that is killed leaves a server behind."""
     return ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+
+
+@dataclass(frozen=True)
+class DaskCluster:
+    address: str
+    storage: str
+    workers: list[subprocess.Popen]
+
+
+@pytest.fixture(scope="session")
+def dask_cluster(tmp_path_factory):
+    """Run a real Dask scheduler and two workers of one thread each, as machines of their own would."""
+    folder = tmp_path_factory.mktemp("dask")
+    storage = f"file://{folder}/storage"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "NETWORKSECURITY_"))}
+    environment = kept | {"NETWORKSECURITY_STORAGE": storage, "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'tests'}"}
+
+    def start(name, *command):
+        with (folder / name).open("wb") as log:
+            return subprocess.Popen(
+                [*_leash(), sys.executable, "-m", "dask", *command, "--host", "127.0.0.1", "--no-dashboard"],
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    processes = [start("scheduler", "scheduler", "--port", "0")]
+    try:
+        deadline = time.monotonic() + 120
+        while not (found := re.search(r"Scheduler at:\s+(tcp://\S+)", (folder / "scheduler").read_text())):
+            if processes[0].poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"the scheduler does not start: {(folder / 'scheduler').read_text()[-2000:]}")
+            time.sleep(0.1)
+        options = ("--nthreads", "1", "--no-nanny")
+        processes += [start(f"worker{n}", "worker", found[1], *options) for n in (1, 2)]
+        yield DaskCluster(found[1], storage, processes[1:])
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in processes:
+            process.wait(timeout=60)
 
 
 @dataclass(frozen=True)
@@ -312,28 +377,3 @@ def collection(mongod):
     yield collection
     for suffix in ("", "_quarantine", "_ingestions"):
         collection.database.drop_collection(f"{collection.name}{suffix}")
-
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
-PATIENCE = 60_000  # milliseconds, for a busy machine
-
-
-@pytest.fixture
-def page(tmp_path):
-    """Return a page of a new browser; afterwards none of its requests may have failed on the server's side."""
-    from playwright.sync_api import expect, sync_playwright
-
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium here")
-    expect.set_options(timeout=PATIENCE)
-    failed = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET.split(), "--disable-sync"])
-        page = browser.new_page(viewport={"width": 1500, "height": 950})
-        page.set_default_timeout(PATIENCE)
-        page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 500 else None)
-        yield page
-        page.screenshot(path=tmp_path / "page.png")
-        browser.close()
-    assert not failed

@@ -8,7 +8,7 @@ from matplotlib import pyplot
 
 from networksecurity.candidates import CANDIDATES, make_pipeline
 from networksecurity.evaluation import explain
-from networksecurity.figures import draw
+from networksecurity.figures import draw, draw_overview
 from networksecurity.sample import make_phishing_websites
 from networksecurity.schema import to_X_y, validate
 from networksecurity.splitting import split
@@ -39,6 +39,12 @@ def test_pictures_are_png_files_of_the_sizes_said(pictures):
         "calibration_curve.png": (640, 480),
         "permutation_importance.png": (640, 640),
     }
+
+
+def test_an_overview_is_small(explanation):
+    content = draw_overview(explanation, "Logistic Regression · test rows")
+    assert struct.unpack(">II", content[16:24]) == (960, 320)
+    assert len(content) < 30_000
 
 
 def test_pyplot_holds_no_figure(pictures):

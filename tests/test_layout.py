@@ -16,6 +16,7 @@ FOREIGN = {
     "mlflow": {"tracking", "tracking_server", "registry"},
     "dagshub": {"tracking_server"},
     "matplotlib": {"figures"},
+    "distributed": {"cluster"},
     "fastapi": {"serving"},
     "starlette": {"serving"},
     "uvicorn": {"serving"},

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -226,7 +227,32 @@ def test_what_the_server_of_a_run_says_is_kept_from_the_terminal(train, home):
     assert "prefect.server" not in done.stdout + done.stderr
 
 
-def test_ctrl_c_ends_every_process_and_says_so(environment, tmp_path, client):
+def is_alone(pid):
+    """Return whether a group of processes has ended."""
+    for _ in range(100):
+        try:
+            os.killpg(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def newest_training(client):
+    experiment = client.get_experiment_by_name("networksecurity").experiment_id
+    (newest,) = client.search_runs([experiment], "tags.`networksecurity.side` = 'train'", max_results=1)
+    return newest
+
+
+@pytest.mark.parametrize(
+    ("send", "code", "said", "reason"),
+    [
+        (lambda pid: os.killpg(pid, signal.SIGINT), 130, "interrupted", "KeyboardInterrupt"),  # as a terminal does
+        (lambda pid: os.kill(pid, signal.SIGTERM), 143, "terminated", "TerminationSignal"),
+    ],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_a_signal_ends_every_process_and_is_said(environment, tmp_path, client, send, code, said, reason):
     log = tmp_path / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -243,24 +269,63 @@ def test_ctrl_c_ends_every_process_and_says_so(environment, tmp_path, client):
             assert process.poll() is None, log.read_text()
             time.sleep(0.2)
         time.sleep(3)  # into the searches
-        os.killpg(process.pid, signal.SIGINT)
+        send(process.pid)
         try:
-            assert process.wait(120) == 130
+            assert process.wait(120) == code
         finally:
             process.kill()
-    assert "interrupted: finished steps are kept" in log.read_text()
-    experiment = client.get_experiment_by_name("networksecurity").experiment_id
-    (newest,) = client.search_runs([experiment], "tags.`networksecurity.side` = 'train'", max_results=1)
+    assert f"{said}: finished steps are kept" in log.read_text()
+    newest = newest_training(client)
     assert newest.info.status == "KILLED"
-    assert newest.data.tags["networksecurity.reason"] == "KeyboardInterrupt"
-    for _ in range(100):
+    assert newest.data.tags["networksecurity.reason"].startswith(reason)
+    assert is_alone(process.pid)
+
+
+def test_a_time_limit_ends_a_thread_that_computes(environment, tmp_path, client):
+    limited = {"NETWORKSECURITY_TIME_LIMIT": "8", "NETWORKSECURITY_CORES": "1"}
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*COMMAND, "--source", "sample:30000", "--models", "Gradient Boosting", "--refresh"],
+            cwd=tmp_path,
+            env=environment | limited,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
         try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            break
-        time.sleep(0.2)
-    else:
-        pytest.fail("a process of the command lives on")
+            assert process.wait(240) == 1
+        finally:
+            process.kill()
+    assert re.search("^error: the training took longer than 8 s, its time limit", log.read_text(), re.MULTILINE)
+    assert "Traceback" not in log.read_text()
+    newest = newest_training(client)
+    assert newest.info.status == "FAILED"
+    assert newest.data.tags["networksecurity.reason"].startswith("TimeLimitError: ")
+    assert is_alone(process.pid)
+
+
+def test_another_machine_takes_results_from_the_storage_they_share(train, tmp_path, mlflow_database):
+    said = []
+    for machine in ("one", "other"):
+        home = tmp_path / machine
+        home.mkdir()
+        done = train(
+            *("--source", "sample:900", "--models", "Decision Tree", "--promotion", "off"),
+            PREFECT_HOME=str(home),
+            PREFECT_RESULTS_LOCAL_STORAGE_PATH=str(home / "results"),
+            MLFLOW_TRACKING_URI=f"sqlite:///{shutil.copy(mlflow_database, home)}",
+            NETWORKSECURITY_STORAGE=f"file://{tmp_path}/shared",
+        )
+        assert done.returncode == 0, done.stderr
+        assert not (home / "results").exists()
+        said.append(re.findall(r"Task run '(.+?)' - Finished in state (\w+)", done.stderr))
+    computed, taken = ({name for name, state in tasks if state == "Cached"} for tasks in said)
+    assert computed == set()
+    assert taken == {
+        "validate", "split", "folds", "search · Decision Tree", "fit · Decision Tree", "explain", "leakage ledger",
+        "reference profile", "evaluate · train", "evaluate · test",
+    }  # fmt: skip
 
 
 QUICK = ("--source", "sample:1500", "--models", "Decision Tree,Random Forest")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,9 +18,17 @@ from threading import Thread
 import psutil
 import pytest
 from mlflow import MlflowClient
+from playwright.sync_api import expect
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.schemas.automations import AutomationCore
@@ -165,7 +174,7 @@ def prefect(tmp_path_factory, mlflow_database, mongodb_uri):
     with ExitStack() as stack:
         prefect = Prefect(folder, port, environment)
         stack.callback(prefect.end_all)
-        prefect.start("server", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui")
+        prefect.start("server", "server", "start", "--host", "127.0.0.1", "--port", str(port))
         deadline = time.monotonic() + 240
         while not is_up(prefect):
             if time.monotonic() > deadline:
@@ -221,6 +230,32 @@ def test_a_training_on_request(prefect, tracked, real_data):
     version = tracked.get_model_version_by_alias(MODEL, "candidate")
     assert version.tags["prefect.flow_run_id"] == str(run.id)
     assert version.tags["data.n_rows"] == "11055"
+
+
+def test_the_page_of_a_run_shows_its_tasks_and_what_they_found(prefect, page):
+    (run,) = prefect.runs("train/train")
+    pages = prefect.environment["PREFECT_API_URL"].removesuffix("/api")
+    page.goto(f"{pages}/runs/flow-run/{run.id}")
+    expect(page.get_by_text(run.name).first).to_be_visible()
+    expect(page.get_by_text("search · Decision Tree").first).to_be_visible()  # in the graph, or in the log
+    page.get_by_text("Artifacts", exact=True).first.click()
+    for key in ("leaderboard", "training-report", "mlflow-train-run"):
+        expect(page.get_by_role("link", name=key).or_(page.get_by_text(key)).first).to_be_visible()
+
+    found = prefect.client.read_artifacts(
+        artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["training-report"])), limit=1
+    )
+    page.goto(f"{pages}/artifacts/artifact/{found[0].id}")
+    picture = page.get_by_role("img", name="confusion matrix")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") == 960
+
+
+def test_the_page_of_deployments_shows_schedules(prefect, page):
+    page.goto(f"{prefect.environment['PREFECT_API_URL'].removesuffix('/api')}/deployments")
+    for name in ("train", "retrain", "ingest", "monitor"):
+        expect(page.get_by_role("link", name=name, exact=True).first).to_be_visible()
+    expect(page.get_by_text("At 03:00 AM, only on Monday").or_(page.get_by_text("03:00 AM")).first).to_be_visible()
 
 
 def test_a_schedule_starts_runs(prefect):
@@ -325,6 +360,84 @@ def test_a_failure_is_told_by_what_is_set_up_once(prefect, inbox):
     assert message["subject"] == "networksecurity · failed runs"
     assert "there is no file" in message["body"]
     assert f"/runs/flow-run/{failed.id}" in message["body"]
+
+
+@pytest.mark.parametrize("cores", ["1", "2"])  # a fit is in a thread, or in a process of its own
+def test_a_run_that_takes_too_long_is_ended_whatever_it_computes(prefect, tracked, cores):
+    deployment = prefect.deployment("train/train")
+    limited = {"NETWORKSECURITY_TIME_LIMIT": "12", "NETWORKSECURITY_CORES": cores}
+    run = prefect.client.create_flow_run_from_deployment(
+        deployment.id,
+        parameters={"parameters": {"source": "sample:30000", "models": ["Gradient Boosting"]}},
+        job_variables={"env": deployment.job_variables["env"] | limited},
+    )
+    prefect.wait(lambda: ("search · Gradient Boosting", "Running") in task_states(prefect, run))
+    ended = prefect.ended(run)
+    assert (ended.state_name, ended.state.type) == ("TimedOut", "FAILED")
+    assert "longer than 12 s" in ended.state.message
+    assert "NETWORKSECURITY_TIME_LIMIT" in ended.state.message
+    prefect.wait(lambda: not prefect.children("worker"), seconds=60)
+    experiment = tracked.get_experiment_by_name("networksecurity").experiment_id
+    (logged,) = tracked.search_runs([experiment], f"tags.`prefect.flow_run_id` = '{run.id}'")
+    assert logged.info.status == "FAILED"
+    assert logged.data.tags["networksecurity.reason"].startswith("TimeLimitError: ")
+
+
+def grid_points(tracked, output):
+    """Return the figures of every grid point of the training that a command has told of, but for the times."""
+    experiment, parent = re.search(r"/experiments/(\d+)/runs/(\w{32})", output).groups()
+    found = tracked.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'", max_results=1000)
+    return {
+        run.info.run_name: {name: of for name, of in run.data.metrics.items() if not name.endswith("time")}
+        for run in found
+    }
+
+
+def test_a_cluster_finds_what_threads_find(prefect, tracked, dask_cluster):
+    options = ("--source", "sample:1200", "--models", "AdaBoost,Random Forest,Decision Tree", "--promotion", "off")
+    kept = prefect.environment
+    on_cluster = {
+        "NETWORKSECURITY_TASK_RUNNER": "dask",
+        "DASK_ADDRESS": dask_cluster.address,
+        "NETWORKSECURITY_STORAGE": dask_cluster.storage,
+    }
+    outputs = []
+    for environment in (kept, kept | on_cluster):
+        prefect.environment = environment
+        try:
+            done = prefect.command("flows/train.py", *options)
+        finally:
+            prefect.environment = kept
+        assert done.returncode == 0, done.stderr
+        outputs.append(done)
+    here, there = (grid_points(tracked, done.stdout) for done in outputs)
+    assert here == there
+    assert len(here) == 26
+    assert f"Connecting to an existing Dask cluster at {dask_cluster.address}" in outputs[1].stderr
+    table = [re.findall(r"^ +\d   .*?  (?=[\d.]+ s)", done.stdout, re.MULTILINE) for done in outputs]
+    assert len(table[0]) == 3
+    assert table[0] == table[1]
+
+
+def test_a_cluster_that_is_not_there_is_said_in_one_line(prefect, closed_port):
+    address = f"tcp://127.0.0.1:{closed_port}"
+    wrong = {"NETWORKSECURITY_TASK_RUNNER": "dask", "DASK_ADDRESS": address, "NETWORKSECURITY_DASK_TIMEOUT": "1"}
+    kept = prefect.environment
+    for environment, message in (
+        (kept | wrong, f"error: the Dask scheduler at {address} cannot be reached: .*; start one with .*"),
+        (
+            {name: value for name, value in (kept | wrong).items() if name != "PREFECT_API_URL"},
+            "error: DASK_ADDRESS is set and PREFECT_API_URL is not: .*",
+        ),
+    ):
+        prefect.environment = environment
+        try:
+            done = prefect.command("flows/train.py")
+        finally:
+            prefect.environment = kept
+        assert done.returncode == 1
+        assert re.search(f"^{message}$", done.stderr, re.MULTILINE), done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def task_states(prefect, run):

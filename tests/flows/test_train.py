@@ -1,10 +1,17 @@
+import json
+import re
+import sys
 import time
+from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 
+import fsspec
 import mlflow
 import pandas as pd
 import pytest
+from prefect import task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -13,14 +20,18 @@ from prefect.client.schemas.filters import (
     TaskRunFilter,
     TaskRunFilterFlowRunId,
 )
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from pydantic import ValidationError
 
-from flows import promotion
+from flows import promotion, runner
 from flows import train as flow_module
 from flows.parameters import TrainParameters
+from flows.runner import make_runner
+from flows.steps import result_storage
 from flows.train import train
 from networksecurity import candidates, registry, tracking_server
 from networksecurity.exceptions import (
+    ConfigurationError,
     DataSourceError,
     DataValidationError,
     PromotionConflictError,
@@ -30,7 +41,7 @@ from networksecurity.exceptions import (
     TrainingError,
 )
 from networksecurity.sample import make_phishing_websites
-from networksecurity.settings import settings
+from networksecurity.settings import Settings, settings
 from networksecurity.tracking import REASON_TAG
 
 QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression", "promotion": "off"}
@@ -460,6 +471,61 @@ def test_wrong_parameters(wrong, message):
 
 def test_models_are_named_in_any_case_once():
     assert TrainParameters(models="adaboost, Random forest,ADABOOST").models == ("AdaBoost", "Random Forest")
+
+
+def test_results_lie_beside_the_data_where_that_is_a_url(workplace, monkeypatch):
+    url = f"memory://{workplace.name}"
+    monkeypatch.setenv("NETWORKSECURITY_STORAGE", url)
+    settings.cache_clear()
+    monkeypatch.setattr(train, "result_storage", result_storage(url))
+    first = run()
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: workplace / "elsewhere"}):
+        second = run()
+    assert {name for name, state in task_states(second).items() if state != "Cached"} == NEVER_CACHED
+    assert second.result().test_metrics == first.result().test_metrics
+    files = fsspec.filesystem("memory")
+    kept = files.find(f"{url}/results")
+    assert len(kept) == len(set(task_states(first)) - NEVER_CACHED) + 2  # and what each of the two returned
+    for path in kept:
+        json.loads(files.cat(path))  # no pickle
+    assert not (workplace / "results").exists()
+
+
+@pytest.mark.parametrize("url", ["memory://", "simplecache::memory://x"])
+def test_a_url_that_results_cannot_be_kept_at_is_said(url):
+    with pytest.raises(ConfigurationError, match="NETWORKSECURITY_STORAGE"):
+        result_storage(url)
+
+
+def test_a_report_holds_its_picture(workplace):
+    text = artifacts(run())["training-report"].data
+    (picture,) = re.findall(r"!\[.+?\]\(data:image/png;base64,(.+?)\)", text)
+    assert b64decode(picture).startswith(b"\x89PNG")
+    assert len(picture) < 40_000
+
+
+def test_a_wrong_runner_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flows.cluster", None)  # as where prefect-dask is not installed
+    with pytest.raises(ConfigurationError, match="pip install"):
+        make_runner(Settings(task_runner="dask"))
+
+
+def test_threads_that_go_on_are_not_waited_for_for_ever(workplace, monkeypatch):
+    armed = []
+    monkeypatch.setattr(runner, "_SECONDS_TO_END", 0.1)
+    monkeypatch.setattr(runner, "end_soon", armed.append)
+    begun, go_on = Event(), Event()
+
+    @task
+    def compute():
+        begun.set()
+        go_on.wait()
+
+    with runner.Threads(1) as threads:
+        threads.submit(compute, {})
+        assert begun.wait(60)
+    go_on.set()
+    assert armed == [0.1]
 
 
 def test_a_search_on_some_rows_fits_the_winner_on_all(workplace):
