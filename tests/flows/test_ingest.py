@@ -8,15 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    TaskRunFilter,
-    TaskRunFilterFlowRunId,
-)
 from pydantic import ValidationError
 from pymongo import MongoClient
+from records import artifacts, task_tries
 
 from flows import ingest as flow_module
 from flows.ingest import ingest, show_ingestion
@@ -52,22 +46,6 @@ def run(source, target, **parameters):
     return ingest(IngestParameters(source=source, target=target, **parameters), return_state=True)
 
 
-def task_states(state):
-    with get_client(sync_client=True) as client:
-        found = client.read_task_runs(
-            task_run_filter=TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[state.state_details.flow_run_id]))
-        )
-    return {task_run.name: (task_run.state_name, task_run.run_count) for task_run in found}
-
-
-def artifacts(state):
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
-        )
-    return {artifact.key or artifact.description: artifact for artifact in found if artifact.type}
-
-
 def test_from_a_file_to_the_collection(workplace, target, collection, capsys):
     source = write_csv(workplace, bad=[3, 8])
     state = run(source, target)
@@ -75,7 +53,7 @@ def test_from_a_file_to_the_collection(workplace, target, collection, capsys):
     report = state.result()
     assert (report.rows.n_rows, report.rows.n_inserted, report.rows.n_quarantined) == (500, 498, 2)
     assert collection.count_documents({"ingestion.id": report.rows.ingestion, "ingestion.source": source}) == 498
-    assert task_states(state) == dict.fromkeys(("fetch", "check", "write"), ("Completed", 1))
+    assert task_tries(state) == dict.fromkeys(("fetch", "check", "write"), ("Completed", 1))
     made = artifacts(state)
     assert set(made) == {"ingest-report", f"write · {source}"}
     assert made[f"write · {source}"].data == 100
@@ -111,7 +89,7 @@ def test_what_may_pass_is_tried_again_and_doubles_nothing(workplace, target, col
     rows = state.result().rows
     assert (rows.n_inserted, rows.n_already_there) == (500, 0)
     assert collection.count_documents({}) == 500
-    assert task_states(state)["write"] == ("Completed", 2)
+    assert task_tries(state)["write"] == ("Completed", 2)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +108,7 @@ def test_of_a_file_that_is_refused_nothing_is_written(change, error, message, wo
     state = run(str(path), target)
     with pytest.raises(error, match=message):
         state.result()
-    assert task_states(state)["check"] == ("Failed", 1)
+    assert task_tries(state)["check"] == ("Failed", 1)
     assert not collection.database.list_collection_names(filter={"name": {"$regex": f"^{collection.name}"}})
 
 

@@ -8,14 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    TaskRunFilter,
-    TaskRunFilterFlowRunId,
-)
 from pydantic import ValidationError
+from records import artifacts, task_tries
 
 from flows import score as flow_module
 from flows.ingest import ingest
@@ -67,22 +61,6 @@ def run(source, output, **parameters):
     return score(ScoreParameters(source=source, output=str(output), **parameters), return_state=True)
 
 
-def task_states(state):
-    with get_client(sync_client=True) as client:
-        found = client.read_task_runs(
-            task_run_filter=TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[state.state_details.flow_run_id]))
-        )
-    return {task_run.name: (task_run.state_name, task_run.run_count) for task_run in found}
-
-
-def artifacts(state):
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
-        )
-    return {artifact.key or artifact.description: artifact for artifact in found if artifact.type}
-
-
 def test_from_a_file_to_a_file(champion, workplace, capsys):
     source, output = write_csv(workplace, bad=[3, 8]), workplace / "scored.parquet"
     state = run(source, output)
@@ -96,7 +74,7 @@ def test_from_a_file_to_a_file(champion, workplace, capsys):
     assert set(found["model_version"]) == {"1"}
     assert pd.read_parquet(workplace / "scored_quarantine.parquet")["key"].tolist() == ["00003", "00008"]
 
-    assert task_states(state) == dict.fromkeys(("find the model", "fetch", "check", "score"), ("Completed", 1))
+    assert task_tries(state) == dict.fromkeys(("find the model", "fetch", "check", "score"), ("Completed", 1))
     made = artifacts(state)
     assert set(made) == {"score-report", "mlflow-model-version", f"score · {MODEL} 1"}
     assert made[f"score · {MODEL} 1"].data == 100
@@ -304,7 +282,7 @@ def test_what_may_pass_is_tried_again_and_doubles_nothing(growing, scores, monke
     state = run("mongodb", "mongodb")
     assert state.result().rows.n_scored == 300
     assert versions(scores) == {"1": 300}
-    assert task_states(state)["score"] == ("Completed", 2)
+    assert task_tries(state)["score"] == ("Completed", 2)
 
 
 def test_of_two_runs_at_once_nothing_is_doubled(growing, scores, monkeypatch):

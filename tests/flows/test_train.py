@@ -14,14 +14,11 @@ import pytest
 from prefect import task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
     FlowRunFilter,
-    TaskRunFilter,
-    TaskRunFilterFlowRunId,
 )
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from pydantic import ValidationError
+from records import artifacts, task_states
 
 from flows import promotion, runner
 from flows import train as flow_module
@@ -55,23 +52,6 @@ NEVER_CACHED = {
 
 def run(**parameters):
     return train(TrainParameters(**QUICK | parameters), return_state=True)
-
-
-def task_states(state):
-    with get_client(sync_client=True) as client:
-        found = client.read_task_runs(
-            task_run_filter=TaskRunFilter(flow_run_id=TaskRunFilterFlowRunId(any_=[state.state_details.flow_run_id]))
-        )
-    return {task_run.name: task_run.state_name for task_run in found}
-
-
-def artifacts(state):
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
-        )
-    # An artifact without a type is where Prefect notes that the result is stored.
-    return {artifact.key or artifact.description: artifact for artifact in found if artifact.type}
 
 
 def logged_runs():
