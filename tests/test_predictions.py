@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import mlflow
 import numpy as np
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import pytest
+from leash import LEASH
 from pydantic import SecretStr
 
 from networksecurity import predictions, registry, tracking, tracking_server
@@ -331,9 +333,30 @@ def by_mlflow_models_serve(champion):
         server.wait(30)
 
 
+def by_the_service(champion):
+    command = [*LEASH, sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0"]
+    table = champion.rows.to_csv(index=False)
+    with (
+        (champion.folder / "serve.log").open("wb") as log,
+        subprocess.Popen(
+            command, cwd=PROJECT, env=champion.environment, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as server,
+    ):
+        try:
+            address = server.stdout.readline().split()[2].rstrip(",")
+            with httpx.Client(base_url=address, timeout=60, transport=httpx.HTTPTransport(retries=5)) as client:
+                while client.get("/ready").status_code != 200:
+                    time.sleep(0.2)
+                answer = client.post("/predict", content=table, headers={"Content-Type": "text/csv"}).json()
+        finally:
+            server.kill()
+    found = pd.DataFrame(answer["predictions"])
+    return found["phishing_probability"], found["label"] == "phishing"
+
+
 @pytest.mark.integration
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("way", [by_mlflow, by_the_package, by_the_flow, by_mlflow_models_serve])
+@pytest.mark.parametrize("way", [by_mlflow, by_the_package, by_the_flow, by_mlflow_models_serve, by_the_service])
 def test_predictions_are_those_of_the_pipeline_in_memory(way, champion):
     X = to_X(champion.rows)
     assert X.isna().any(axis=None)
