@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from prefect import Task, task
@@ -26,6 +26,9 @@ from threadpoolctl import threadpool_limits
 from networksecurity.exceptions import ConfigurationError, TransientError
 from networksecurity.provenance import code_version
 from networksecurity.settings import settings
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 def _by_content(context: TaskRunContext, inputs: dict[str, Any]) -> str:
@@ -86,8 +89,16 @@ cached_step = functools.partial(
 Its inputs and result are plain values and references by content (`DataRef`, `ModelRef`).
 """
 
-one_thread = threadpool_limits.wrap(limits=1)
-"""For a step that computes beside others: it takes one thread of BLAS and OpenMP, whatever there are."""
+
+def one_thread(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Give a step that computes beside others one thread of BLAS and OpenMP, whatever there are."""
+
+    @functools.wraps(function)  # not by threadpoolctl's own decorator, which cannot be sent to a cluster
+    def on_one_thread(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with threadpool_limits(1):
+            return function(*args, **kwargs)
+
+    return on_one_thread
 
 
 @contextmanager
