@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -189,6 +190,26 @@ def test_grid_points_are_written_to_a_local_database_as_the_client_writes_them(s
     key = lambda run: run.data.tags[GRID_POINT_TAG]  # noqa: E731
     assert [content(run) for run in sorted(written, key=key)] == [content(run) for run in sorted(logged, key=key)]
     assert all(run.info.start_time <= run.info.end_time for run in written)
+
+
+def test_of_two_monitor_runs_made_at_once_the_older_stays(server, monkeypatch):
+    client, create = server.client(), tracking._create_run
+    older = []
+
+    def after_another(*args):
+        older.append(create(*args))
+        time.sleep(0.01)
+        return create(*args)
+
+    monkeypatch.setattr(tracking, "_create_run", after_another)
+    found = tracking._find_or_create_monitor_run(client, "0", "monitor-x", {})
+    assert (
+        [found.info.run_id]
+        == [run.info.run_id for run in older]
+        == [run.info.run_id for run in client.search_runs("0")]
+    )
+    assert tracking._find_or_create_monitor_run(client, "0", "monitor-x", {}).info.run_id == found.info.run_id
+    assert len(older) == 1
 
 
 def test_a_step_that_is_tried_again_doubles_nothing(server, client, training, outcome):
