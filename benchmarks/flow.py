@@ -48,6 +48,7 @@ def environment_in(folder: Path) -> dict[str, str]:
         "NETWORKSECURITY_STORAGE": str(folder / "storage"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
         "PYTHONPATH": str(PROJECT),
+        "PYTHONDONTWRITEBYTECODE": "",  # a warm home has compiled files too
     }
 
 

@@ -10,14 +10,15 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect_dask import DaskTaskRunner
 
-from flows.runner import COMPUTE, Threads
+from flows.runner import Threads
 from networksecurity.exceptions import ClusterUnavailableError, ConfigurationError
 
 
 class Cluster(DaskTaskRunner):
-    """Tasks with the tag `compute` on the workers of a Dask cluster, the others in threads of this process.
+    """Cached tasks on the workers of a Dask cluster, the others in threads of this process.
 
-    So a worker needs the storage, and none of the credentials of MLflow or MongoDB.
+    The cached ones compute from what is stored. So a worker needs the storage, and none of the credentials of MLflow or
+    MongoDB. (A tag would tell them apart too, but Prefect asks its server for a slot for each tag of each task.)
     """
 
     @classmethod
@@ -40,7 +41,7 @@ class Cluster(DaskTaskRunner):
     def submit(self, task: Any, parameters: dict[str, Any], *args: Any, **kwargs: Any) -> PrefectFuture:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Run a task on a worker, or in a thread."""
         self._connect()  # at the first task of any kind: known before anything is computed
-        if COMPUTE in task.tags and (run := FlowRunContext.get()):
+        if task.persist_result and (run := FlowRunContext.get()):
             # The workers are told of the server of this run, which may be one that was started for this run alone.
             with temporary_settings({PREFECT_API_URL: str(run.client.api_url)}):
                 return super().submit(task, parameters, *args, **kwargs)

@@ -11,9 +11,6 @@ from networksecurity import search
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import Settings
 
-COMPUTE = "compute"
-"""Tag of the tasks that need nothing but the storage, so that the workers of a cluster can run them."""
-
 _SECONDS_TO_END = 10
 
 

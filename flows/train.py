@@ -11,14 +11,13 @@ if __name__ == "__main__":  # options are read before the slow imports below
     from flows.launch import run
     from flows.parameters import TrainParameters
 
-    sys.exit(
-        run("flows.train:train", TrainParameters, show="flows.report:show_training", prepare="flows.train:prepare")
-    )
+    sys.exit(run("flows.train:train", TrainParameters, show="flows.report:show_training"))
 
 import signal
 from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Thread
 from typing import Any, cast
 from uuid import UUID
 
@@ -43,7 +42,7 @@ from flows.launch import end_soon
 from flows.parameters import TrainParameters
 from flows.promotion import refuse_to_ask_nobody, settle
 from flows.report import LeaderboardRow, TrainingReport, promotion_markdown, training_markdown
-from flows.runner import COMPUTE, make_runner
+from flows.runner import make_runner
 from flows.steps import cached_step, one_thread, result_storage, step
 from networksecurity import (
     candidates,
@@ -163,7 +162,7 @@ def assign_folds(train: DataRef, cv: int, random_state: int) -> DataRef:
     return storage.put_frame(pd.DataFrame({"test_fold": test_fold}))
 
 
-@cached_step(name="search", task_run_name="search · {model}", tags=[COMPUTE])
+@cached_step(name="search", task_run_name="search · {model}")
 def search_grid(
     train: DataRef, folds: DataRef, model: str, scoring: str, imputer: candidates.Imputer, random_state: int
 ) -> search.SearchResult:
@@ -193,7 +192,7 @@ def search_grid(
     return result
 
 
-@cached_step(task_run_name="threshold · {model}", tags=[COMPUTE])
+@cached_step(task_run_name="threshold · {model}")
 def choose_threshold(
     train: DataRef,
     folds: DataRef,
@@ -220,7 +219,7 @@ def choose_threshold(
     return evaluation.choose_threshold(y, y_score, **costs)
 
 
-@cached_step(task_run_name="fit · {model}", tags=[COMPUTE])
+@cached_step(task_run_name="fit · {model}")
 def fit(
     train: DataRef,
     model: str,
@@ -233,8 +232,28 @@ def fit(
     storage = _storage()
     X, y = schema.to_X_y(storage.get_frame(train))
     how = {"imputer": imputer, "random_state": random_state, "threshold": threshold}
-    cores = search.available_cores(settings().cores)
-    return storage.put_model(search.fit_best(candidates.get_candidate(model), params, X, y, n_threads=cores, **how))
+    n_threads = max(1, search.available_cores(settings().cores) - 1)  # the leakage ledger is computed on the other core
+    return storage.put_model(search.fit_best(candidates.get_candidate(model), params, X, y, n_threads=n_threads, **how))
+
+
+@cached_step(name="leakage", task_run_name="leakage ledger")
+@one_thread
+def leakage_ledger(
+    train: DataRef,
+    test: DataRef,
+    model: str,
+    params: dict[str, Any],
+    imputer: candidates.Imputer,
+    random_state: int,
+    threshold: float,
+) -> evaluation.LeakageLedger:
+    """Compute what a careless split would have said of the winner."""
+    storage = _storage()
+    how = {"imputer": imputer, "random_state": random_state, "threshold": threshold}
+    pipeline = candidates.make_pipeline(candidates.get_candidate(model), params, **how)
+    return evaluation.leakage_ledger(
+        pipeline, storage.get_frame(train), storage.get_frame(test), random_state=random_state
+    )
 
 
 @cached_step(task_run_name="evaluate · {side}")
@@ -245,22 +264,12 @@ def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None)
     return evaluation.evaluate_model(storage.get_model(model), storage.get_frame(rows), base_rate=base_rate)
 
 
-@cached_step(task_run_name="explain", tags=[COMPUTE])
+@cached_step(task_run_name="explain")
 @one_thread
 def explain(model: ModelRef, test: DataRef, random_state: int) -> evaluation.Explanation:
     """Compute the curves, tables and importances of the winner on the test rows."""
     storage = _storage()
     return evaluation.explain(storage.get_model(model), storage.get_frame(test), random_state=random_state)
-
-
-@cached_step(name="leakage", task_run_name="leakage ledger", tags=[COMPUTE])
-@one_thread
-def leakage_ledger(model: ModelRef, train: DataRef, test: DataRef, random_state: int) -> evaluation.LeakageLedger:
-    """Compute what a careless split would have said of the winner."""
-    storage = _storage()
-    return evaluation.leakage_ledger(
-        storage.get_model(model), storage.get_frame(train), storage.get_frame(test), random_state=random_state
-    )
 
 
 @cached_step(name="profile", task_run_name="reference profile")
@@ -345,12 +354,6 @@ def end_training(training: tracking.Training, warning: str | None) -> None:
     tracking.end_training(_server(), training, reason=warning)
 
 
-def prepare() -> None:
-    """Do ahead what every training needs, while a Prefect server comes up."""
-    with suppress(NetworkSecurityError):  # the step that meets it again is where it is said
-        tracking.warm_up(settings())
-
-
 def _run_name() -> str:
     return f"train · {datasets.describe(flow_run.parameters['parameters'].source, settings())}"
 
@@ -432,6 +435,7 @@ def _train(
         ): model
         for model in models
     }
+    Thread(target=tracking.warm_up).start()  # there is nothing else to do here while they run
     tracked = []  # beside the searches that still run
     found, failed = _gather(
         searches, lambda result: tracked.append(track_search.submit(training, result, parameters.candidate_runs))
@@ -462,8 +466,8 @@ def _train(
     )
 
     winner = ranked[0]
-    model, choice = _fit_winner(parameters, winner, sides.train, searched, folds)
-    findings = _examine(parameters, model, checked.accepted, sides, choice)
+    model, findings = _fit_and_examine(parameters, winner, checked.accepted, sides, searched, folds)
+    choice = findings.threshold
     for tracking_of_search in tracked:
         tracking_of_search.result()
     logged = track(
@@ -515,41 +519,38 @@ def _train(
     return report
 
 
-def _fit_winner(
-    parameters: TrainParameters, winner: search.SearchResult, train: DataRef, searched: DataRef, folds: DataRef
-) -> tuple[ModelRef, evaluation.ThresholdChoice | None]:
+def _fit_and_examine(
+    parameters: TrainParameters,
+    winner: search.SearchResult,
+    accepted: DataRef,
+    sides: Sides,
+    searched: DataRef,
+    folds: DataRef,
+) -> tuple[ModelRef, Findings]:
     # In threads, as all that takes long: nothing but waiting is cut off at once by a time limit or Ctrl-C.
-    refresh = parameters.refresh or NotSet
-    how = winner.candidate, winner.best.params, parameters.imputer, parameters.random_state
+    refresh, seed = parameters.refresh or NotSet, parameters.random_state
+    how = winner.candidate, winner.best.params, parameters.imputer, seed
     choice = None
     if costs := parameters.costs():
         choice = choose_threshold.with_options(refresh_cache=refresh).submit(searched, folds, *how, costs).result()
     threshold = choice.threshold if choice else candidates.DECISION_THRESHOLD
-    return fit.with_options(refresh_cache=refresh).submit(train, *how, threshold).result(), choice
-
-
-def _examine(
-    parameters: TrainParameters,
-    model: ModelRef,
-    accepted: DataRef,
-    sides: Sides,
-    threshold: evaluation.ThresholdChoice | None,
-) -> Findings:
-    refresh, seed = parameters.refresh or NotSet, parameters.random_state
-    leakage = leakage_ledger.with_options(refresh_cache=refresh).submit(model, sides.train, sides.test, seed)
+    search.release_processes()
+    fitted = fit.with_options(refresh_cache=refresh).submit(sides.train, *how, threshold)
+    leakage = leakage_ledger.with_options(refresh_cache=refresh).submit(sides.train, sides.test, *how, threshold)
+    model = fitted.result()
     explanation = explain.with_options(refresh_cache=refresh).submit(model, sides.test, seed)
     reference = profile.with_options(refresh_cache=refresh)(accepted, model, sides.test)
     train_metrics, test_metrics = (
         evaluate.with_options(refresh_cache=refresh)(model, rows, side, parameters.base_rate)
         for rows, side in ((sides.train, "train"), (sides.test, "test"))
     )
-    return Findings(
+    return model, Findings(
         train_metrics=train_metrics,
         test_metrics=test_metrics,
         explanation=explanation.result(),
         leakage=leakage.result(),
         reference=reference,
-        threshold=threshold,
+        threshold=choice,
     )
 
 

@@ -106,7 +106,7 @@ vectors stand together.
 ## What a careless split would have said
 
 Split at random, {leakage.random_split_seen_share:.0%} of the test rows would also stand in the training rows, and this
-model's F1 would read {leakage.random_split_f1_score:.4f} instead of {leakage.grouped_f1_score:.4f}. (One split each:
+model's F1 would read {leakage.random_split_f1_score:.4f} instead of {on_test["f1_score"]:.4f}. (One split each:
 either figure moves by about 0.01 with the seed.) No function of these features can be right on more than
 {leakage.ceiling_accuracy:.2%} of the test rows, since equal ones carry both labels.
 

@@ -5,6 +5,7 @@ on one side, and a vector keeps its side when rows are added, so that an older m
 rows without having trained on them.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -18,18 +19,23 @@ from networksecurity.schema import CLASS_LABELS, FEATURES, MISSING, TARGET, enco
 def vector_codes(accepted: pd.DataFrame) -> np.ndarray:
     """Return one number per row, equal exactly where the feature vectors are equal.
 
-    Each of the 30 features takes one of four states (-1, 0, 1, missing), so a vector is a number of 60 bits.
-
     Returns
     -------
     codes : ndarray of shape (n_samples,), uint64
     """
-    codes = np.zeros(len(accepted), dtype=np.uint64)
-    for name in FEATURES:
-        values = accepted[name].to_numpy("int8", na_value=MISSING)
+    return codes_of(accepted[name].to_numpy("int8", na_value=MISSING) for name in FEATURES)
+
+
+def codes_of(columns: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the `vector_codes` of rows given as the values of each of the 30 features, -128 where one is missing.
+
+    A feature takes one of four states (-1, 0, 1, missing), so a vector is a number of 60 bits.
+    """
+    codes = np.uint64(0)
+    for values in columns:
         digits = np.where(values == MISSING, 2, values) + 1
         codes = (codes << np.uint64(2)) | digits.astype(np.uint64)
-    return codes
+    return np.asarray(codes)
 
 
 def _hashed(codes: np.ndarray, salt: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import posixpath
 import zipfile
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -38,6 +39,11 @@ class ModelRef(BaseModel, frozen=True):
     """A stored, fitted pipeline: the SHA-256 of its skops file is its name."""
 
     sha256: str
+
+
+_loaded: dict[ModelRef, Any] = {}
+"""The model that this process asked for last."""
+_loading = Lock()
 
 
 def fingerprint(frame: pd.DataFrame) -> str:
@@ -115,13 +121,21 @@ class Storage:
     def get_model(self, ref: ModelRef) -> Any:
         """Return a stored estimator; no type outside skops' list and `TRUSTED_TYPES` is loaded.
 
+        It is to be left as it is: a process that asks again for the same one gets the same object.
+
         Raises
         ------
         DataSourceError
             It is not there, or damaged.
         """
-        with self._open(self._model(ref)) as file:
-            return load_model(file.read())
+        path = self._model(ref)
+        with _loading:  # the steps of a training ask for the same model, some at once
+            if ref not in _loaded:
+                with self._open(path) as file:
+                    content = file.read()
+                _loaded.clear()
+                _loaded[ref] = load_model(content)
+            return _loaded[ref]
 
     def quarantine(self, rejected: pd.DataFrame) -> str:
         """Store rejected rows, their values as text beside the `reasons`, and return the file's path."""

@@ -48,7 +48,7 @@ from pydantic import BaseModel
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
-from networksecurity import model_card, tracking_server
+from networksecurity import model_card
 from networksecurity.candidates import CandidateRuns, decision_threshold, get_classifier
 from networksecurity.drift import DriftReport, ReferenceProfile
 from networksecurity.evaluation import Explanation, LeakageLedger, ThresholdChoice
@@ -57,7 +57,6 @@ from networksecurity.provenance import COMPUTED_WITH, library_versions
 from networksecurity.sample import make_phishing_websites
 from networksecurity.schema import CLASS_LABELS, FEATURES, TARGET, to_X_y
 from networksecurity.search import GridPoint, SearchResult, cv_results
-from networksecurity.settings import Settings
 from networksecurity.storage import TRUSTED_TYPES, DataRef
 from networksecurity.tracking_server import TrackingServer
 
@@ -161,24 +160,15 @@ def training_name() -> str:
     return f"{'-'.join(words)}-{secrets.randbelow(100)}"
 
 
-def warm_up(settings: Settings) -> None:
-    """Do ahead what the first training of a process waits for: load libraries, open a local database.
+def warm_up() -> None:
+    """Load what `log_outcome` loads when it is first called in a process, for a moment with nothing else to do.
 
-    For a moment in which there is nothing else to do; it changes nothing but the time that the other functions take.
-    A place that is not a file of this machine is left alone.
-
-    Raises
-    ------
-    TrackingError
-        The local database cannot be opened.
+    That is matplotlib, skops and MLflow's list of what is installed. It changes nothing but the time that it takes.
     """
-    if tracking_server.is_local(settings):
-        tracking_server.connect(settings)
     draw_nothing()
     with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
-        model = DummyClassifier().fit([[0]], [0])
         mlflow.sklearn.save_model(
-            model,
+            DummyClassifier().fit([[0]], [0]),
             f"{folder}/{_ARTIFACT_PATH}",
             serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
             pip_requirements=_requirements(),
@@ -257,9 +247,7 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
         gap = outcome.train.metrics["f1_score"] - outcome.test.metrics["f1_score"]
         best = outcome.searches[0]
         leakage = {
-            f"leakage/{name}": value
-            for name, value in outcome.leakage.model_dump().items()
-            if isinstance(value, int | float)
+            f"leakage/{name}": value for name, value in _ledger(outcome).items() if isinstance(value, int | float)
         }
         for run, side, context, of_side in (
             (train_run, outcome.train, "train", {f"cv_{best.scoring}": best.best.mean_test_score}),
@@ -595,10 +583,15 @@ def _write_train_artifacts(folder: Path, outcome: Outcome, card: str) -> None:
         (folder / "threshold.json").write_text(outcome.threshold.model_dump_json(indent=2), encoding="utf-8")
 
 
+def _ledger(outcome: Outcome) -> dict[str, Any]:
+    """Return the leakage ledger, the model's own F1 first."""
+    return {"grouped_f1_score": outcome.test.metrics["f1_score"], **outcome.leakage.model_dump(mode="json")}
+
+
 def _write_test_artifacts(folder: Path, outcome: Outcome, name: str) -> None:
     for file, picture in draw(outcome.explanation, f"{outcome.searches[0].candidate}, {name}").items():
         (folder / file).write_bytes(picture)
-    parts = {**outcome.explanation.model_dump(mode="json"), "leakage_ledger": outcome.leakage.model_dump(mode="json")}
+    parts = {**outcome.explanation.model_dump(mode="json"), "leakage_ledger": _ledger(outcome)}
     for part, numbers in parts.items():
         (folder / f"{part}.json").write_text(json.dumps(numbers, indent=2), encoding="utf-8")
 

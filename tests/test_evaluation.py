@@ -310,7 +310,7 @@ def test_ledger_shows_what_duplicates_are_worth_to_a_memoriser():
     train, test = rows_with(counts[:320]), rows_with(counts[320:], start=320)
     model = memoriser(train)
     ledger = leakage_ledger(model, train, test)
-    assert ledger.grouped_f1_score == evaluate_model(model, test)["f1_score"] < 0.65
+    assert evaluate_model(model, test)["f1_score"] < 0.65
     assert ledger.random_split_f1_score > 0.98
     assert ledger.random_split_seen_share > 0.98
     assert (ledger.ceiling_f1_score, ledger.ceiling_accuracy) == (1, 1)
@@ -390,6 +390,6 @@ def test_real_data(real_data):
     assert {item.feature for item in explanation.permutation_importance[:2]} == {"SSLfinal_State", "URL_of_Anchor"}
 
     ledger = leakage_ledger(model, sides.train, sides.test)
-    assert ledger.grouped_f1_score == figures["f1_score"] < ledger.random_split_f1_score < ledger.ceiling_f1_score
+    assert figures["f1_score"] < ledger.random_split_f1_score < ledger.ceiling_f1_score
     assert ledger.random_split_seen_share == pytest.approx(0.65, abs=0.02)
     assert ledger.ceiling_accuracy == pytest.approx(0.99, abs=0.005)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cloudpickle
 import numpy as np
+import psutil
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.dummy import DummyClassifier
@@ -17,7 +18,14 @@ from networksecurity.candidates import CANDIDATES, STEP, Candidate, get_candidat
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.sample import make_phishing_websites
 from networksecurity.schema import to_X_y, validate
-from networksecurity.search import SearchResult, available_cores, fit_best, search, select
+from networksecurity.search import (
+    SearchResult,
+    available_cores,
+    fit_best,
+    release_processes,
+    search,
+    select,
+)
 from networksecurity.splitting import assign_folds
 
 SCORINGS = [
@@ -104,7 +112,16 @@ def test_a_model_that_may_stop_early_is_fitted_at_each_size(data):
 
 def test_boosting_that_ends_early_is_scored_at_every_size():
     # AdaBoost stops at its first stage on separable data; a plain grid gives the same score for every size.
-    X, y = make_classification(200, n_features=30, n_informative=1, n_redundant=0, n_clusters_per_class=1, class_sep=9)
+    X, y = make_classification(
+        200,
+        n_features=30,
+        n_informative=1,
+        n_redundant=0,
+        n_clusters_per_class=1,
+        class_sep=9,
+        flip_y=0,
+        random_state=0,
+    )
     accepted = validate(make_phishing_websites(200, random_state=0)).accepted
     frame, _ = to_X_y(accepted)
     frame.iloc[:, :] = X
@@ -119,6 +136,21 @@ def test_processes_do_not_change_the_result(data):
     alone = search(small("AdaBoost"), X, y, test_fold)
     assert [point.split_test_scores for point in in_processes.grid] == [point.split_test_scores for point in alone.grid]
     assert all(0 < share <= 1 for share in shares)
+
+
+def test_processes_that_were_released_are_gone_and_the_next_search_starts_others(data):
+    X, y, test_fold = data
+    seen = set()
+    for _ in range(2):
+        search(small("AdaBoost"), X, y, test_fold, n_jobs=2)
+        processes = {process for process in psutil.Process().children() if "LokyProcess" in str(process.cmdline())}
+        assert len(processes) == 2
+        assert not processes & seen
+        seen |= processes
+        release_processes()
+        _, alive = psutil.wait_procs(processes, timeout=60)
+        assert not alive
+    release_processes()  # of none
 
 
 def test_result_survives_json(data):
@@ -182,7 +214,7 @@ def counter(tmp_path):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_each_fit_of_a_budget_has_one_thread(data, counter, n_jobs):
     X, y, test_fold = data
-    with ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(n_jobs) as threads:  # on a single core the fits run in the thread, so one at a time
         list(threads.map(lambda _: search(counter, X, y, test_fold, n_jobs=n_jobs), range(3)))
     notes = [line.split() for line in Path(counter.params["notes"]).read_text().splitlines()]
     assert len(notes) == 3 * 9

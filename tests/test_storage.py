@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pandas as pd
 import pytest
 from sklearn.ensemble import AdaBoostClassifier
@@ -63,6 +65,17 @@ def test_model_file_of_a_type_that_is_not_trusted_is_refused(storage, accepted):
     model.estimators_[0].surprise = DataRef(sha256="", n_rows=0)
     with pytest.raises(DataSourceError, match="cannot be loaded: Untrusted types .*DataRef"):
         storage.get_model(storage.put_model(model))
+
+
+def test_a_model_is_loaded_once(storage, accepted):
+    X, y = to_X_y(accepted)
+    criteria = ("gini", "entropy")
+    pipelines = [make_pipeline(CANDIDATES["Decision Tree"], {"criterion": criterion}) for criterion in criteria]
+    refs = [storage.put_model(pipeline.fit(X, y)) for pipeline in pipelines]
+    with ThreadPoolExecutor(4) as pool:
+        models = list(pool.map(storage.get_model, [refs[0]] * 4))
+    assert all(model is models[0] for model in models)
+    assert storage.get_model(refs[1])[-1].criterion == "entropy"
 
 
 @pytest.mark.parametrize("get", ["get_frame", "get_model"])

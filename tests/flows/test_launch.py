@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -21,3 +22,27 @@ def test_a_server_that_does_not_answer_is_given_up_and_can_be_ended(silent_port,
             _wait_for_server(server, silent_port, timeout=0.5, log=tmp_path)
         _end_server(server)
         assert server.returncode < 0
+
+
+def test_a_server_that_a_profile_names_is_the_one_that_is_used(tmp_path):
+    (tmp_path / "profiles.toml").write_text(
+        'active = "team"\n[profiles.team]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'
+    )
+    code = """
+import os
+from flows import launch
+with launch._server() as wait_for_server:
+    wait_for_server()
+    from prefect.settings import get_current_settings
+    print(get_current_settings().api.url, "PREFECT_API_URL" in os.environ, launch._servers[0].wait(60))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"PREFECT_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.stdout, run.stderr) == ("http://127.0.0.1:9/api False 0\n", "")
+    assert not (tmp_path / "server-of-single-runs.log").exists()
