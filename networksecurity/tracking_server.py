@@ -152,11 +152,6 @@ def connect(settings: Settings, *, create_repo: bool = False, public_repo: bool 
     return server
 
 
-def is_local(settings: Settings) -> bool:
-    """Return whether the settings name a database in a file of this machine."""
-    return settings.dagshub_repo is None and _uri(settings).startswith("sqlite:")
-
-
 def forget() -> None:
     """Forget all connections of this process, and the credentials they lent to MLflow."""
     with _lock:
