@@ -225,9 +225,8 @@ def dask_cluster(tmp_path_factory):
         processes += [start(f"worker{n}", "worker", found[1], *options) for n in (1, 2)]
         yield DaskCluster(found[1], storage, processes[1:])
     finally:
-        for process in reversed(processes):
+        for process in reversed(processes):  # one by one: Dask's workers do not end if their scheduler does meanwhile
             process.terminate()
-        for process in processes:
             process.wait(timeout=60)
 
 
