@@ -29,7 +29,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from networksecurity.exceptions import NetworkSecurityError
-from networksecurity.settings import PROJECT_FOLDER
+from networksecurity.settings import PROJECT_FOLDER, without_credentials
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
@@ -97,6 +97,11 @@ def run(
         how = "terminated" if code == TERMINATED else "interrupted"
         print(f"{how}: finished steps are kept, the same command goes on from there", file=sys.stderr)
         return _ended(code)
+    except Exception as exc:
+        if (reason := _why_no_server(exc)) is None:
+            raise
+        print(f"error: {reason}", file=sys.stderr)
+        return _ended(FAILURE)
     if show is not None and result is not None:
         resolve_name(show)(result)
     return SUCCESS
@@ -268,6 +273,23 @@ def _end_server(server: subprocess.Popen) -> None:
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()
+
+
+def _why_no_server(exc: Exception) -> str | None:
+    """Return what to say where Prefect's server is not there or lets nobody in, and None of any other error."""
+    import httpx
+    from prefect.settings import get_current_settings
+
+    if isinstance(exc, httpx.HTTPStatusError) and exc.response.status_code in {401, 403}:
+        found = f"answers {exc.response.status_code}"
+        remedy = "Set PREFECT_API_KEY or PREFECT_API_AUTH_STRING to what it accepts"
+    elif isinstance(exc, httpx.TransportError) or str(exc).startswith("Failed to reach API"):
+        found = f"cannot be reached: {exc.__cause__ or exc}"
+        remedy = "Start it, or name another in PREFECT_API_URL"
+    else:
+        return None
+    address = without_credentials(get_current_settings().api.url or "")
+    return f"Prefect's server at {address} {found}. {remedy}; where none is named, a run starts its own"
 
 
 def _hush_expected_errors() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from leash import LEASH
 from mlflow import MlflowClient
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -217,6 +218,47 @@ def test_dead_tracking_server(train):
     assert "what was computed is kept" in done.stderr
     assert "Traceback" not in done.stderr
     assert train(*options).returncode == 0
+
+
+@pytest.fixture
+def guarded_server(environment, tmp_path):
+    """Run a real Prefect server that lets in who gives a password, and return its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    guarded = {"PREFECT_HOME": str(tmp_path / "guarded"), "PREFECT_SERVER_API_AUTH_STRING": "admin:hush"}
+    command = [*LEASH, sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (tmp_path / "guarded.log").open("w") as log:
+        server = subprocess.Popen(command, env=environment | guarded, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 240
+        while not listens(port):
+            assert server.poll() is None, log
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+
+
+def listens(port):
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_dead_prefect_server(train, closed_port):
+    done = train(PREFECT_API_URL=f"http://me:hush@127.0.0.1:{closed_port}/api")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: Prefect's server at http://127.0.0.1:{closed_port}/api cannot be reached: ")
+
+
+def test_prefect_server_with_another_password(train, guarded_server):
+    done = train(PREFECT_API_URL=guarded_server, PREFECT_API_AUTH_STRING="admin:guessed")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: Prefect's server at {guarded_server} answers 401. Set PREFECT_API_KEY or ")
+    assert "guessed" not in line
 
 
 def test_what_the_server_of_a_run_says_is_kept_from_the_terminal(train, home):
