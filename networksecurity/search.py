@@ -32,7 +32,7 @@ from joblib.parallel import ParallelBackendBase
 from pydantic import BaseModel
 from scipy.stats import rankdata
 from sklearn import config_context
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import (
     AdaBoostClassifier,
     ExtraTreesClassifier,
@@ -151,7 +151,8 @@ def search(
     fitted_grid = {name: values for name, values in grid.items() if name != _SIZE_PARAM} if sizes else grid
     if sizes:
         pipeline.set_params(**{_SIZE_PARAM: max(sizes)})
-    if isinstance(pipeline[-1], _MADE_OF_STAGES):
+    if made_of_stages := isinstance(pipeline[-1], _MADE_OF_STAGES):
+        _validate_params(pipeline, points)
         # A tree goes through many rows of one feature at a time, and is faster where they lie side by side.
         pipeline.steps.insert(-1, ("columns", FunctionTransformer(np.asfortranarray)))
     fitted_points = list(ParameterGrid(fitted_grid))
@@ -160,9 +161,10 @@ def search(
 
     started = time.perf_counter()
     # X comes from validated rows and an imputer: to look for infinite values in each of a fit's 256 stages is a
-    # twentieth of its time. It is GridSearchCV that hands this on to the processes.
+    # twentieth of its time, and so it is to validate the parameters of each. It is GridSearchCV that hands this on to
+    # the processes.
     with ExitStack() as stack:
-        stack.enter_context(config_context(assume_finite=True))
+        stack.enter_context(config_context(assume_finite=True, skip_parameter_validation=made_of_stages))
         marks = stack.enter_context(_progress(n_fits, on_progress))
         stack.enter_context(_fitting(n_jobs, backend, partial(_mark, marks)))
         outcome = GridSearchCV(
@@ -330,6 +332,15 @@ def _shared_sizes(pipeline: Pipeline, grid: Mapping[str, list]) -> list[int]:
     if params.get("n_iter_no_change") is not None or params.get("oob_score") or params.get("warm_start"):
         return []
     return grid[_SIZE_PARAM]
+
+
+def _validate_params(pipeline: Pipeline, points: Sequence[Mapping[str, Any]]) -> None:
+    """Raise what the fit of a point would, where a parameter of the estimator, or of one in it, has no valid value."""
+    for point in points:
+        estimator = clone(pipeline).set_params(**point)[-1]
+        for part in (estimator, *estimator.get_params().values()):
+            if hasattr(part, "_parameter_constraints"):
+                part._validate_params()
 
 
 def _key(params: Mapping[str, Any]) -> tuple:

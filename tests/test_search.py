@@ -11,7 +11,9 @@ from sklearn.datasets import make_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+from sklearn.utils._param_validation import InvalidParameterError
 from threadpoolctl import threadpool_info
 
 from networksecurity.candidates import CANDIDATES, STEP, Candidate, get_candidate, make_pipeline
@@ -108,6 +110,26 @@ def test_a_model_that_may_stop_early_is_fitted_at_each_size(data):
     found = search(stopping, X, y, test_fold)
     assert found.n_fits == 2 * 3
     assert isinstance(make_pipeline(stopping)[-1], GradientBoostingClassifier)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "grid", "wrong"),
+    [
+        ("Gradient Boosting", {}, {"max_depth": (3, 0), "n_estimators": (3, 5)}, "'max_depth' parameter of Gradient"),
+        ("Gradient Boosting", {}, {"n_estimators": (0, 5)}, "'n_estimators' parameter of GradientBoosting"),
+        ("Random Forest", {}, {"min_samples_leaf": (0.0,)}, "'min_samples_leaf' parameter of RandomForest"),
+        (
+            "AdaBoost",
+            {"estimator": DecisionTreeClassifier()},
+            {"estimator__max_depth": (1, 0), "n_estimators": (2, 3)},
+            "'max_depth' parameter of DecisionTree",
+        ),
+        ("Hist Gradient Boosting", {}, {"learning_rate": (-1.0,)}, "'learning_rate' parameter of HistGradient"),
+    ],
+)
+def test_a_value_that_is_not_valid_is_refused(data, name, params, grid, wrong):
+    with pytest.raises(InvalidParameterError, match=wrong):
+        search(Candidate(name, CANDIDATES[name].estimator, grid, cost=1, params=params), *data)
 
 
 def test_boosting_that_ends_early_is_scored_at_every_size():
