@@ -15,6 +15,7 @@ if __name__ == "__main__":  # options are read before the slow imports below
 
 import signal
 from asyncio import CancelledError
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
@@ -36,7 +37,7 @@ from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from prefect.states import Completed, State
 from prefect.utilities.annotations import NotSet
-from pydantic import BaseModel
+from pydantic import Base64Bytes, BaseModel
 
 from flows.launch import end_soon
 from flows.parameters import TrainParameters
@@ -92,12 +93,20 @@ _SECONDS_TO_END = 40
 """Time for a training that is interrupted to note so, in MLflow and in Prefect, before its process is ended."""
 
 
+class Explained(BaseModel, frozen=True):
+    """What explains the winner, and its pictures as PNG files."""
+
+    explanation: evaluation.Explanation
+    pictures: dict[str, Base64Bytes]
+    overview: Base64Bytes
+
+
 class Findings(BaseModel, frozen=True):
     """What was found out about the winner."""
 
     train_metrics: dict[str, float]
     test_metrics: dict[str, float]
-    explanation: evaluation.Explanation
+    explained: Explained
     leakage: evaluation.LeakageLedger
     reference: drift.ReferenceProfile
     threshold: evaluation.ThresholdChoice | None
@@ -266,10 +275,15 @@ def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None)
 
 @cached_step(task_run_name="explain")
 @one_thread
-def explain(model: ModelRef, test: DataRef, random_state: int) -> evaluation.Explanation:
-    """Compute the curves, tables and importances of the winner on the test rows."""
+def explain(model: ModelRef, test: DataRef, title: str, random_state: int) -> Explained:
+    """Compute the curves, tables and importances of the winner on the test rows, and draw them."""
     storage = _storage()
-    return evaluation.explain(storage.get_model(model), storage.get_frame(test), random_state=random_state)
+    explanation = evaluation.explain(storage.get_model(model), storage.get_frame(test), random_state=random_state)
+    return Explained(
+        explanation=explanation,
+        pictures={name: b64encode(png) for name, png in figures.draw(explanation, title).items()},
+        overview=b64encode(figures.draw_overview(explanation, title)),
+    )
 
 
 @cached_step(name="profile", task_run_name="reference profile")
@@ -323,7 +337,8 @@ def track(
         searches=searches,
         train=tracking.Side(sides.train, findings.train_metrics),
         test=tracking.Side(sides.test, findings.test_metrics),
-        explanation=findings.explanation,
+        explanation=findings.explained.explanation,
+        pictures=findings.explained.pictures,
         leakage=findings.leakage,
         reference=findings.reference,
         tags=tags,
@@ -435,8 +450,8 @@ def _train(
         ): model
         for model in models
     }
-    Thread(target=tracking.warm_up).start()  # there is nothing else to do here while they run
     tracked = []  # beside the searches that still run
+    Thread(target=_warm_up, args=[lambda: len(tracked) < len(searches)]).start()
     found, failed = _gather(
         searches, lambda result: tracked.append(track_search.submit(training, result, parameters.candidate_runs))
     )
@@ -513,7 +528,7 @@ def _train(
         promotion=parameters.promotion,
         decision=decision,
     )
-    _publish(report, findings.explanation)
+    _publish(report, findings.explained.overview)
     if failed:
         return Completed(name="Completed with warnings", message=warning, data=report)
     return report
@@ -538,7 +553,8 @@ def _fit_and_examine(
     fitted = fit.with_options(refresh_cache=refresh).submit(sides.train, *how, threshold)
     leakage = leakage_ledger.with_options(refresh_cache=refresh).submit(sides.train, sides.test, *how, threshold)
     model = fitted.result()
-    explanation = explain.with_options(refresh_cache=refresh).submit(model, sides.test, seed)
+    title = f"{winner.candidate} on the test rows"
+    explained = explain.with_options(refresh_cache=refresh).submit(model, sides.test, title, seed)
     reference = profile.with_options(refresh_cache=refresh)(accepted, model, sides.test)
     train_metrics, test_metrics = (
         evaluate.with_options(refresh_cache=refresh)(model, rows, side, parameters.base_rate)
@@ -547,24 +563,30 @@ def _fit_and_examine(
     return model, Findings(
         train_metrics=train_metrics,
         test_metrics=test_metrics,
-        explanation=explanation.result(),
+        explained=explained.result(),
         leakage=leakage.result(),
         reference=reference,
         threshold=choice,
     )
 
 
-def _publish(report: TrainingReport, explanation: evaluation.Explanation) -> None:
+def _publish(report: TrainingReport, picture: bytes) -> None:
     if report.decision is not None:
         sentence = report.promotion_sentence()
         get_run_logger().info("%s", sentence)
         create_markdown_artifact(promotion_markdown(report), key="promotion", description=sentence)
     for key, (text, link) in report.links().items():
         create_link_artifact(link, link_text=text, key=f"mlflow-{key}", description=f"Training {report.name}")
-    picture = figures.draw_overview(explanation, f"{report.leaderboard[0].model} on the test rows")
     create_markdown_artifact(
         training_markdown(report, picture), key="training-report", description=f"Training {report.name}"
     )
+
+
+def _warm_up(searches_run: Callable[[], bool]) -> None:
+    """Load what is slow to load and needed later, as long as there is nothing to do but wait for the searches."""
+    tracking.warm_up()
+    if searches_run():  # else they came from the cache, and so will the pictures
+        figures.draw_nothing()
 
 
 def _trained_on(rows: DataRef) -> registry.RegisteredVersion | None:

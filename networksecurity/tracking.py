@@ -52,7 +52,7 @@ from networksecurity import model_card
 from networksecurity.candidates import CandidateRuns, decision_threshold, get_classifier
 from networksecurity.drift import DriftReport, ReferenceProfile
 from networksecurity.evaluation import Explanation, LeakageLedger, ThresholdChoice
-from networksecurity.figures import draw, draw_drift, draw_nothing
+from networksecurity.figures import draw_drift
 from networksecurity.provenance import COMPUTED_WITH, library_versions
 from networksecurity.sample import make_phishing_websites
 from networksecurity.schema import CLASS_LABELS, FEATURES, TARGET, to_X_y
@@ -120,6 +120,8 @@ class Outcome:
     tags : mapping of str to str
         Put on both runs and on the model; `data.source` among them, where the rows came from, without credentials.
     input_example : DataFrame of shape (n, 30)
+    pictures : mapping of str to bytes
+        Files of the explanation's pictures, by name.
     threshold : ThresholdChoice, optional
         How the model's decision threshold was chosen; None where it is the usual one.
     """
@@ -130,6 +132,7 @@ class Outcome:
     train: Side
     test: Side
     explanation: Explanation
+    pictures: Mapping[str, bytes]
     leakage: LeakageLedger
     reference: ReferenceProfile
     tags: Mapping[str, str]
@@ -163,9 +166,8 @@ def training_name() -> str:
 def warm_up() -> None:
     """Load what `log_outcome` loads when it is first called in a process, for a moment with nothing else to do.
 
-    That is matplotlib, skops and MLflow's list of what is installed. It changes nothing but the time that it takes.
+    That is skops and MLflow's list of what is installed. It changes nothing but the time that it takes.
     """
-    draw_nothing()
     with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
         mlflow.sklearn.save_model(
             DummyClassifier().fit([[0]], [0]),
@@ -268,7 +270,7 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
             _write_train_artifacts(Path(folder), outcome, card)
             client.log_artifacts(training.train_run_id, folder)
         with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
-            _write_test_artifacts(Path(folder), outcome, training.name)
+            _write_test_artifacts(Path(folder), outcome)
             client.log_artifacts(test_run.info.run_id, folder)
         model_uri = _log_model(client, training, outcome, model_id)
         return Logged(test_run_id=test_run.info.run_id, model_uri=model_uri)
@@ -588,9 +590,9 @@ def _ledger(outcome: Outcome) -> dict[str, Any]:
     return {"grouped_f1_score": outcome.test.metrics["f1_score"], **outcome.leakage.model_dump(mode="json")}
 
 
-def _write_test_artifacts(folder: Path, outcome: Outcome, name: str) -> None:
-    for file, picture in draw(outcome.explanation, f"{outcome.searches[0].candidate}, {name}").items():
-        (folder / file).write_bytes(picture)
+def _write_test_artifacts(folder: Path, outcome: Outcome) -> None:
+    for name, picture in outcome.pictures.items():
+        (folder / name).write_bytes(picture)
     parts = {**outcome.explanation.model_dump(mode="json"), "leakage_ledger": _ledger(outcome)}
     for part, numbers in parts.items():
         (folder / f"{part}.json").write_text(json.dumps(numbers, indent=2), encoding="utf-8")

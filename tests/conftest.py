@@ -64,6 +64,7 @@ def outcome(rows):
     from networksecurity.candidates import CANDIDATES
     from networksecurity.drift import reference_profile
     from networksecurity.evaluation import evaluate_model, explain, leakage_ledger
+    from networksecurity.figures import draw
     from networksecurity.schema import to_X_y
     from networksecurity.storage import DataRef, fingerprint
 
@@ -78,6 +79,8 @@ def outcome(rows):
     best = searches[0].best.params
     model = search.fit_best(models[0], best, X, y)
 
+    explanation = explain(model, sides.test)
+
     def side(frame):
         return tracking.Side(DataRef(sha256=fingerprint(frame), n_rows=len(frame)), evaluate_model(model, frame))
 
@@ -87,7 +90,8 @@ def outcome(rows):
         searches=searches,
         train=side(sides.train),
         test=side(sides.test),
-        explanation=explain(model, sides.test),
+        explanation=explanation,
+        pictures=draw(explanation, "Random Forest on the test rows"),
         leakage=leakage_ledger(model, sides.train, sides.test),
         reference=reference_profile(rows, data_sha256="abc", y_score=model.predict_proba(to_X_y(sides.test)[0])[:, 1]),
         tags={"data.source": "mongodb://host/db.rows", "k": "v"},

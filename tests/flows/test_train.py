@@ -5,6 +5,7 @@ import time
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event
 
 import fsspec
@@ -116,6 +117,11 @@ def test_the_same_again_comes_from_the_cache_with_the_same_figures(workplace):
     assert [row.from_cache for row in second.result().leaderboard] == [True, True]
     assert second.result().test_metrics == first.result().test_metrics
     assert second.result().train_run_id != first.result().train_run_id
+    pictures = [
+        Path(mlflow.artifacts.download_artifacts(run_id=each.result().test_run_id, artifact_path="roc_curve.png"))
+        for each in (first, second)
+    ]
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
 
     anew = run(refresh=True)
     assert "Cached" not in task_states(anew).values()
