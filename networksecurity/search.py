@@ -16,7 +16,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -236,7 +236,8 @@ def end_processes() -> None:
     """
     for process in _processes():
         if process.pid:
-            os.kill(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # ended in this moment, and collected by the pool's own thread
+                os.kill(process.pid, signal.SIGKILL)
 
 
 def fit_best(

@@ -1,4 +1,7 @@
+import multiprocessing
 import os
+import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +26,7 @@ from networksecurity.schema import to_X_y, validate
 from networksecurity.search import (
     SearchResult,
     available_cores,
+    end_processes,
     fit_best,
     release_processes,
     search,
@@ -165,14 +169,23 @@ def test_processes_that_were_released_are_gone_and_the_next_search_starts_others
     seen = set()
     for _ in range(2):
         search(small("AdaBoost"), X, y, test_fold, n_jobs=2)
-        processes = {process for process in psutil.Process().children() if "LokyProcess" in str(process.cmdline())}
+        processes = {one for one in multiprocessing.active_children() if one.name.startswith("LokyProcess")}
         assert len(processes) == 2
         assert not processes & seen
         seen |= processes
         release_processes()
-        _, alive = psutil.wait_procs(processes, timeout=60)
-        assert not alive
+        for process in processes:  # multiprocessing must see its children end: to it, one that others collect lives on
+            process.join(60)
+            assert not psutil.pid_exists(process.pid)
     release_processes()  # of none
+
+
+def test_a_process_that_ends_in_the_same_moment_does_not_stop_the_others_from_being_ended(monkeypatch):
+    gone, running = (subprocess.Popen(["sleep", seconds]) for seconds in ("0", "600"))
+    gone.wait()
+    monkeypatch.setattr("networksecurity.search._processes", lambda: [gone, running])
+    end_processes()
+    assert running.wait(timeout=60) == -signal.SIGKILL
 
 
 def test_result_survives_json(data):
