@@ -1,20 +1,17 @@
 """The search of one candidate's grid by cross-validation: scikit-learn's GridSearchCV, with shared fits.
 
-A boosting or forest model of 256 stages holds every smaller one: its first n stages are, number for number, the model
-that a fit with `n_estimators=n` gives. So the grid is searched without `n_estimators`, each remaining point is fitted
-once at the largest, and GridSearchCV's own scoring interface returns one score per size. The scores are those of the
-plain grid, and half the work is gone.
+A grid of a boosting or forest model is searched without `n_estimators`: each remaining point is fitted once at the
+largest, and GridSearchCV's own scoring interface returns one score per size (see `shared_fits`). The scores are those
+of the plain grid, and half the work is gone.
 """
 
 import contextvars
-import copy
 import json
 import multiprocessing
 import os
 import signal
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
@@ -32,29 +29,18 @@ from joblib.parallel import ParallelBackendBase
 from pydantic import BaseModel
 from scipy.stats import rankdata
 from sklearn import config_context
-from sklearn.base import BaseEstimator, clone
-from sklearn.ensemble import (
-    AdaBoostClassifier,
-    ExtraTreesClassifier,
-    GradientBoostingClassifier,
-    RandomForestClassifier,
-)
-from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import get_scorer
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit, cross_val_predict
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
 from networksecurity.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
+from networksecurity.shared_fits import MADE_OF_STAGES, Scoring, can_share, mark, score_name
 
-_SIZE = "n_estimators"
-_SIZE_PARAM = f"{STEP}__{_SIZE}"
-_MADE_OF_STAGES = (AdaBoostClassifier, ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier)
+_SIZE_PARAM = f"{STEP}__n_estimators"
 MakeBackend = Callable[[Callable[[], None]], ParallelBackendBase]
 """Makes what runs fits elsewhere: a backend of joblib, told whom to call after each fit."""
-
-_PER_STAGE = ("estimators_", "estimator_weights_", "estimator_errors_")
 
 
 class GridPoint(BaseModel, frozen=True):
@@ -147,11 +133,11 @@ def search(
     pipeline = make_pipeline(candidate, imputer=imputer, random_state=random_state)
     grid = {f"{STEP}__{name}": list(values) for name, values in candidate.param_grid.items()}
     points = list(ParameterGrid(grid))
-    sizes = _shared_sizes(pipeline, grid)
-    fitted_grid = {name: values for name, values in grid.items() if name != _SIZE_PARAM} if sizes else grid
-    if sizes:
+    fitted_grid, sizes = grid, []
+    if len(grid.get(_SIZE_PARAM, [])) > 1 and can_share(pipeline[-1]):
+        fitted_grid, sizes = {name: values for name, values in grid.items() if name != _SIZE_PARAM}, grid[_SIZE_PARAM]
         pipeline.set_params(**{_SIZE_PARAM: max(sizes)})
-    if made_of_stages := isinstance(pipeline[-1], _MADE_OF_STAGES):
+    if made_of_stages := isinstance(pipeline[-1], MADE_OF_STAGES):
         _validate_params(pipeline, points)
         # A tree goes through many rows of one feature at a time, and is faster where they lie side by side.
         pipeline.steps.insert(-1, ("columns", FunctionTransformer(np.asfortranarray)))
@@ -166,11 +152,11 @@ def search(
     with ExitStack() as stack:
         stack.enter_context(config_context(assume_finite=True, skip_parameter_validation=made_of_stages))
         marks = stack.enter_context(_progress(n_fits, on_progress))
-        stack.enter_context(_fitting(n_jobs, backend, partial(_mark, marks)))
+        stack.enter_context(_fitting(n_jobs, backend, partial(mark, marks)))
         outcome = GridSearchCV(
             pipeline,
             fitted_grid,
-            scoring=_Scoring(scoring, sizes, None if backend else marks),
+            scoring=Scoring(scoring, sizes, None if backend else marks),
             cv=cv,
             n_jobs=-1 if backend else n_jobs,
             refit=False,
@@ -180,7 +166,7 @@ def search(
 
     position = {_key(point): index for index, point in enumerate(fitted_points)}
     rows = [position[_key({name: value for name, value in point.items() if name in fitted_grid})] for point in points]
-    keys = [_score_key(point.get(_SIZE_PARAM) if sizes else None) for point in points]
+    keys = [score_name(point.get(_SIZE_PARAM) if sizes else None) for point in points]
     scores = np.array(
         [
             [results[f"split{fold}_test_{key}"][row] for fold in range(cv.get_n_splits())]
@@ -323,18 +309,6 @@ def cv_results(results: Sequence[SearchResult]) -> pd.DataFrame:
     return table[[*first, *table.columns.difference(first, sort=False)]]
 
 
-def _shared_sizes(pipeline: Pipeline, grid: Mapping[str, list]) -> list[int]:
-    """Return the values of `n_estimators` that one fit can serve, empty where fits cannot be shared."""
-    estimator = pipeline[-1]
-    if not isinstance(estimator, _MADE_OF_STAGES) or len(grid.get(_SIZE_PARAM, [])) < 2:
-        return []
-    params = estimator.get_params()
-    # Early stopping, and anything that looks at rows out of the bag, depends on the number of stages asked for.
-    if params.get("n_iter_no_change") is not None or params.get("oob_score") or params.get("warm_start"):
-        return []
-    return grid[_SIZE_PARAM]
-
-
 def _validate_params(pipeline: Pipeline, points: Sequence[Mapping[str, Any]]) -> None:
     """Raise what the fit of a point would, where a parameter of the estimator, or of one in it, has no valid value."""
     for point in points:
@@ -346,47 +320,6 @@ def _validate_params(pipeline: Pipeline, points: Sequence[Mapping[str, Any]]) ->
 
 def _key(params: Mapping[str, Any]) -> tuple:
     return tuple(sorted((name, repr(value)) for name, value in params.items()))
-
-
-def _score_key(size: int | None) -> str:
-    return "score" if size is None else f"score_at_{size}"
-
-
-def _first_stages(estimator: BaseEstimator, n: int) -> BaseEstimator:
-    """Return the estimator that a fit with `n_estimators=n` gives, made of the first stages of a larger one."""
-    first = copy.copy(estimator)
-    for name in _PER_STAGE:
-        if hasattr(estimator, name):
-            setattr(first, name, getattr(estimator, name)[:n])
-    return first.set_params(n_estimators=n)
-
-
-class _Scoring:
-    """GridSearchCV's `scoring`: one score of a fitted pipeline, or one for each size that its fit can serve."""
-
-    def __init__(self, scoring: str, sizes: list[int], marks: str | None) -> None:
-        self.scoring = scoring
-        self.sizes = sizes
-        self.marks = marks
-
-    def __call__(self, pipeline: Pipeline, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
-        scorer = get_scorer(self.scoring)
-        with warnings.catch_warnings():
-            # A model that never says phishing has no precision: it scores 0, which is what is meant here.
-            warnings.simplefilter("ignore", UndefinedMetricWarning)
-            if self.sizes:
-                imputed, estimator = pipeline[:-1].transform(X), pipeline[-1]
-                scores = {_score_key(n): scorer(_first_stages(estimator, n), imputed, y) for n in self.sizes}
-            else:
-                scores = {_score_key(None): scorer(pipeline, X, y)}
-        _mark(self.marks)
-        return scores
-
-
-def _mark(marks: str | None) -> None:
-    if marks:
-        with Path(marks).open("ab") as file:
-            file.write(b".")
 
 
 @contextmanager
