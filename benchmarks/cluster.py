@@ -15,6 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import measure
 from networksecurity.candidates import CANDIDATES, ENABLED
 
 SIZES = (1, 2)
@@ -31,7 +32,7 @@ def main() -> None:
     for number in range(options.rounds):
         found = {}
         for size in SIZES:
-            wall, found[size] = measure(size, options.source, models)
+            wall, found[size] = search_on(size, options.source, models)
             seconds[size].append(wall)
         if found[1] != found[2]:
             sys.exit("one worker and two do not find the same")
@@ -40,12 +41,12 @@ def main() -> None:
             flush=True,
         )
     for size, of_size in seconds.items():
-        low, middle, high = min(of_size), statistics.median(of_size), max(of_size)
-        print(f"{size} worker{'s' * (size > 1)}: {low:.1f} / {middle:.1f} / {high:.1f} s (min / median / max)")
+        print(f"{size} worker{'s' * (size > 1)}: {measure.spread(of_size, 1)} s (min / median / max)")
+    measure.report("searches on one Dask worker ÷ on two", measure.ratios(seconds[1], seconds[2]))
     print(f"speed-up {statistics.median(seconds[1]) / statistics.median(seconds[2]):.2f}")
 
 
-def measure(n_workers: int, source: str, models: list[str]) -> tuple[float, dict[str, list]]:
+def search_on(n_workers: int, source: str, models: list[str]) -> tuple[float, dict[str, list]]:
     """Return wall seconds, and by model each grid point with the scores of its folds."""
     from distributed import Client, LocalCluster
 
