@@ -4,7 +4,6 @@ import io
 import logging
 import math
 import threading
-import traceback
 import zipfile
 from collections import namedtuple
 from contextlib import suppress
@@ -17,46 +16,16 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from reading import PASSWORD, cells, configured, read, refused
 
 from networksecurity import datasets
 from networksecurity.exceptions import ConfigurationError, DataSourceError, SourceUnavailableError
 from networksecurity.sample import make_phishing_websites
 from networksecurity.schema import DOMAINS
-from networksecurity.settings import Settings, without_credentials
+from networksecurity.settings import without_credentials
 
-PASSWORD = "hunter2"
 CSV = "port,Result\n-1,1\n1,-1\n"
 ROWS = [[-1, 1], [1, -1]]
-
-
-def configured(**values):
-    return Settings(_env_file=None, **values)
-
-
-def read(source, **values):
-    frame = datasets.read(str(source), configured(**values))
-    assert isinstance(frame.index, pd.RangeIndex)
-    for column in frame.dtypes:
-        assert column == "str" or pd.api.types.is_integer_dtype(column) or pd.api.types.is_float_dtype(column)
-    frame.to_parquet(io.BytesIO())  # storable
-    return frame
-
-
-def cells(column):
-    return [None if pd.isna(value) else value for value in column.tolist()]
-
-
-def refused(error, source, *, says, **values):
-    """Return the message of the error with which `source` is refused: one line, and no password even in its causes."""
-    with pytest.raises(error) as caught:
-        datasets.read(str(source), configured(**values))
-    assert type(caught.value) is error
-    message = str(caught.value)
-    assert "\n" not in message
-    for part in [says] if isinstance(says, str) else says:
-        assert part in message
-    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
-    return message
 
 
 # --- the source string ------------------------------------------------------------------------------------------------

@@ -1,8 +1,6 @@
 import hashlib
-import io
 import math
 import socket
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -17,6 +15,7 @@ import pytest
 from bson import Decimal128, Int64, ObjectId
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
+from reading import PASSWORD, cells, configured, read, refused
 
 from networksecurity import datasets, mongodb
 from networksecurity.candidates import get_candidate, make_pipeline
@@ -29,38 +28,6 @@ from networksecurity.exceptions import (
 from networksecurity.sample import make_phishing_websites
 from networksecurity.schema import DOMAINS, FEATURES, Validation, to_X_y, validate
 from networksecurity.scoring import Scoring, score
-from networksecurity.settings import Settings
-
-PASSWORD = "hunter2"
-
-
-def configured(**values):
-    return Settings(_env_file=None, **values)
-
-
-def read(source, **values):
-    frame = datasets.read(str(source), configured(**values))
-    assert isinstance(frame.index, pd.RangeIndex)
-    frame.to_parquet(io.BytesIO())  # storable
-    return frame
-
-
-def cells(column):
-    return [None if pd.isna(value) else value for value in column.tolist()]
-
-
-def refused(error, source, *, says, **values):
-    """Return the message of the error with which `source` is refused: one line, and no password even in its causes."""
-    with pytest.raises(error) as caught:
-        datasets.read(str(source), configured(**values))
-    assert type(caught.value) is error
-    message = str(caught.value)
-    assert "\n" not in message
-    for part in [says] if isinstance(says, str) else says:
-        assert part in message
-    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
-    return message
-
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,6 @@
+import os
 import shutil
+import subprocess
 
 import pytest
 from prefect.settings import (
@@ -35,3 +37,40 @@ def workplace(tmp_path, mlflow_database, monkeypatch, prefect_server):
     ):
         yield tmp_path
     settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Return the folder in which the commands of a module keep Prefect's, MLflow's and stored data."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def environment(home):
+    """Return the environment of the commands of a module: all they keep is in one folder, warm from test to test."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    return kept | {
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(home / "results"),
+        "NETWORKSECURITY_STORAGE": str(home / "storage"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
+        "NETWORKSECURITY_MONGODB_TIMEOUT": "1",
+    }
+
+
+@pytest.fixture
+def command(request, environment, tmp_path):
+    """Run a module's `COMMAND` with options, and with changes of the environment."""
+
+    def run(*options, **changes):
+        return subprocess.run(
+            [*request.module.COMMAND, *options],
+            cwd=tmp_path,
+            env=environment | changes,
+            capture_output=True,
+            text=True,
+            timeout=1_000,
+            check=False,
+        )
+
+    return run

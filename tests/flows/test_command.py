@@ -25,40 +25,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1_200)]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def environment(home):
-    """Keep Prefect, MLflow and stored data of the commands in one temporary folder, warm from test to test."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    return kept | {
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(home / "results"),
-        "NETWORKSECURITY_STORAGE": str(home / "storage"),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
-        "NETWORKSECURITY_MONGODB_TIMEOUT": "1",
-    }
-
-
-@pytest.fixture
-def train(environment, tmp_path):
-    def run(*options, **changes):
-        return subprocess.run(
-            [*COMMAND, *options],
-            cwd=tmp_path,
-            env=environment | changes,
-            capture_output=True,
-            text=True,
-            timeout=1_000,
-            check=False,
-        )
-
-    return run
-
-
-@pytest.fixture(scope="module")
 def client(home):
     uri = f"sqlite:///{home / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
@@ -135,8 +101,8 @@ def test_the_newest_model_predicts_the_same_in_a_process_that_allows_no_pickle(o
     assert loaded.stdout.strip() == expected.tobytes().hex()
 
 
-def test_the_same_command_again_takes_everything_from_the_cache(on_real_data, train, real_data, client):
-    again = train("--source", str(real_data))
+def test_the_same_command_again_takes_everything_from_the_cache(on_real_data, command, real_data, client):
+    again = command("--source", str(real_data))
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("(from the cache)") == 5
     for first, second in zip(run_ids(on_real_data), run_ids(again), strict=True):
@@ -178,12 +144,12 @@ def test_the_logged_model_is_served(on_real_data, client, environment, real_data
         server.wait(30)
 
 
-def test_rows_from_mongodb(train, collection, client):
+def test_rows_from_mongodb(command, collection, client):
     from networksecurity.sample import make_phishing_websites
 
     collection.insert_many(make_phishing_websites(1_500).to_dict("records"))
     uri = f"mongodb://127.0.0.1:{collection.database.client.address[1]}/{collection.database.name}.{collection.name}"
-    done = train("--source", uri, "--models", "Decision Tree")
+    done = command("--source", uri, "--models", "Decision Tree")
     assert done.returncode == 0, done.stderr
     assert client.get_run(run_ids(done)[0]).data.tags["data.n_rows"] == "1500"
 
@@ -201,8 +167,8 @@ def test_rows_from_mongodb(train, collection, client):
         (["--source", "mongodb://me:hush@127.0.0.1/db.rows"], 2, "error: --source: .*MONGODB_URI"),
     ],
 )
-def test_an_expected_error_is_one_line(train, options, code, message):
-    done = train(*options)
+def test_an_expected_error_is_one_line(command, options, code, message):
+    done = command(*options)
     assert done.returncode == code
     lines = [line for line in done.stderr.splitlines() if "error: " in line]
     assert len(lines) == 1
@@ -211,13 +177,13 @@ def test_an_expected_error_is_one_line(train, options, code, message):
     assert "hush" not in done.stderr
 
 
-def test_dead_tracking_server(train):
+def test_dead_tracking_server(command):
     options = ("--source", "sample:1500", "--models", "Decision Tree")
-    done = train(*options, MLFLOW_TRACKING_URI="http://127.0.0.1:9", NETWORKSECURITY_MLFLOW_TIMEOUT="1")
+    done = command(*options, MLFLOW_TRACKING_URI="http://127.0.0.1:9", NETWORKSECURITY_MLFLOW_TIMEOUT="1")
     assert done.returncode == 1
     assert "what was computed is kept" in done.stderr
     assert "Traceback" not in done.stderr
-    assert train(*options).returncode == 0
+    assert command(*options).returncode == 0
 
 
 @pytest.fixture
@@ -246,23 +212,23 @@ def listens(port):
         return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_dead_prefect_server(train, closed_port):
-    done = train(PREFECT_API_URL=f"http://me:hush@127.0.0.1:{closed_port}/api")
+def test_dead_prefect_server(command, closed_port):
+    done = command(PREFECT_API_URL=f"http://me:hush@127.0.0.1:{closed_port}/api")
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: Prefect's server at http://127.0.0.1:{closed_port}/api cannot be reached: ")
 
 
-def test_prefect_server_with_another_password(train, guarded_server):
-    done = train(PREFECT_API_URL=guarded_server, PREFECT_API_AUTH_STRING="admin:guessed")
+def test_prefect_server_with_another_password(command, guarded_server):
+    done = command(PREFECT_API_URL=guarded_server, PREFECT_API_AUTH_STRING="admin:guessed")
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: Prefect's server at {guarded_server} answers 401. Set PREFECT_API_KEY or ")
     assert "guessed" not in line
 
 
-def test_what_the_server_of_a_run_says_is_kept_from_the_terminal(train, home):
-    done = train("--source", "nothing.csv", PREFECT_SERVER_LOGGING_LEVEL="DEBUG")
+def test_what_the_server_of_a_run_says_is_kept_from_the_terminal(command, home):
+    done = command("--source", "nothing.csv", PREFECT_SERVER_LOGGING_LEVEL="DEBUG")
     assert "error: there is no file" in done.stderr
     log = (home / "prefect" / "server-of-single-runs.log").read_text()
     assert "prefect.server" in log
@@ -347,12 +313,12 @@ def test_a_time_limit_ends_a_thread_that_computes(environment, tmp_path, client)
     assert is_alone(process.pid)
 
 
-def test_another_machine_takes_results_from_the_storage_they_share(train, tmp_path, mlflow_database):
+def test_another_machine_takes_results_from_the_storage_they_share(command, tmp_path, mlflow_database):
     said = []
     for machine in ("one", "other"):
         home = tmp_path / machine
         home.mkdir()
-        done = train(
+        done = command(
             *("--source", "sample:900", "--models", "Decision Tree", "--promotion", "off"),
             PREFECT_HOME=str(home),
             PREFECT_RESULTS_LOCAL_STORAGE_PATH=str(home / "results"),
@@ -384,10 +350,10 @@ def dagshub(dagshub_standin):
 
 
 @pytest.mark.parametrize("mode", ["full", "old"])
-def test_training_on_dagshub(mode, train, dagshub, dagshub_standin, mlflow_server, tmp_path):
+def test_training_on_dagshub(mode, command, dagshub, dagshub_standin, mlflow_server, tmp_path):
     dagshub_standin.mode = mode
     name = f"networksecurity-{mode}"
-    done = train(*QUICK, **dagshub, MLFLOW_EXPERIMENT_NAME=name, NETWORKSECURITY_MLFLOW_REGISTERED_MODEL_NAME=name)
+    done = command(*QUICK, **dagshub, MLFLOW_EXPERIMENT_NAME=name, NETWORKSECURITY_MLFLOW_REGISTERED_MODEL_NAME=name)
     assert done.returncode == 0, done.stderr
     assert f"{dagshub_standin.url}/jane/phishing.mlflow/#/experiments/" in done.stdout
 
@@ -428,15 +394,15 @@ def test_training_on_dagshub(mode, train, dagshub, dagshub_standin, mlflow_serve
         ({"DAGSHUB_REPO": "jane/nothing"}, "error: there is no repository jane/nothing .*--create-repo"),
     ],
 )
-def test_what_is_wrong_with_dagshub_is_said_in_one_line(train, dagshub, change, message):
-    done = train(*QUICK, **dagshub | change)
+def test_what_is_wrong_with_dagshub_is_said_in_one_line(command, dagshub, change, message):
+    done = command(*QUICK, **dagshub | change)
     assert done.returncode == 1
     assert re.search(f"^{message}", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr
     assert "wrong-5e2b" not in done.stdout + done.stderr
 
 
-def test_repository_is_created_when_asked(train, dagshub, dagshub_standin):
-    done = train(*QUICK, "--create-repo", **dagshub | {"DAGSHUB_REPO": "jane/new"})
+def test_repository_is_created_when_asked(command, dagshub, dagshub_standin):
+    done = command(*QUICK, "--create-repo", **dagshub | {"DAGSHUB_REPO": "jane/new"})
     assert done.returncode == 0, done.stderr
     assert dagshub_standin.private["jane/new"] is True

@@ -147,34 +147,6 @@ def test_wrong_parameters(wrong, message):
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    return kept | {
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(home / "results"),
-        "NETWORKSECURITY_STORAGE": str(home / "storage"),
-        "NETWORKSECURITY_MONGODB_TIMEOUT": "1",
-    }
-
-
-@pytest.fixture
-def command(environment, tmp_path):
-    def run(*options, **changes):
-        return subprocess.run(
-            [*COMMAND, *options],
-            cwd=tmp_path,
-            env=environment | changes,
-            capture_output=True,
-            text=True,
-            timeout=280,
-            check=False,
-        )
-
-    return run
-
-
 @pytest.mark.integration
 def test_real_data_twice_through_the_command(command, real_data, target, collection):
     for inserted, there in (("11,055", "0"), ("0", "11,055")):

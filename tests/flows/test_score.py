@@ -325,37 +325,12 @@ def test_from_a_file_to_a_collection(growing, workplace, scores):
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
+def environment(environment):
     """Return the environment of commands, in which a champion is."""
-    home = tmp_path_factory.mktemp("home")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    environment = kept | {
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(home / "results"),
-        "NETWORKSECURITY_STORAGE": str(home / "storage"),
-        "NETWORKSECURITY_MONGODB_TIMEOUT": "1",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
-    }
     command = [sys.executable, str(PROJECT / "flows" / "train.py"), "--models", "Decision Tree"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "promoted: There is no champion yet" in done.stdout, done.stderr
     return environment
-
-
-@pytest.fixture
-def command(environment, tmp_path):
-    def run(*options, **changes):
-        return subprocess.run(
-            [*COMMAND, *options],
-            cwd=tmp_path,
-            env=environment | changes,
-            capture_output=True,
-            text=True,
-            timeout=280,
-            check=False,
-        )
-
-    return run
 
 
 @pytest.mark.integration

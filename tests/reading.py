@@ -1,0 +1,42 @@
+"""Reads sources as the tests of files and of MongoDB do, and looks at what refuses them."""
+
+import io
+import traceback
+
+import pandas as pd
+import pytest
+
+from networksecurity import datasets
+from networksecurity.settings import Settings
+
+PASSWORD = "hunter2"
+
+
+def configured(**values):
+    return Settings(_env_file=None, **values)
+
+
+def read(source, **values):
+    frame = datasets.read(str(source), configured(**values))
+    assert isinstance(frame.index, pd.RangeIndex)
+    for column in frame.dtypes:
+        assert column == "str" or pd.api.types.is_integer_dtype(column) or pd.api.types.is_float_dtype(column)
+    frame.to_parquet(io.BytesIO())  # storable
+    return frame
+
+
+def cells(column):
+    return [None if pd.isna(value) else value for value in column.tolist()]
+
+
+def refused(error, source, *, says, **values):
+    """Return the message of the error with which `source` is refused: one line, and no password even in its causes."""
+    with pytest.raises(error) as caught:
+        datasets.read(str(source), configured(**values))
+    assert type(caught.value) is error
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in [says] if isinstance(says, str) else says:
+        assert part in message
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+    return message
