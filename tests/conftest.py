@@ -23,6 +23,7 @@ from pydantic import SecretStr
 from pymongo import MongoClient
 
 PROJECT = Path(__file__).resolve().parents[1]
+REAL_DATA = PROJECT.parent / "shared" / "data" / "phishing_websites.csv"
 
 settings.register_profile("project", deadline=None)  # a slow machine is no failure
 settings.load_profile("project")
@@ -30,10 +31,15 @@ settings.load_profile("project")
 
 @pytest.fixture(scope="session")
 def real_data():
-    path = PROJECT.parent / "shared" / "data" / "phishing_websites.csv"
-    if not path.is_file():
-        pytest.skip(f"{path.name} is not here: the UCI data set, see README")
-    return path
+    if not REAL_DATA.is_file():
+        pytest.skip(f"{REAL_DATA.name} is not here: the UCI data set, see README")
+    return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def real_data_or_sample():
+    """Return the source of the real data, or the sample, which has as many rows."""
+    return str(REAL_DATA) if REAL_DATA.is_file() else "sample"
 
 
 @pytest.fixture(scope="session")

@@ -15,15 +15,10 @@ from networksecurity.sample import LatentClassModel, make_phishing_websites
 from networksecurity.schema import FEATURES, TARGET
 
 PROJECT_FOLDER = Path(__file__).parents[1]
-REAL_DATA = PROJECT_FOLDER.parent / "shared/data/phishing_websites.csv"
 PARAMETERS = json.loads((PROJECT_FOLDER / "networksecurity/sample_parameters.json").read_text("utf-8"))
 CLASSES = PARAMETERS["classes"]
 REAL_F1 = PARAMETERS["real_data"]["f1_score"]
 REAL_PHISHING_SHARE = 4898 / 11055
-
-needs_real_data = pytest.mark.skipif(
-    not REAL_DATA.is_file(), reason="the real data is not at ../shared/data/phishing_websites.csv"
-)
 
 
 @pytest.fixture(scope="module")
@@ -186,9 +181,8 @@ def test_fit_refuses_other_data(fit_sample, sample, tmp_path):
         fit_sample["main"]([str(path)])
 
 
-@needs_real_data
-def test_committed_statistics_are_those_of_the_real_data(fit_sample):
-    real = fit_sample["read"](REAL_DATA)
+def test_committed_statistics_are_those_of_the_real_data(fit_sample, real_data):
+    real = fit_sample["read"](real_data)
     assert {label: part["rows"] for label, part in CLASSES.items()} == {
         str(label): rows for label, rows in real[TARGET].value_counts().items()
     }
@@ -197,8 +191,7 @@ def test_committed_statistics_are_those_of_the_real_data(fit_sample):
     assert fit_sample["grouped_f1"](real, quick) == pytest.approx({name: REAL_F1[name] for name in quick}, abs=0.005)
 
 
-@needs_real_data
-def test_sample_is_no_copy_of_the_real_data(fit_sample, sample):
-    real, features = fit_sample["read"](REAL_DATA), list(FEATURES)
+def test_sample_is_no_copy_of_the_real_data(fit_sample, sample, real_data):
+    real, features = fit_sample["read"](real_data), list(FEATURES)
     known = len(sample.merge(real[features].drop_duplicates(), on=features))
     assert known < 0.35 * len(sample)

@@ -208,9 +208,9 @@ def write_csv(prefect, n_rows, random_state, inverted=None):
     return str(path)
 
 
-def test_a_training_on_request(prefect, tracked, real_data):
+def test_a_training_on_request(prefect, tracked, real_data_or_sample):
     parameters = {
-        "source": str(real_data),
+        "source": real_data_or_sample,
         "models": ["Decision Tree", "Logistic Regression"],
         "candidate_runs": "best",
     }
