@@ -56,7 +56,13 @@ def weigh(
 
     def judge(champion: promotion.Champion | None) -> promotion.Decision:
         found = promotion.decide(
-            pipeline, champion, rows, gate, train_f1_score=train_f1_score, random_state=random_state
+            pipeline,
+            champion,
+            rows,
+            gate,
+            train_f1_score=train_f1_score,
+            synthetic=candidate.is_synthetic,
+            random_state=random_state,
         )
         return promotion.answered(found, approved=answer.approve, comment=answer.comment) if answer else found
 

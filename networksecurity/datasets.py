@@ -83,7 +83,7 @@ def read(source: str, settings: Settings | None = None) -> pd.DataFrame:
     """
     settings = settings or current_settings()
     shown = describe(source, settings)
-    if _is_sample(source):
+    if is_sample(source):
         frame = _read_sample(source)
     elif mongodb.is_address(source):
         frame = mongodb.read(source, settings).frame
@@ -106,7 +106,7 @@ def describe(source: str, settings: Settings | None = None) -> str:
     ConfigurationError
         The source is of no known form, or what it needs is not set.
     """
-    if _is_sample(source):
+    if is_sample(source):
         return source
     if mongodb.is_address(source):
         return mongodb.describe(source, settings)
@@ -117,7 +117,8 @@ def describe(source: str, settings: Settings | None = None) -> str:
     return str(Path(os.path.expanduser(source)).resolve())  # noqa: PTH111 (an unknown ~user is left as it is)
 
 
-def _is_sample(source: str) -> bool:
+def is_sample(source: str) -> bool:
+    """Return whether a source, or what `describe` says of one, is the built-in sample, which is synthetic."""
     return source == "sample" or source.startswith("sample:")
 
 
@@ -172,7 +173,7 @@ def fetch_file(source: str, folder: Path, settings: Settings | None = None) -> S
     shown = describe(source, settings)
     if mongodb.is_address(source):
         raise ConfigurationError(f"{shown} is a collection: rows of it are no file that could be told from another")
-    if _is_sample(source):
+    if is_sample(source):
         _sample_size(source)
         return SourceFile(source=shown, sha256=_sha256_of_sample(source), path=source, kind="sample")
     if _is_url(source):

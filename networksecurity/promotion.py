@@ -38,12 +38,15 @@ class Champion:
         `test_size` and `random_state` of its training; None where they are not known.
     problem : str
         Why it cannot be loaded.
+    synthetic : bool
+        Whether it has learned from the built-in sample.
     """
 
     version: str
     model: Any | None
     split: tuple[float, int] | None
     problem: str = ""
+    synthetic: bool = False
 
 
 class Comparison(BaseModel, frozen=True):
@@ -81,7 +84,7 @@ class Decision(BaseModel, frozen=True):
     generalisation_gap: float
     """F1 on the training rows minus F1 on the test rows."""
     comparison: Comparison | None
-    """None where there is no champion, or it cannot be compared."""
+    """None where there is no champion, or the two cannot be compared."""
     gate: Gate
 
 
@@ -92,6 +95,7 @@ def decide(
     gate: Gate = DEFAULT_GATE,
     *,
     train_f1_score: float,
+    synthetic: bool = False,
     random_state: int = 0,
 ) -> Decision:
     """Decide whether a candidate replaces the champion.
@@ -99,6 +103,9 @@ def decide(
     It does where it holds every floor of the gate and there is no champion, or where it also is better than the
     champion in F1 (the bootstrap interval lies above 0) and in its number of errors (McNemar's test), and neither
     its recall nor its false positive rate is worse by more than the margin.
+
+    A model of the built-in sample and one of other rows are not compared: the sample is synthetic, and was made from
+    all of the UCI data, test rows too. Whatever its figures, it gives way to the other, and does not replace it.
 
     Parameters
     ----------
@@ -110,6 +117,8 @@ def decide(
     gate : Gate
     train_f1_score : float
         Of the candidate, on its training rows.
+    synthetic : bool, default=False
+        Whether the candidate has learned from the built-in sample.
     random_state : int, default=0
         Seed of the bootstrap.
     """
@@ -121,6 +130,12 @@ def decide(
     comparison = None
     if champion is None:
         better, reasons = True, ["There is no champion yet."]
+    elif champion.synthetic and not synthetic:
+        better = True
+        reasons = [f"Version {champion.version} has learned from the built-in sample, which is synthetic."]
+    elif synthetic and not champion.synthetic:
+        better = False
+        reasons = [f"It has learned from the built-in sample, which is synthetic; version {champion.version} has not."]
     else:
         usable, problem = _comparable_rows(champion, test_rows)
         if problem:

@@ -27,6 +27,7 @@ from mlflow.models import Model
 from pydantic import BaseModel, ValidationError
 from sklearn.pipeline import Pipeline
 
+from networksecurity.datasets import is_sample
 from networksecurity.drift import ReferenceProfile
 from networksecurity.exceptions import DataSourceError, PromotionConflictError, PromotionError, TrackingError
 from networksecurity.promotion import Champion, Decision
@@ -63,6 +64,11 @@ class RegisteredVersion(BaseModel, frozen=True):
     source: str
     """Where its files are, as MLflow writes it."""
     tags: dict[str, str]
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether it has learned from the built-in sample."""
+        return is_sample(self.tags.get("data.source", ""))
 
 
 class Event(BaseModel, frozen=True):
@@ -550,9 +556,10 @@ def _as_champion(server: TrackingServer, current: RegisteredVersion | None) -> C
     if TEST_SIZE_TAG in current.tags and RANDOM_STATE_TAG in current.tags:
         split = float(current.tags[TEST_SIZE_TAG]), int(current.tags[RANDOM_STATE_TAG])
     try:
-        return Champion(current.version, load_model(server, current), split)
+        model, problem = load_model(server, current), ""
     except (TrackingError, DataSourceError) as exc:
-        return Champion(current.version, None, split, problem=str(exc))
+        model, problem = None, str(exc)
+    return Champion(current.version, model, split, problem=problem, synthetic=current.is_synthetic)
 
 
 # --- what both share --------------------------------------------------------------------------------------------------

@@ -89,6 +89,22 @@ def test_without_a_champion_the_floors_decide(rows):
     assert decision.reasons[0] == "There is no champion yet."
 
 
+def test_a_model_of_the_sample_gives_way_and_replaces_no_other(rows):
+    worse, better = make(rows, 60), make(rows, 10)
+    learned_from_sample = Champion("3", better, SPLIT, synthetic=True)
+    decision = decide(worse, learned_from_sample, rows, train_f1_score=0.95)
+    assert (decision.outcome, decision.comparison) == ("promote", None)
+    assert decision.reasons[0] == "Version 3 has learned from the built-in sample, which is synthetic."
+    assert decide(worse, learned_from_sample, rows, Gate(min_f1_score=1), train_f1_score=0.95).outcome == "keep"
+
+    decision = decide(better, Champion("3", worse, SPLIT), rows, train_f1_score=0.95, synthetic=True)
+    assert (decision.outcome, decision.comparison) == ("keep", None)
+    assert decision.reasons[0] == "It has learned from the built-in sample, which is synthetic; version 3 has not."
+
+    assert decide(worse, learned_from_sample, rows, train_f1_score=0.95, synthetic=True).outcome == "keep"
+    assert decide(better, learned_from_sample, rows, train_f1_score=0.95, synthetic=True).comparison is not None
+
+
 @pytest.mark.parametrize(
     ("gate", "reason"),
     [

@@ -320,6 +320,17 @@ def test_the_first_model_that_holds_the_floors_is_promoted_and_an_equal_one_is_n
     assert report.promotion_sentence() in artifacts(state)["training-report"].data
 
 
+def test_a_model_of_the_sample_gives_way_to_one_of_a_file_and_does_not_replace_it(workplace):
+    make_phishing_websites(1_500, random_state=0).to_csv("rows.csv", index=False)
+    synthetic = "has learned from the built-in sample, which is synthetic"
+    for source, sentence in (
+        ("sample:1500", "promoted: There is no champion yet."),
+        ("rows.csv", f"promoted: Version 1 {synthetic}."),
+        ("sample:1500", f"version 2 stays: It {synthetic}; version 2 has not."),
+    ):
+        assert run(source=source, promotion="auto").result().promotion_sentence() == sentence
+
+
 def test_a_champion_that_changes_meanwhile_is_judged_again(workplace, monkeypatch):
     consider, tries = registry.consider, []
 
