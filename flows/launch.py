@@ -97,7 +97,7 @@ def run(
         how = "terminated" if code == TERMINATED else "interrupted"
         print(f"{how}: finished steps are kept, the same command goes on from there", file=sys.stderr)
         return _ended(code)
-    except Exception as exc:
+    except _server_errors() as exc:
         if (reason := _why_no_server(exc)) is None:
             raise
         print(f"error: {reason}", file=sys.stderr)
@@ -275,12 +275,21 @@ def _end_server(server: subprocess.Popen) -> None:
         server.wait()
 
 
+def _server_errors() -> tuple[type[Exception], ...]:
+    """Return the types of what Prefect's client raises about its server: asked for only where something was raised."""
+    import httpx
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    return PrefectHTTPStatusError, httpx.TransportError, RuntimeError
+
+
 def _why_no_server(exc: Exception) -> str | None:
     """Return what to say where Prefect's server is not there or lets nobody in, and None of any other error."""
     import httpx
+    from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import get_current_settings
 
-    if isinstance(exc, httpx.HTTPStatusError) and exc.response.status_code in {401, 403}:
+    if isinstance(exc, PrefectHTTPStatusError) and exc.response.status_code in {401, 403}:
         found = f"answers {exc.response.status_code}"
         remedy = "Set PREFECT_API_KEY or PREFECT_API_AUTH_STRING to what it accepts"
     elif isinstance(exc, httpx.TransportError) or str(exc).startswith("Failed to reach API"):

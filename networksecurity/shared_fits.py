@@ -84,14 +84,14 @@ def mark(marks: str | None) -> None:
 
 def _at_sizes(estimator: Any, sizes: Collection[int]) -> Iterator[tuple[int, BaseEstimator]]:
     """Yield for each size the estimator that a fit with `n_estimators=size` gives, all to be asked of the same rows."""
-    staged = _Staged(estimator, sizes)
-    for size in sizes:
-        if hasattr(estimator, "staged_predict"):
-            yield size, _OfSize(staged, size)
-        else:  # a forest
-            first = copy.copy(estimator)
-            first.estimators_ = estimator.estimators_[:size]
-            yield size, first.set_params(n_estimators=size)
+    if hasattr(estimator, "staged_predict"):
+        staged = _Staged(estimator, sizes)
+        yield from ((size, _OfSize(staged, size)) for size in sizes)
+        return
+    for size in sizes:  # a forest
+        first = copy.copy(estimator)
+        first.estimators_ = estimator.estimators_[:size]
+        yield size, first.set_params(n_estimators=size)
 
 
 class _Staged:
