@@ -16,7 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import measure
-from networksecurity.candidates import CANDIDATES, ENABLED
+from networksecurity.training.candidates import CANDIDATES, ENABLED
 
 SIZES = (1, 2)
 
@@ -70,16 +70,17 @@ def search_on(n_workers: int, source: str, models: list[str]) -> tuple[float, di
 
 
 def load(source: str) -> tuple[Any, Any, Any]:
-    from networksecurity import datasets, splitting
-    from networksecurity.schema import to_X_y, validate
+    from networksecurity.data import sources as datasets
+    from networksecurity.data import splitting
+    from networksecurity.data.schema import to_X_y, validate
 
     train = splitting.split(validate(datasets.read(source)).accepted).train
     return *to_X_y(train), splitting.assign_folds(train)
 
 
 def search(model: str, X: Any, y: Any, test_fold: Any) -> Any:
-    from networksecurity import search
-    from networksecurity.cluster import ClusterBackend
+    from networksecurity.training import search
+    from networksecurity.training.dask_backend import ClusterBackend
 
     return search.search(CANDIDATES[model], X, y, test_fold, backend=ClusterBackend)
 

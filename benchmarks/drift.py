@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
-from networksecurity.drift import SCORE, DriftReport, compare, reference_profile
-from networksecurity.sample import make_phishing_websites
-from networksecurity.schema import FEATURES, to_X_y, validate
-from networksecurity.splitting import split, vector_codes
+from networksecurity.data.sample import make_phishing_websites
+from networksecurity.data.schema import FEATURES, to_X_y, validate
+from networksecurity.data.splitting import split, vector_codes
+from networksecurity.monitoring.drift import SCORE, DriftReport, compare, reference_profile
 
 N_NEW = (500, 1_000, 2_000)
 DRAWS = ("rows", "rows, with replacement", "feature vectors")

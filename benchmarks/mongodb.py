@@ -38,7 +38,8 @@ def measure(case: str, source: str, uri: str) -> tuple[float, float, int]:
     import pandas as pd
     from pymongo import MongoClient
 
-    from networksecurity import datasets, mongodb, schema
+    from networksecurity.data import mongodb, schema
+    from networksecurity.data import sources as datasets
 
     started = time.perf_counter()
     if case == "find":
@@ -88,7 +89,7 @@ def run(case: str, source: str, uri: str) -> tuple[float, float, int]:
 
 
 def write_csv(path: Path, n_rows: int, part: int = 500_000) -> None:
-    from networksecurity.sample import make_phishing_websites
+    from networksecurity.data.sample import make_phishing_websites
 
     for start in range(0, n_rows, part):
         frame = make_phishing_websites(min(part, n_rows - start), random_state=start)

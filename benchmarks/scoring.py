@@ -26,11 +26,11 @@ _BATCH_ROWS = 20_000
 
 
 def against_predict_proba(n_rows: int, rounds: int) -> None:
-    from networksecurity.candidates import get_candidate
-    from networksecurity.sample import make_phishing_websites
-    from networksecurity.schema import Validation, to_X, to_X_y, validate
-    from networksecurity.scoring import score
-    from networksecurity.search import fit_best
+    from networksecurity.data.sample import make_phishing_websites
+    from networksecurity.data.schema import Validation, to_X, to_X_y, validate
+    from networksecurity.prediction.scoring import score
+    from networksecurity.training.candidates import get_candidate
+    from networksecurity.training.search import fit_best
 
     fitted_on = to_X_y(validate(make_phishing_websites(11_055, random_state=0)).accepted)
     rows, _ = Validation(with_target=False).add(make_phishing_websites(n_rows, random_state=1))
@@ -59,7 +59,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def by_the_flow(n_rows: int, part: int = 500_000) -> None:
-    from networksecurity.sample import make_phishing_websites
+    from networksecurity.data.sample import make_phishing_websites
 
     with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
         home = Path(folder)

@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import measure
-from networksecurity.candidates import CANDIDATES, ENABLED, STEP, make_pipeline
+from networksecurity.training.candidates import CANDIDATES, ENABLED, STEP, make_pipeline
 
 SIDES = ("loop", "training")
 
@@ -67,8 +67,10 @@ def compare(loop: dict[str, Any], training: dict[str, Any]) -> float:
 
 def search_side(side: str, source: str, models: list[str]) -> dict[str, Any]:
     """Return wall seconds, and by model the best parameters and the mean score of each grid point."""
-    from networksecurity import datasets, search, splitting
-    from networksecurity.schema import to_X_y, validate
+    from networksecurity.data import sources as datasets
+    from networksecurity.data import splitting
+    from networksecurity.data.schema import to_X_y, validate
+    from networksecurity.training import search
 
     train = splitting.split(validate(datasets.read(source)).accepted).train
     X, y = to_X_y(train)

@@ -22,10 +22,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[2_000, 10_000])
     options = parser.parse_args()
 
-    from networksecurity import datasets, search, splitting
-    from networksecurity.candidates import CANDIDATES
-    from networksecurity.evaluation import evaluate_model
-    from networksecurity.schema import to_X_y, validate
+    from networksecurity.data import sources as datasets
+    from networksecurity.data import splitting
+    from networksecurity.data.schema import to_X_y, validate
+    from networksecurity.training import search
+    from networksecurity.training.candidates import CANDIDATES
+    from networksecurity.training.evaluation import evaluate_model
 
     models = sorted(options.models.split(","), key=lambda name: -CANDIDATES[name].cost)
     costs = {name: CANDIDATES[name].cost for name in models}

@@ -30,8 +30,11 @@ def publish(name: str, folder: Path) -> Any:
     import mlflow
     from pydantic import SecretStr
 
-    from networksecurity import candidates, registry, sample, schema, storage, tracking_server
+    from networksecurity.champion import registry
+    from networksecurity.data import sample, schema, storage
     from networksecurity.settings import Settings
+    from networksecurity.tracking import server as tracking_server
+    from networksecurity.training import candidates
 
     X, y = schema.to_X_y(schema.validate(sample.make_phishing_websites(random_state=0)).accepted)
     candidate = candidates.get_candidate(name)
@@ -119,8 +122,8 @@ def main() -> None:
     sys.path.insert(0, str(PROJECT))
     import numpy as np
 
-    from networksecurity.sample import make_phishing_websites
-    from networksecurity.schema import Validation, to_X
+    from networksecurity.data.sample import make_phishing_websites
+    from networksecurity.data.schema import Validation, to_X
 
     with tempfile.TemporaryDirectory(prefix="networksecurity-") as name:
         model = publish(options.model, Path(name))

@@ -41,14 +41,16 @@ def make_outcome():
     import numpy as np
     from sklearn.model_selection import ParameterGrid
 
-    from networksecurity import search, splitting, tracking
-    from networksecurity.candidates import CANDIDATES, ENABLED
-    from networksecurity.drift import reference_profile
-    from networksecurity.evaluation import evaluate_model, explain, leakage_ledger
-    from networksecurity.figures import draw
-    from networksecurity.sample import make_phishing_websites
-    from networksecurity.schema import to_X_y, validate
-    from networksecurity.storage import DataRef, fingerprint
+    from networksecurity.data import splitting
+    from networksecurity.data.sample import make_phishing_websites
+    from networksecurity.data.schema import to_X_y, validate
+    from networksecurity.data.storage import DataRef, fingerprint
+    from networksecurity.monitoring.drift import reference_profile
+    from networksecurity.tracking import runs as tracking
+    from networksecurity.tracking.figures import draw
+    from networksecurity.training import search
+    from networksecurity.training.candidates import CANDIDATES, ENABLED
+    from networksecurity.training.evaluation import evaluate_model, explain, leakage_ledger
 
     rows = validate(make_phishing_websites(random_state=0)).accepted
     sides = splitting.split(rows)
@@ -102,8 +104,10 @@ def measure(outcome) -> dict[str, float]:
     """Return the seconds of each part."""
     from pydantic import SecretStr
 
-    from networksecurity import registry, tracking, tracking_server
+    from networksecurity.champion import registry
     from networksecurity.settings import Settings
+    from networksecurity.tracking import runs as tracking
+    from networksecurity.tracking import server as tracking_server
 
     seconds: dict[str, float] = {}
 

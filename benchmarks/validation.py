@@ -21,8 +21,8 @@ def validation(case: str, n_rows: int) -> tuple[float, float]:
     """Return wall seconds of one validation and the peak memory of this process in MB."""
     import numpy as np
 
-    from networksecurity.sample import make_phishing_websites
-    from networksecurity.schema import validate
+    from networksecurity.data.sample import make_phishing_websites
+    from networksecurity.data.schema import validate
 
     frame = make_phishing_websites(n_rows, random_state=0)
     if case == "bad":

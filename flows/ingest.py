@@ -28,8 +28,9 @@ from rich.markup import escape
 
 from flows.parameters import IngestParameters
 from flows.steps import progress, step
-from networksecurity import datasets, mongodb, schema
-from networksecurity.datasets import SourceFile
+from networksecurity.data import mongodb, schema
+from networksecurity.data import sources as datasets
+from networksecurity.data.sources import SourceFile
 from networksecurity.settings import settings
 
 

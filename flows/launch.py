@@ -162,7 +162,7 @@ def _ended(code: int) -> int:
 
 
 def _end(code: int) -> NoReturn:
-    if search := sys.modules.get("networksecurity.search"):
+    if search := sys.modules.get("networksecurity.training.search"):
         search.end_processes()
     for server in _servers:
         _end_server(server)

@@ -27,11 +27,17 @@ from rich.markup import escape
 from flows.parameters import MonitorParameters
 from flows.report import inline_picture
 from flows.steps import step
-from networksecurity import datasets, drift, figures, mongodb, registry, schema, tracking, tracking_server
-from networksecurity.model_card import markdown_table
+from networksecurity.champion import registry
+from networksecurity.data import mongodb, schema
+from networksecurity.data import sources as datasets
+from networksecurity.data.storage import DataRef, Storage
+from networksecurity.monitoring import drift
+from networksecurity.monitoring.thresholds import Thresholds
 from networksecurity.settings import settings
-from networksecurity.storage import DataRef, Storage
-from networksecurity.thresholds import Thresholds
+from networksecurity.tracking import figures
+from networksecurity.tracking import runs as tracking
+from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking.model_card import markdown_table
 
 DRIFT_EVENT = "networksecurity.drift.detected"
 """The event that says that the data has drifted; its payload holds the fields of `MonitorReport`."""

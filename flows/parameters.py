@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from networksecurity.candidates import CANDIDATES, ENABLED, CandidateRuns, Imputer, get_candidate
+from networksecurity.champion.gate import Gate, PromotionMode
 from networksecurity.exceptions import ConfigurationError
-from networksecurity.gate import Gate, PromotionMode
-from networksecurity.thresholds import Thresholds
+from networksecurity.monitoring.thresholds import Thresholds
+from networksecurity.training.candidates import CANDIDATES, ENABLED, CandidateRuns, Imputer, get_candidate
 
 Scoring = Literal[
     "f1", "precision", "recall", "accuracy", "balanced_accuracy", "roc_auc", "average_precision", "neg_log_loss"

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from networksecurity.evaluation import LeakageLedger, ThresholdChoice
-from networksecurity.gate import PromotionMode
-from networksecurity.model_card import markdown_table
-from networksecurity.promotion import Decision
-from networksecurity.search import SearchResult
-from networksecurity.tracking_server import model_version_url, run_url, ui_command
+from networksecurity.champion.decision import Decision
+from networksecurity.champion.gate import PromotionMode
+from networksecurity.tracking.model_card import markdown_table
+from networksecurity.tracking.server import model_version_url, run_url, ui_command
+from networksecurity.training.evaluation import LeakageLedger, ThresholdChoice
+from networksecurity.training.search import SearchResult
 
 _SHOWN = (
     "f1_score",

@@ -33,12 +33,16 @@ from rich.markup import escape
 from flows.ingest import check, fetch
 from flows.parameters import ScoreParameters
 from flows.steps import progress, step
-from networksecurity import datasets, mongodb, predictions, registry, tracking_server
-from networksecurity.datasets import SourceFile
-from networksecurity.model_card import markdown_table
-from networksecurity.registry import RegisteredVersion
-from networksecurity.scoring import Scoring, ScoringReport
+from networksecurity.champion import registry
+from networksecurity.champion.registry import RegisteredVersion
+from networksecurity.data import mongodb
+from networksecurity.data import sources as datasets
+from networksecurity.data.sources import SourceFile
+from networksecurity.prediction import files as predictions
+from networksecurity.prediction.scoring import Scoring, ScoringReport
 from networksecurity.settings import settings
+from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking.model_card import markdown_table
 
 
 class ScoreReport(BaseModel, frozen=True):

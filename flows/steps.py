@@ -24,8 +24,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
 from networksecurity.exceptions import ConfigurationError, TransientError
-from networksecurity.provenance import code_version
 from networksecurity.settings import settings
+from networksecurity.tracking.provenance import code_version
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -39,31 +39,24 @@ from prefect.states import Completed, State
 from prefect.utilities.annotations import NotSet
 from pydantic import Base64Bytes, BaseModel
 
+from flows.approval import refuse_to_ask_nobody, settle
 from flows.launch import end_soon
 from flows.parameters import TrainParameters
-from flows.promotion import refuse_to_ask_nobody, settle
 from flows.report import LeaderboardRow, TrainingReport, promotion_markdown, training_markdown
-from flows.runner import make_runner
 from flows.steps import cached_step, one_thread, result_storage, step
-from networksecurity import (
-    candidates,
-    cluster,
-    datasets,
-    drift,
-    evaluation,
-    figures,
-    mongodb,
-    provenance,
-    registry,
-    schema,
-    search,
-    splitting,
-    tracking,
-    tracking_server,
-)
+from flows.thread_runner import make_runner
+from networksecurity.champion import registry
+from networksecurity.data import mongodb, schema, splitting
+from networksecurity.data import sources as datasets
+from networksecurity.data.storage import DataRef, ModelRef, Storage
 from networksecurity.exceptions import NetworkSecurityError, TimeLimitError, TrainingError
+from networksecurity.monitoring import drift
 from networksecurity.settings import settings
-from networksecurity.storage import DataRef, ModelRef, Storage
+from networksecurity.tracking import figures, provenance
+from networksecurity.tracking import runs as tracking
+from networksecurity.tracking import server as tracking_server
+from networksecurity.training import candidates, evaluation, search
+from networksecurity.training import dask_backend as cluster
 
 
 class Fetched(BaseModel, frozen=True):

@@ -19,8 +19,8 @@ from networksecurity.settings import Settings, settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from networksecurity.registry import RegisteredVersion
-    from networksecurity.tracking_server import TrackingServer
+    from networksecurity.champion.registry import RegisteredVersion
+    from networksecurity.tracking.server import TrackingServer
 
 app = typer.Typer(
     help="Tell phishing websites from legitimate ones: what is done by hand, beside the flows.",
@@ -74,7 +74,7 @@ def _place(place: str | None) -> str:
 @quarantine.command("list")
 def list_(place: Place = None) -> None:
     """Show how many rows there are, by ingestion or file and by reason; a row may have several reasons."""
-    from networksecurity import mongodb
+    from networksecurity.data import mongodb
 
     place = _place(place)
     if place == STORAGE:
@@ -93,7 +93,7 @@ def export(
         raise typer.BadParameter(f"{file}: its name must end in {' or '.join(_KINDS)}")
     if file.exists():
         raise ConfigurationError(f"{file} exists already and may hold corrections: name another file")
-    from networksecurity import mongodb
+    from networksecurity.data import mongodb
 
     place = _place(place)
     rows = _read_stored(settings()) if place == STORAGE else mongodb.quarantined(place, settings())
@@ -112,7 +112,8 @@ def resubmit(
     file: Annotated[Path, typer.Argument(help="Corrected rows, as exported.", metavar="FILE")], place: Place = None
 ) -> None:
     """Check corrected rows again and move those that are valid now to the collection, under the key they had."""
-    from networksecurity import datasets, mongodb
+    from networksecurity.data import mongodb
+    from networksecurity.data import sources as datasets
 
     place = _place(place)
     if place == STORAGE:
@@ -136,8 +137,8 @@ def resubmit(
 def _read_stored(settings: Settings) -> "pd.DataFrame":
     import pandas as pd
 
-    from networksecurity.schema import DOMAINS
-    from networksecurity.storage import Storage
+    from networksecurity.data.schema import DOMAINS
+    from networksecurity.data.storage import Storage
 
     columns = ["file", "row", "reasons", *DOMAINS]
     frames = [frame.assign(file=name)[columns] for name, frame in Storage(settings.storage).quarantined().items()]
@@ -147,7 +148,7 @@ def _read_stored(settings: Settings) -> "pd.DataFrame":
 def _count_stored(settings: Settings) -> "pd.DataFrame":
     import pandas as pd
 
-    from networksecurity.storage import Storage
+    from networksecurity.data.storage import Storage
 
     return pd.DataFrame(
         [
@@ -191,7 +192,7 @@ Version = Annotated[str, typer.Argument(metavar="VERSION", help="A number.")]
 
 def _registry() -> "tuple[TrackingServer, str]":
     """Return the tracking server of the settings and the name of the model."""
-    from networksecurity import tracking_server
+    from networksecurity.tracking import server as tracking_server
 
     return tracking_server.connect(settings()), settings().mlflow_registered_model_name
 
@@ -199,7 +200,7 @@ def _registry() -> "tuple[TrackingServer, str]":
 @champion.command()
 def show(as_json: Json = False) -> None:
     """Show which version is in use, which was before, and which is the newest."""
-    from networksecurity import registry
+    from networksecurity.champion import registry
 
     server, name = _registry()
     found = {
@@ -227,7 +228,7 @@ def history(as_json: Json = False) -> None:
     """Show all that was decided, the oldest first."""
     import pandas as pd
 
-    from networksecurity import registry
+    from networksecurity.champion import registry
 
     server, name = _registry()
     events = registry.history(server, name)
@@ -252,7 +253,7 @@ def history(as_json: Json = False) -> None:
 @champion.command()
 def promote(version: Version, reason: Reason = "by hand", as_json: Json = False) -> None:
     """Put a version in use, whatever the gate would say; its stored model is checked first."""
-    from networksecurity import registry
+    from networksecurity.champion import registry
 
     server, name = _registry()
     _say_in_use(registry.promote(server, name, version, why=reason), as_json)
@@ -265,7 +266,7 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Put an earlier version in use again; a second rollback undoes the first."""
-    from networksecurity import registry
+    from networksecurity.champion import registry
 
     server, name = _registry()
     _say_in_use(registry.rollback(server, name, to or None, why=reason), as_json)
@@ -284,7 +285,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say why a version is the champion, or is not: what was decided last about it, and on what figures."""
-    from networksecurity import registry
+    from networksecurity.champion import registry
 
     server, name = _registry()
     if not version:
@@ -312,7 +313,7 @@ def serve(
     port: Annotated[int, typer.Option(metavar="PORT", help="0 takes a free one.", min=0, max=65535)] = 8000,
 ) -> None:
     """Answer over HTTP with the champion, and show a page to try it on; Ctrl-C ends it."""
-    from networksecurity import serving
+    from networksecurity.prediction import service as serving
 
     serving.serve(settings(), host, port)
 

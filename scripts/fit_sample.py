@@ -36,8 +36,8 @@ from sklearn.tree import DecisionTreeClassifier
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_FOLDER))  # a checkout need not be installed
 
-from networksecurity.sample import PARAMETERS, LatentClassModel
-from networksecurity.schema import FEATURES, TARGET
+from networksecurity.data.sample import PARAMETERS, LatentClassModel
+from networksecurity.data.schema import FEATURES, TARGET
 
 LABELS = (-1, 1)
 PSEUDO_ROWS = 0.1

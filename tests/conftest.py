@@ -55,8 +55,8 @@ def mlflow_database(tmp_path_factory):
 @pytest.fixture(scope="session")
 def rows():
     """Return validated rows of the built-in sample, one value missing."""
-    from networksecurity.sample import make_phishing_websites
-    from networksecurity.schema import validate
+    from networksecurity.data.sample import make_phishing_websites
+    from networksecurity.data.schema import validate
 
     frame = make_phishing_websites(600, random_state=0).astype("Int8")
     frame.loc[0, "SFH"] = None
@@ -66,13 +66,15 @@ def rows():
 @pytest.fixture(scope="session")
 def outcome(rows):
     """Return what a small training found: two models, a Random Forest ahead of a Decision Tree."""
-    from networksecurity import search, splitting, tracking
-    from networksecurity.candidates import CANDIDATES
-    from networksecurity.drift import reference_profile
-    from networksecurity.evaluation import evaluate_model, explain, leakage_ledger
-    from networksecurity.figures import draw
-    from networksecurity.schema import to_X_y
-    from networksecurity.storage import DataRef, fingerprint
+    from networksecurity.data import splitting
+    from networksecurity.data.schema import to_X_y
+    from networksecurity.data.storage import DataRef, fingerprint
+    from networksecurity.monitoring.drift import reference_profile
+    from networksecurity.tracking import runs as tracking
+    from networksecurity.tracking.figures import draw
+    from networksecurity.training import search
+    from networksecurity.training.candidates import CANDIDATES
+    from networksecurity.training.evaluation import evaluate_model, explain, leakage_ledger
 
     sides = splitting.split(rows)
     X, y = to_X_y(sides.train)
@@ -108,8 +110,8 @@ def outcome(rows):
 @pytest.fixture
 def server(tmp_path, mlflow_database, monkeypatch):
     """Return a tracking server of the test's own: a local database."""
-    from networksecurity import tracking_server
     from networksecurity.settings import Settings
+    from networksecurity.tracking import server as tracking_server
 
     monkeypatch.chdir(tmp_path)
     return tracking_server.connect(

@@ -6,7 +6,7 @@ import traceback
 import pandas as pd
 import pytest
 
-from networksecurity import datasets
+from networksecurity.data import sources as datasets
 from networksecurity.settings import Settings
 
 PASSWORD = "hunter2"

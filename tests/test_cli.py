@@ -6,11 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from networksecurity import cli, datasets, mongodb
-from networksecurity.sample import make_phishing_websites
-from networksecurity.schema import DOMAINS, Validation, validate
+from networksecurity import cli
+from networksecurity.data import mongodb
+from networksecurity.data import sources as datasets
+from networksecurity.data.sample import make_phishing_websites
+from networksecurity.data.schema import DOMAINS, Validation, validate
+from networksecurity.data.storage import Storage
 from networksecurity.settings import settings
-from networksecurity.storage import Storage
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,5 @@
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -6,21 +7,37 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-PURE = set("schema documents splitting candidates search scoring evaluation figures sample drift promotion".split())
-INPUT_AND_OUTPUT = set(
-    "cli datasets mongodb predictions storage tracking tracking_server registry serving settings".split()
-)
+FILES = sorted([*PROJECT.glob("networksecurity/**/*.py"), *PROJECT.glob("flows/*.py")])
+MODULES = {".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+
+# From the top down. A package imports from those below it and from itself; two on one floor know nothing of each other.
+ORDER = [
+    {"flows", "networksecurity.cli"},
+    {"networksecurity.prediction"},
+    {"networksecurity.champion"},
+    {"networksecurity.tracking"},
+    {"networksecurity.training", "networksecurity.monitoring"},
+    {"networksecurity.data"},
+    {"networksecurity.settings"},
+    {"networksecurity.exceptions"},
+    {"networksecurity"},  # its version
+]
+FLOORS = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
+
+# A foreign library that talks to something outside, or is slow, is met in these places only.
 FOREIGN = {
-    "pymongo": {"mongodb"},
-    "bson": {"mongodb", "documents"},
-    "mlflow": {"tracking", "tracking_server", "registry"},
-    "dagshub": {"tracking_server"},
-    "matplotlib": {"figures"},
-    "distributed": {"cluster"},
-    "fastapi": {"serving"},
-    "starlette": {"serving"},
-    "uvicorn": {"serving"},
-    "prefect": set(),
+    "pymongo": {"networksecurity.data.mongodb"},
+    "bson": {"networksecurity.data.mongodb"},
+    "mlflow": {"networksecurity.tracking", "networksecurity.champion"},
+    "dagshub": {"networksecurity.tracking"},
+    "matplotlib": {"networksecurity.tracking.figures"},
+    "distributed": {"networksecurity.training.dask_backend", "flows.dask_runner"},
+    "prefect_dask": {"flows.dask_runner"},
+    "fastapi": {"networksecurity.prediction"},
+    "starlette": {"networksecurity.prediction"},
+    "uvicorn": {"networksecurity.prediction"},
+    "typer": {"networksecurity.cli"},
+    "prefect": {"flows"},
 }
 
 
@@ -29,29 +46,53 @@ def imports(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-MODULES = sorted((PROJECT / "networksecurity").glob("*.py"))
+def is_in(module, room):
+    return module == room or module.startswith(f"{room}.")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_directions_of_imports(path):
-    names = set(imports(path))
-    assert not {name for name in names if name.split(".")[0] == "flows"}
-    for library, modules in FOREIGN.items():
-        if path.stem not in modules:
-            assert not {name for name in names if name.split(".")[0] == library}
-    if path.stem in PURE:
-        core = {name.split(".")[1] for name in names if name.startswith("networksecurity.")}
-        assert not core & INPUT_AND_OUTPUT
+def room_of(module):
+    return max((room for room in FLOORS if is_in(module, room)), key=len)
 
 
-def test_core_does_not_load_prefect():
-    modules = ", ".join(f"networksecurity.{path.stem}" for path in MODULES)
-    code = f"import sys, {modules}; sys.exit('prefect' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
+@pytest.mark.parametrize("module", MODULES)
+def test_a_lower_package_never_imports_a_higher_one(module):
+    room = room_of(module)
+    assert room != "networksecurity" or module == "networksecurity"  # every other module has a place in the order
+    for imported in imports(MODULES[module]):
+        if imported in MODULES and room_of(imported) != room:
+            assert FLOORS[room_of(imported)] > FLOORS[room], imported
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_foreign_library_is_imported_in_its_place_only(module):
+    for library, places in FOREIGN.items():
+        if not any(is_in(module, place) for place in places):
+            assert not [name for name in imports(MODULES[module]) if is_in(name, library)]
+
+
+def test_each_module_can_be_imported_first():
+    core = [module for module in MODULES if is_in(module, "networksecurity")]
+    flows = [module for module in MODULES if module not in core and module != "flows.dask_runner"]  # Dask is an extra
+    import_each(core, loaded_before="mlflow.sklearn, pandera.pandas, sklearn.ensemble", never="prefect")
+    import_each(flows, loaded_before="mlflow.sklearn, pandera.pandas, sklearn.ensemble, prefect", never="flows.none")
+
+
+def import_each(modules, *, loaded_before, never):
+    """Import each module in a process that has loaded nothing of this project before, and `never` not even then."""
+    code = (
+        f"import importlib, os, sys, {loaded_before}\n"
+        "for module in sys.argv[2:]:\n"
+        "    if os.fork() == 0:\n"
+        "        importlib.import_module(module)\n"
+        "        os._exit(sys.argv[1] in sys.modules)\n"
+        "    assert os.wait()[1] == 0, module\n"
+    )
+    subprocess.run([sys.executable, "-c", code, never, *modules], cwd=PROJECT, check=True)
 
 
 def test_options_are_read_without_the_slow_imports():
@@ -62,9 +103,10 @@ def test_options_are_read_without_the_slow_imports():
 
 
 def test_importing_the_core_leaves_nothing_behind(tmp_path):
-    modules = ", ".join(f"networksecurity.{path.stem}" for path in MODULES)
+    modules = ", ".join(module for module in MODULES if module.startswith("networksecurity"))
     code = (
         f"import os; before = dict(os.environ); import {modules}; "
         "assert before.items() <= dict(os.environ).items(); assert not os.listdir()"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env={"PYTHONPATH": str(PROJECT)})
+    environment = {"PYTHONPATH": str(PROJECT), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=environment)

@@ -7,8 +7,10 @@ from mlflow import MlflowClient
 from playwright.sync_api import expect
 from pydantic import SecretStr
 
-from networksecurity import registry, tracking, tracking_server
+from networksecurity.champion import registry
 from networksecurity.settings import Settings
+from networksecurity.tracking import runs as tracking
+from networksecurity.tracking import server as tracking_server
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 

@@ -82,7 +82,8 @@ def test_five_models_on_the_real_data(on_real_data, client):
 
 def test_the_newest_model_predicts_the_same_in_a_process_that_allows_no_pickle(on_real_data, environment, real_data):
     code = (
-        "import sys, pandas as pd; from networksecurity import registry, tracking_server; "
+        "import sys, pandas as pd; from networksecurity.champion import registry; "
+        "from networksecurity.tracking import server as tracking_server; "
         "from networksecurity.settings import Settings; server = tracking_server.connect(Settings()); "
         "version = registry.get_version(server, 'networksecurity-phishing', 'candidate'); "
         "rows = pd.read_csv(sys.argv[1]).drop(columns='Result').astype('float64'); rows.iloc[::7, 5] = None; "
@@ -145,7 +146,7 @@ def test_the_logged_model_is_served(on_real_data, client, environment, real_data
 
 
 def test_rows_from_mongodb(command, collection, client):
-    from networksecurity.sample import make_phishing_websites
+    from networksecurity.data.sample import make_phishing_websites
 
     collection.insert_many(make_phishing_websites(1_500).to_dict("records"))
     uri = f"mongodb://127.0.0.1:{collection.database.client.address[1]}/{collection.database.name}.{collection.name}"

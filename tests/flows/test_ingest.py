@@ -15,14 +15,15 @@ from records import artifacts, task_tries
 from flows import ingest as flow_module
 from flows.ingest import ingest, show_ingestion
 from flows.parameters import IngestParameters
-from networksecurity import datasets, mongodb
+from networksecurity.data import mongodb
+from networksecurity.data import sources as datasets
+from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,
     DataValidationError,
     SourceUnavailableError,
 )
-from networksecurity.sample import make_phishing_websites
 from networksecurity.settings import settings
 
 PROJECT = Path(__file__).resolve().parents[2]

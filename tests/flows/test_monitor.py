@@ -11,10 +11,10 @@ from flows.ingest import ingest
 from flows.monitor import DRIFT_EVENT, monitor
 from flows.parameters import IngestParameters, MonitorParameters, TrainParameters
 from flows.train import train
-from networksecurity import mongodb
+from networksecurity.data import mongodb
+from networksecurity.data.mongodb import Watch
+from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import ConfigurationError, DataSourceError, TrackingError
-from networksecurity.mongodb import Watch
-from networksecurity.sample import make_phishing_websites
 from networksecurity.settings import settings
 
 

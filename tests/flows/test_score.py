@@ -16,7 +16,9 @@ from flows.ingest import ingest
 from flows.parameters import IngestParameters, ScoreParameters, TrainParameters
 from flows.score import score, show_scoring
 from flows.train import train
-from networksecurity import mongodb, registry, tracking_server
+from networksecurity.champion import registry
+from networksecurity.data import mongodb
+from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,
@@ -24,8 +26,8 @@ from networksecurity.exceptions import (
     SourceUnavailableError,
     TrackingError,
 )
-from networksecurity.sample import make_phishing_websites
 from networksecurity.settings import settings
+from networksecurity.tracking import server as tracking_server
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(PROJECT / "flows" / "score.py")]

@@ -24,10 +24,11 @@ from records import artifacts, task_states
 from flows import promotion, runner
 from flows import train as flow_module
 from flows.parameters import TrainParameters
-from flows.runner import make_runner
 from flows.steps import result_storage
+from flows.thread_runner import make_runner
 from flows.train import train
-from networksecurity import candidates, registry, tracking_server
+from networksecurity.champion import registry
+from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,
@@ -38,9 +39,10 @@ from networksecurity.exceptions import (
     TrackingUnavailableError,
     TrainingError,
 )
-from networksecurity.sample import make_phishing_websites
 from networksecurity.settings import Settings, settings
-from networksecurity.tracking import REASON_TAG
+from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking.runs import REASON_TAG
+from networksecurity.training import candidates
 
 QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression", "promotion": "off"}
 
@@ -502,7 +504,7 @@ def test_a_report_holds_its_picture(workplace):
 
 
 def test_a_wrong_runner_is_said(monkeypatch):
-    monkeypatch.setitem(sys.modules, "flows.cluster", None)  # as where prefect-dask is not installed
+    monkeypatch.setitem(sys.modules, "flows.dask_runner", None)  # as where prefect-dask is not installed
     with pytest.raises(ConfigurationError, match="pip install"):
         make_runner(Settings(task_runner="dask"))
 

@@ -1,0 +1,1 @@
+"""What rows are and where they come from."""

@@ -1,0 +1,195 @@
+"""Which rows are learned from and which are kept for the test: decided by the feature vector, never by the row.
+
+More than half of a plain random test set of this data also stands in its training set. Here equal vectors are always
+on one side, and a vector keeps its side when rows are added, so that an older model can be tested on today's test
+rows without having trained on them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from networksecurity.data.schema import CLASS_LABELS, FEATURES, MISSING, TARGET, encode_target
+from networksecurity.exceptions import ConfigurationError, DataValidationError
+
+
+def vector_codes(accepted: pd.DataFrame) -> np.ndarray:
+    """Return one number per row, equal exactly where the feature vectors are equal.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples,), uint64
+    """
+    return codes_of(accepted[name].to_numpy("int8", na_value=MISSING) for name in FEATURES)
+
+
+def codes_of(columns: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the `vector_codes` of rows given as the values of each of the 30 features, -128 where one is missing.
+
+    A feature takes one of four states (-1, 0, 1, missing), so a vector is a number of 60 bits.
+    """
+    codes = np.uint64(0)
+    for values in columns:
+        digits = np.where(values == MISSING, 2, values) + 1
+        codes = (codes << np.uint64(2)) | digits.astype(np.uint64)
+    return np.asarray(codes)
+
+
+def _hashed(codes: np.ndarray, salt: int) -> np.ndarray:
+    """Return SplitMix64 of (code, salt): Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+
+    Written out because a vector's side must not change with the release of a library.
+    """
+    z = codes + np.uint64(0x9E3779B97F4A7C15 * (salt + 1) % 2**64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def is_test(accepted: pd.DataFrame, *, test_size: float, random_state: int) -> np.ndarray:
+    """Return, for each row, whether the split of this `test_size` and `random_state` keeps it for the test.
+
+    Of any rows, whether they were there at the time of that split or not; see `split` for the parameters.
+
+    Returns
+    -------
+    is_test : ndarray of shape (n_samples,), bool
+    """
+    return _hashed(vector_codes(accepted), random_state) < np.uint64(int(test_size * 2**64))
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """Sizes and overlap of the two sides, in plain values."""
+
+    n_train: int
+    n_test: int
+    train_phishing_share: float
+    test_phishing_share: float
+    n_train_vectors: int
+    n_test_vectors: int
+    shared_vectors: int
+    """Feature vectors on both sides: 0 by construction, counted all the same."""
+    n_duplicate_rows: int
+    """Rows, of both sides, whose feature vector stands in an earlier row."""
+    n_ambiguous_vectors: int
+    """Feature vectors that carry both labels."""
+    n_ambiguous_rows: int
+
+    def to_dict(self) -> dict:
+        """Return the report as plain values that JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The two sides of a data set.
+
+    Attributes
+    ----------
+    train, test : DataFrame of shape (n_train, 31) and (n_test, 31)
+    report : SplitReport
+    """
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    report: SplitReport
+
+
+def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int = 0) -> Split:
+    """Divide validated rows: a row is test when the salted hash of its feature vector falls under `test_size`.
+
+    Parameters
+    ----------
+    accepted : DataFrame of shape (n_samples, 31)
+        Rows that `schema.validate` accepted.
+    test_size : float, default=0.2
+        Expected share of the distinct feature vectors, in (0, 1), that are test.
+    random_state : int, default=0
+        The salt; not negative.
+
+    Raises
+    ------
+    DataValidationError
+        A side is left without one of the two classes.
+    """
+    if not 0 < test_size < 1:
+        raise ConfigurationError(f"test_size is a share between 0 and 1, not {test_size}")
+    codes = vector_codes(accepted)
+    in_test = is_test(accepted, test_size=test_size, random_state=random_state)
+    y = encode_target(accepted[TARGET])
+    for side, rows in (("training", ~in_test), ("test", in_test)):
+        absent = [label for value, label in CLASS_LABELS.items() if not (y[rows] == value).any()]
+        if absent:
+            raise DataValidationError(
+                f"the {side} side ({int(rows.sum())} of {len(y)} rows, test_size={test_size}) has no row labelled "
+                f"{' or '.join(absent)}: more rows are needed, or another test_size"
+            )
+
+    vectors, of_row = np.unique(codes, return_inverse=True)
+    n_rows = np.bincount(of_row)
+    n_phishing = np.bincount(of_row, weights=y)
+    ambiguous = (n_phishing > 0) & (n_phishing < n_rows)
+    train_vectors, test_vectors = np.unique(codes[~in_test]), np.unique(codes[in_test])
+    report = SplitReport(
+        n_train=int((~in_test).sum()),
+        n_test=int(in_test.sum()),
+        train_phishing_share=float(y[~in_test].mean()),
+        test_phishing_share=float(y[in_test].mean()),
+        n_train_vectors=len(train_vectors),
+        n_test_vectors=len(test_vectors),
+        shared_vectors=len(np.intersect1d(train_vectors, test_vectors, assume_unique=True)),
+        n_duplicate_rows=len(codes) - len(vectors),
+        n_ambiguous_vectors=int(ambiguous.sum()),
+        n_ambiguous_rows=int(n_rows[ambiguous].sum()),
+    )
+    return Split(accepted[~in_test], accepted[in_test], report)
+
+
+def draw(train: pd.DataFrame, n_rows: int, *, random_state: int = 0) -> pd.DataFrame:
+    """Return at most `n_rows` of the training rows, all or none of each feature vector, in their order.
+
+    A vector is in where its salted hash is small: of data that grows, mostly the same ones.
+    """
+    if n_rows >= len(train):
+        return train
+    order = _hashed(vector_codes(train), random_state)
+    return train[order < np.partition(order, n_rows)[n_rows]]
+
+
+def assign_folds(train: pd.DataFrame, *, n_splits: int = 3, random_state: int = 0) -> np.ndarray:
+    """Return the cross-validation fold in which each row is scored; equal feature vectors share one.
+
+    Stratified and grouped by feature vector; for `sklearn.model_selection.PredefinedSplit`.
+
+    Returns
+    -------
+    test_fold : ndarray of shape (n_samples,), int8
+        From 0 to `n_splits` - 1.
+
+    Raises
+    ------
+    DataValidationError
+        There are too few distinct vectors of a class for `n_splits` folds.
+    """
+    groups = vector_codes(train)
+    y = encode_target(train[TARGET])
+    for value, label in CLASS_LABELS.items():
+        n_vectors = len(np.unique(groups[y == value]))
+        if n_vectors < n_splits:
+            raise DataValidationError(
+                f"{n_splits} folds need at least {n_splits} distinct feature vectors of each class, and the training "
+                f"side has {n_vectors} labelled {label}: more rows are needed, or fewer folds (cv)"
+            )
+    test_fold = np.empty(len(y), dtype="int8")
+    splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=random_state)
+    for fold, (_, scored) in enumerate(splitter.split(np.zeros(len(y)), y, groups)):
+        test_fold[scored] = fold
+        if len(np.unique(y[scored])) < len(CLASS_LABELS):
+            raise DataValidationError(
+                f"a fold of {n_splits} holds one class only: more rows are needed, or fewer folds (cv)"
+            )
+    return test_fold

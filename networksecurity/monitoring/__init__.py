@@ -1,0 +1,1 @@
+"""New rows against those behind the model in use."""

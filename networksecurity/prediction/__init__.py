@@ -1,0 +1,1 @@
+"""What a model says of rows: in batches, as files, over HTTP."""

@@ -1,0 +1,185 @@
+"""Files of predictions, CSV or Parquet: written a part at a time, and there whole or not at all.
+
+Beside `scored.parquet` stands `scored_quarantine.parquet`, with the rows that were not scored, if there are any. Both
+are written under other names and then moved, the predictions last. What was there under their names is replaced if it
+holds predictions, so that the same again gives the same file; any other file is left alone.
+"""
+
+import csv
+import io
+import json
+import posixpath
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+from uuid import uuid4
+
+import fsspec
+import pandas as pd
+import pyarrow
+import pyarrow.parquet
+from fsspec.implementations.local import LocalFileSystem
+
+from networksecurity.data.schema import MODEL, MODEL_VERSION, REASONS, ROW, SCORE
+from networksecurity.exceptions import ConfigurationError
+from networksecurity.settings import without_credentials
+
+_KINDS = (".parquet", ".csv")
+
+
+def check_output(output: str) -> str:
+    """Return a file as it may be shown: a path comes back absolute, a URL without credentials.
+
+    Raises
+    ------
+    ConfigurationError
+        Its name has an unknown ending, its folder is not there, or it is there and holds something else than
+        predictions.
+    """
+    return _resolve(output).shown
+
+
+def write_file(
+    batches: Iterable[tuple[pd.DataFrame, pd.DataFrame]],
+    *,
+    output: str,
+    on_progress: Callable[[int], None] | None = None,
+) -> str | None:
+    """Write predictions to a file, and rows that were not scored to the one beside it.
+
+    Parameters
+    ----------
+    batches : iterable of (predictions, rejected)
+        As `scoring.Scoring.add` returns them. Should it raise, no file is written.
+    output : str
+        A path or any fsspec URL that ends in `.parquet` or `.csv`.
+    on_progress : callable, optional
+        Called after each batch with the number of rows done.
+
+    Returns
+    -------
+    str or None
+        The file of the rows that were not scored; None where all were.
+
+    Raises
+    ------
+    ConfigurationError
+        As from `check_output`, or it cannot be written: no permission, no space.
+    """
+    place = _resolve(output)
+    files, n_rows, n_rejected = place.files, 0, 0
+    partial, partial_quarantine = (f"{path}.{uuid4().hex}.partial" for path in (place.path, place.quarantine))
+    with _writing(place), ExitStack() as unfinished:
+        unfinished.callback(_remove, files, partial, partial_quarantine)
+        with _Table(files, partial, place.kind) as scored, _Table(files, partial_quarantine, place.kind) as unscored:
+            for predictions, rejected in batches:
+                scored.add(predictions)
+                unscored.add(rejected)
+                n_rows += len(predictions) + len(rejected)
+                n_rejected += len(rejected)
+                if on_progress:
+                    on_progress(n_rows)
+        if n_rejected:
+            files.mv(partial_quarantine, place.quarantine)
+        else:
+            _remove(files, place.quarantine)  # of an earlier run
+        files.mv(partial, place.path)
+    return place.quarantine if n_rejected else None
+
+
+def _remove(files: fsspec.AbstractFileSystem, *paths: str) -> None:
+    for path in paths:
+        if files.exists(path):
+            files.rm_file(path)
+
+
+@dataclass(frozen=True)
+class _Place:
+    files: fsspec.AbstractFileSystem
+    path: str
+    kind: str
+    shown: str
+
+    @property
+    def quarantine(self) -> str:
+        return f"{self.path[: -len(self.kind)]}_quarantine{self.kind}"
+
+
+def _resolve(output: str) -> _Place:
+    shown = without_credentials(output)
+    kind = next((kind for kind in _KINDS if output.lower().endswith(kind)), None)
+    if kind is None:
+        raise ConfigurationError(
+            f"unknown output {shown!r}: a path or URL that ends in {' or '.join(_KINDS)}, or mongodb"
+        )
+    try:
+        files, path = fsspec.url_to_fs(output)
+    except (ImportError, ValueError) as exc:
+        raise ConfigurationError(f"{shown} cannot be written: {exc}") from exc
+    place = _Place(files, path, kind, path if isinstance(files, LocalFileSystem) else shown)
+    with _writing(place):
+        if isinstance(files, LocalFileSystem) and not files.isdir(posixpath.dirname(path)):
+            raise ConfigurationError(f"{place.shown} cannot be written: there is no folder {posixpath.dirname(path)}")
+        for file, columns in ((path, {ROW, SCORE, MODEL, MODEL_VERSION}), (place.quarantine, {ROW, REASONS})):
+            if files.exists(file) and not columns <= set(_columns(files, file, kind)):
+                raise ConfigurationError(f"{file} is there already, and is no file of predictions: name another")
+    return place
+
+
+def _columns(files: fsspec.AbstractFileSystem, path: str, kind: str) -> list[str]:
+    """Return the names of a file's columns; none of what is no such file, nor of a folder."""
+    if files.isdir(path):
+        return []
+    with files.open(path, "rb") as file:
+        if kind == ".csv":
+            return next(csv.reader(io.StringIO(file.readline(1 << 20).decode(errors="replace"))), [])
+        try:
+            return pyarrow.parquet.read_schema(file).names
+        except pyarrow.ArrowInvalid:
+            return []
+
+
+@contextmanager
+def _writing(place: _Place) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, NotImplementedError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else None
+        raise ConfigurationError(f"{place.shown} cannot be written: {reason or exc or type(exc).__name__}") from exc
+
+
+class _Table:
+    """A file that takes a table a part at a time; the first part says what its columns are."""
+
+    def __init__(self, files: fsspec.AbstractFileSystem, path: str, kind: str) -> None:
+        self._file = files.open(path, "wb")
+        self._kind = kind
+        self._is_new = True
+        self._writer: Any = None  # a ParquetWriter, once there is a first part
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._file:
+            if self._writer:
+                self._writer.close()
+
+    def add(self, frame: pd.DataFrame) -> None:
+        keys = {str(name): column.map(_to_text) for name, column in frame.items() if column.dtype == object}
+        frame = frame.assign(**keys)
+        if self._kind == ".csv":
+            self._file.write(frame.to_csv(index=False, header=self._is_new, lineterminator="\n").encode())
+            self._is_new = False
+            return
+        schema = self._writer.schema if self._writer else None
+        table = pyarrow.Table.from_pandas(frame, schema, preserve_index=False).replace_schema_metadata()
+        if self._writer is None:
+            self._writer = pyarrow.parquet.ParquetWriter(self._file, table.schema)
+        self._writer.write_table(table)
+
+
+def _to_text(key: object) -> str:
+    """Return the key of a document: that of an ingested row as JSON."""
+    return json.dumps(key, default=str) if isinstance(key, dict) else str(key)

@@ -1,0 +1,148 @@
+"""What a model says of rows: the probability of phishing, and the label that follows from it."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+
+from networksecurity.data.schema import (
+    CLASS_LABELS,
+    FEATURES,
+    LABEL,
+    MODEL,
+    MODEL_VERSION,
+    REASONS,
+    ROW,
+    SCORE,
+    Validation,
+    canonical_name,
+    to_X,
+)
+from networksecurity.data.splitting import vector_codes
+from networksecurity.exceptions import DataValidationError
+from networksecurity.training.candidates import decision_threshold
+
+_LABELS = pd.CategoricalDtype(list(CLASS_LABELS.values()))
+
+
+def score(model: Any, accepted: pd.DataFrame) -> pd.DataFrame:
+    """Return a pipeline's predictions of validated rows, each distinct feature vector asked for once.
+
+    Parameters
+    ----------
+    model : sklearn.pipeline.Pipeline
+        Its answer to a row depends on that row's features only.
+    accepted : DataFrame of shape (n_samples, 30) or (n_samples, 31)
+        Rows that `schema.Validation` accepted, with or without a target.
+
+    Returns
+    -------
+    DataFrame of shape (n_samples, 2)
+        `phishing_probability`, float64, and `label`, categorical: `phishing` where the pipeline's `predict` says 1,
+        else `legitimate`. The index of `accepted`.
+    """
+    _, first, of_row = np.unique(vector_codes(accepted), return_index=True, return_inverse=True)
+    X = to_X(accepted.iloc[first])
+    y_score = model.predict_proba(X)[:, 1] if len(X) else np.empty(0)
+    threshold = decision_threshold(model)
+    y_pred = y_score >= threshold
+    # At the threshold itself models differ, and rounding in the last digit decides: only they can tell.
+    ties = np.isclose(y_score, threshold, rtol=0, atol=1e-9)
+    if ties.any():
+        y_pred[ties] = model.predict(X[ties]) == 1
+    labels = pd.Categorical.from_codes(y_pred.astype("int8"), dtype=_LABELS)
+    return pd.DataFrame({SCORE: y_score[of_row], LABEL: labels[of_row]}, index=accepted.index)
+
+
+class ScoringReport(BaseModel, frozen=True):
+    """What became of the rows of one source: n_rows = n_scored + n_rejected."""
+
+    n_rows: int
+    n_scored: int
+    n_phishing: int
+    """Rows that were labelled `phishing`."""
+    n_rejected: int
+    rejections: dict[str, int]
+    """Rejected cells by reason; a row may have several."""
+
+
+class Scoring:
+    """The check and the prediction of raw rows that come in batches, as `schema.Validation` is their check alone.
+
+    Parameters
+    ----------
+    model : sklearn.pipeline.Pipeline
+    name, version : str
+        Of the registered model, to stand with each prediction.
+    max_rejected : float
+        Largest share of rejected rows, in [0, 1], that is not taken for a sign of a wrong source.
+    """
+
+    def __init__(self, model: Any, *, name: str, version: str, max_rejected: float) -> None:
+        self._model = model
+        self._made_by = {MODEL: name, MODEL_VERSION: version}
+        self._validation = Validation(max_rejected=max_rejected, with_target=False)
+        self._n_phishing = 0
+
+    def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Judge and score a batch of raw rows, whose index holds their numbers.
+
+        Returns
+        -------
+        predictions : DataFrame of shape (n_accepted, n_others + 5)
+            `row`, the columns that are no features as they came, `phishing_probability`, `label`, `model`,
+            `model_version`; rows in their order.
+        rejected : DataFrame of shape (n_rejected, n_others + 32)
+            `row`, the columns that are no features as they came, the features' original values as text, `reasons`.
+
+        Raises
+        ------
+        DataValidationError
+            A feature is missing or there twice, or another column has a name that is needed here.
+        """
+        others = [str(name) for name in frame if canonical_name(name) not in FEATURES]
+        if taken := [name for name in others if name in {ROW, SCORE, LABEL, MODEL, MODEL_VERSION, REASONS}]:
+            raise DataValidationError(
+                f"the rows have columns that are called as those of a prediction: {', '.join(taken)}; rename them, or "
+                "leave them out"
+            )
+        accepted, rejected = self._validation.add(frame)
+        scored = score(self._model, accepted)
+        self._n_phishing += int((scored[LABEL] == CLASS_LABELS[1]).sum())
+        made_by = {column: pd.Categorical([value]).repeat(len(scored)) for column, value in self._made_by.items()}
+        return (
+            pd.concat([_numbered(frame.loc[accepted.index, others]), scored.assign(**made_by)], axis=1),
+            pd.concat([_numbered(frame.loc[rejected.index, others]), rejected.astype("str")], axis=1),
+        )
+
+    def over(self, frames: Iterable[pd.DataFrame]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+        """Yield what `add` returns of each frame and then, at the end, raise what `finish` raises.
+
+        So that what writes whole or not at all writes nothing of a source that is refused.
+        """
+        yield from map(self.add, frames)
+        self.finish()
+
+    def finish(self) -> ScoringReport:
+        """Judge all rows together and return what became of them.
+
+        Raises
+        ------
+        DataValidationError
+            No rows, or more rejected rows than `max_rejected`.
+        """
+        found = self._validation.finish()
+        return ScoringReport(
+            n_rows=found.n_rows,
+            n_scored=found.n_accepted,
+            n_phishing=self._n_phishing,
+            n_rejected=found.n_rejected,
+            rejections=found.rejections,
+        )
+
+
+def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    frame.insert(0, ROW, frame.index.to_numpy("int64"))
+    return frame

@@ -1,0 +1,146 @@
+"""Pictures of what is known about a model and its data, as PNG files in memory.
+
+Drawn on figures of their own, without pyplot's list of open ones, so that threads may draw at the same time.
+matplotlib is imported when a picture is drawn: it is slow to load.
+"""
+
+import textwrap
+from collections.abc import Callable
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
+
+from networksecurity.monitoring.drift import DriftReport
+from networksecurity.training.evaluation import Explanation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_DPI = 100
+
+
+def draw(explanation: Explanation, title: str) -> dict[str, bytes]:
+    """Return the pictures of an explanation.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    title : str
+        Stands above each picture: which model, on which rows.
+
+    Returns
+    -------
+    pictures : dict of str to bytes
+        PNG files by name, of 640 by 480 pixels; `permutation_importance.png` is 640 high.
+    """
+    pictures = {
+        "confusion_matrix.png": (_confusion_matrix, 480),
+        "roc_curve.png": (_roc_curve, 480),
+        "precision_recall_curve.png": (_precision_recall_curve, 480),
+        "calibration_curve.png": (_calibration_curve, 480),
+        "permutation_importance.png": (_permutation_importance, 640),
+    }
+    return {
+        name: _picture(title, partial(plot, explanation), height=height) for name, (plot, height) in pictures.items()
+    }
+
+
+def draw_overview(explanation: Explanation, title: str) -> bytes:
+    """Return confusion matrix, ROC and precision-recall curve side by side, as PNG of 960 by 320 pixels.
+
+    It is to be small: where it is shown, it is part of a text.
+    """
+    from PIL import Image  # matplotlib writes its PNG files with it
+
+    plots = (_confusion_matrix, _roc_curve, _precision_recall_curve)
+    picture = _picture(title, *(partial(plot, explanation) for plot in plots), width=960, height=320, dpi=80)
+    small = BytesIO()
+    Image.open(BytesIO(picture)).convert("RGB").quantize(64).save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def draw_drift(report: DriftReport, title: str) -> bytes:
+    """Return a picture of how far each column of a comparison is from its reference, as PNG of 640 by 720 pixels."""
+    return _picture(title, partial(_drift, report), height=720)
+
+
+def draw_nothing() -> None:
+    """Load matplotlib and its fonts: what makes the first picture of a process slow."""
+    _picture("", lambda _: None, height=480)
+
+
+def _picture(title: str, *plots: Callable[["Axes"], None], width: int = 640, height: int, dpi: int = _DPI) -> bytes:
+    """Return, as PNG of `width` by `height` pixels, what each of `plots` draws on the axes it is given."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi, layout="constrained")
+    figure.suptitle(textwrap.fill(title, 70 * width // 640, break_on_hyphens=False), parse_math=False)
+    for ax, plot in zip(figure.subplots(1, len(plots), squeeze=False).flat, plots, strict=True):
+        plot(ax)
+    png = BytesIO()
+    figure.savefig(png, format="png", dpi=dpi)
+    return png.getvalue()
+
+
+def _confusion_matrix(explanation: Explanation, ax: "Axes") -> None:
+    matrix = explanation.confusion_matrix
+    display = ConfusionMatrixDisplay(np.array(matrix.counts), display_labels=matrix.labels)
+    display.plot(ax=ax, cmap="Blues", colorbar=False, values_format=",d", text_kw={"fontsize": "x-large"})
+
+
+def _roc_curve(explanation: Explanation, ax: "Axes") -> None:
+    curve = explanation.roc_curve
+    display = RocCurveDisplay(fpr=np.array(curve.fpr), tpr=np.array(curve.tpr), pos_label="phishing")
+    display.plot(ax, curve_kwargs={"label": f"AUC = {curve.auc:.4f}"}, plot_chance_level=True)
+
+
+def _precision_recall_curve(explanation: Explanation, ax: "Axes") -> None:
+    curve = explanation.precision_recall_curve
+    n_legitimate, n_phishing = map(sum, explanation.confusion_matrix.counts)
+    display = PrecisionRecallDisplay(
+        precision=np.array(curve.precision),
+        recall=np.array(curve.recall),
+        pos_label="phishing",
+        prevalence_pos_label=n_phishing / (n_legitimate + n_phishing),
+    )
+    display.plot(ax, curve_kwargs={"label": f"AP = {curve.average_precision:.4f}"}, plot_chance_level=True)
+
+
+def _calibration_curve(explanation: Explanation, ax: "Axes") -> None:
+    curve = explanation.calibration_curve
+    display = CalibrationDisplay(np.array(curve.prob_true), np.array(curve.prob_pred), None, pos_label="phishing")
+    display.plot(ax=ax, name=f"Brier score = {curve.brier_score:.4f}")
+    top = ax.secondary_xaxis("top")
+    top.set_xticks(curve.prob_pred, [f"{count:,}" for count in curve.count], rotation=45, fontsize="small")
+    top.set_xlabel("Rows per bin")
+
+
+def _permutation_importance(explanation: Explanation, ax: "Axes") -> None:
+    importances = explanation.permutation_importance
+    ax.barh(
+        [importance.feature for importance in importances],
+        [importance.mean for importance in importances],
+        xerr=[importance.std for importance in importances],
+    )
+    ax.invert_yaxis()
+    ax.margins(y=0.01)
+    ax.tick_params(labelsize="small")
+    ax.set_xlabel("Decrease of F1 when shuffled (mean, std)")
+
+
+def _drift(report: DriftReport, ax: "Axes") -> None:
+    drifted = [(column.name, column.psi or 0.0, column.verdict == "drift") for column in report.columns]
+    names, psi, red = zip(*drifted, strict=True)
+    ax.barh(names, psi, color=["C3" if each else "C0" for each in red])
+    ax.axvline(report.thresholds.psi, color="black", linestyle=":", label=f"PSI {report.thresholds.psi:g} matters")
+    ax.set_xscale("symlog", linthresh=0.001)
+    ax.set_xlim(left=0)
+    ax.invert_yaxis()
+    ax.margins(y=0.01)
+    ax.tick_params(labelsize="small")
+    ax.set_xlabel("Population stability index (red: drifted)")
+    ax.legend(loc="lower right")

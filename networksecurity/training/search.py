@@ -1,0 +1,350 @@
+"""The search of one candidate's grid by cross-validation: scikit-learn's GridSearchCV, with shared fits.
+
+A grid of a boosting or forest model is searched without `n_estimators`: each remaining point is fitted once at the
+largest, and GridSearchCV's own scoring interface returns one score per size (see `shared_fits`). The scores are those
+of the plain grid, and half the work is gone.
+"""
+
+import contextvars
+import json
+import multiprocessing
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from joblib import parallel_config
+from joblib.externals.loky import get_reusable_executor
+from joblib.parallel import ParallelBackendBase
+from pydantic import BaseModel
+from scipy.stats import rankdata
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit, cross_val_predict
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from threadpoolctl import threadpool_limits
+
+from networksecurity.training.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
+from networksecurity.training.shared_fits import MADE_OF_STAGES, Scoring, can_share, mark, score_name
+
+_SIZE_PARAM = f"{STEP}__n_estimators"
+MakeBackend = Callable[[Callable[[], None]], ParallelBackendBase]
+"""Makes what runs fits elsewhere: a backend of joblib, told whom to call after each fit."""
+
+
+class GridPoint(BaseModel, frozen=True):
+    """One point of a grid and its cross-validated scores."""
+
+    params: dict[str, Any]
+    mean_test_score: float
+    std_test_score: float
+    rank_test_score: int
+    split_test_scores: tuple[float, ...]
+    mean_fit_time: float
+    """Seconds of one fit; points that share a fit all carry its whole time."""
+
+    def scores(self) -> dict[str, float]:
+        """Return the figures by the names that GridSearchCV's `cv_results_` gives them."""
+        return {
+            "mean_test_score": self.mean_test_score,
+            "std_test_score": self.std_test_score,
+            "rank_test_score": self.rank_test_score,
+            **{f"split{fold}_test_score": score for fold, score in enumerate(self.split_test_scores)},
+            "mean_fit_time": self.mean_fit_time,
+        }
+
+
+class SearchResult(BaseModel, frozen=True):
+    """What the search of one candidate found.
+
+    Attributes
+    ----------
+    grid : tuple of GridPoint
+        In the order of `sklearn.model_selection.ParameterGrid`.
+    n_fits : int
+        Fits done: fewer than grid points times folds where fits are shared.
+    seconds : float
+        Wall time of the search.
+    """
+
+    candidate: str
+    scoring: str
+    grid: tuple[GridPoint, ...]
+    n_fits: int
+    seconds: float
+
+    @property
+    def best(self) -> GridPoint:
+        """The first of the best points, as GridSearchCV chooses."""
+        return min(self.grid, key=lambda point: point.rank_test_score)
+
+
+def available_cores(limit: int | None = None) -> int:
+    """Return how many cores this process may use (affinity and cgroup respected), at most `limit`."""
+    cores = joblib.cpu_count()
+    return min(cores, limit) if limit else cores
+
+
+def search(
+    candidate: Candidate,
+    X: pd.DataFrame,
+    y: np.ndarray,
+    test_fold: np.ndarray,
+    *,
+    scoring: str = "f1",
+    imputer: Imputer = "most_frequent",
+    random_state: int = 0,
+    n_jobs: int = 1,
+    backend: MakeBackend | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> SearchResult:
+    """Score every point of a candidate's grid by cross-validation.
+
+    Parameters
+    ----------
+    candidate : Candidate
+    X : DataFrame of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,)
+        1 is phishing.
+    test_fold : ndarray of shape (n_samples,)
+        The fold in which each row is scored, from 0; -1 where in none.
+    scoring : str, default="f1"
+        Any scorer name of `sklearn.metrics.get_scorer_names` for classification; greater is better.
+    imputer, random_state
+        As for `candidates.make_pipeline`.
+    n_jobs : int, default=1
+        Processes. Searches that run at the same time in threads share one pool, and must all ask for the same number.
+    backend : callable, optional
+        Runs the fits elsewhere, in place of the processes.
+    on_progress : callable, optional
+        Is called now and then, from another thread, with the share of fits done, in [0, 1].
+    """
+    pipeline = make_pipeline(candidate, imputer=imputer, random_state=random_state)
+    grid = {f"{STEP}__{name}": list(values) for name, values in candidate.param_grid.items()}
+    points = list(ParameterGrid(grid))
+    fitted_grid, sizes = grid, []
+    if len(grid.get(_SIZE_PARAM, [])) > 1 and can_share(pipeline[-1]):
+        fitted_grid, sizes = {name: values for name, values in grid.items() if name != _SIZE_PARAM}, grid[_SIZE_PARAM]
+        pipeline.set_params(**{_SIZE_PARAM: max(sizes)})
+    if made_of_stages := isinstance(pipeline[-1], MADE_OF_STAGES):
+        _validate_params(pipeline, points)
+        # A tree goes through many rows of one feature at a time, and is faster where they lie side by side.
+        pipeline.steps.insert(-1, ("columns", FunctionTransformer(np.asfortranarray)))
+    fitted_points = list(ParameterGrid(fitted_grid))
+    cv = PredefinedSplit(test_fold)
+    n_fits = len(fitted_points) * cv.get_n_splits()
+
+    started = time.perf_counter()
+    # X comes from validated rows and an imputer: to look for infinite values in each of a fit's 256 stages is a
+    # twentieth of its time, and so it is to validate the parameters of each. It is GridSearchCV that hands this on to
+    # the processes.
+    with ExitStack() as stack:
+        stack.enter_context(config_context(assume_finite=True, skip_parameter_validation=made_of_stages))
+        marks = stack.enter_context(_progress(n_fits, on_progress))
+        stack.enter_context(_fitting(n_jobs, backend, partial(mark, marks)))
+        outcome = GridSearchCV(
+            pipeline,
+            fitted_grid,
+            scoring=Scoring(scoring, sizes, None if backend else marks),
+            cv=cv,
+            n_jobs=-1 if backend else n_jobs,
+            refit=False,
+            error_score="raise",
+        ).fit(X.to_numpy(), y)
+    results = outcome.cv_results_
+
+    position = {_key(point): index for index, point in enumerate(fitted_points)}
+    rows = [position[_key({name: value for name, value in point.items() if name in fitted_grid})] for point in points]
+    keys = [score_name(point.get(_SIZE_PARAM) if sizes else None) for point in points]
+    scores = np.array(
+        [
+            [results[f"split{fold}_test_{key}"][row] for fold in range(cv.get_n_splits())]
+            for row, key in zip(rows, keys, strict=True)
+        ]
+    )
+    means = scores.mean(axis=1)
+    return SearchResult(
+        candidate=candidate.name,
+        scoring=scoring,
+        grid=tuple(
+            GridPoint(
+                params={name.removeprefix(f"{STEP}__"): value for name, value in point.items()},
+                mean_test_score=float(mean),
+                std_test_score=float(of_folds.std()),
+                rank_test_score=int(rank),
+                split_test_scores=tuple(map(float, of_folds)),
+                mean_fit_time=float(results["mean_fit_time"][row]),
+            )
+            for point, row, of_folds, mean, rank in zip(
+                points, rows, scores, means, rankdata(-means, method="min"), strict=True
+            )
+        ),
+        n_fits=n_fits,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _fitting(n_jobs: int, backend: MakeBackend | None, on_fit: Callable[[], None]) -> AbstractContextManager[Any]:
+    """Say where fits run: on a backend, or `n_jobs` at once in processes, each with one thread of BLAS and OpenMP."""
+    if backend:
+        return parallel_config(backend(on_fit))
+    return threadpool_limits(1) if n_jobs == 1 else parallel_config("loky", inner_max_num_threads=1)
+
+
+def _processes() -> list[BaseProcess]:
+    return [process for process in multiprocessing.active_children() if process.name.startswith("LokyProcess")]
+
+
+def release_processes() -> None:
+    """End the processes that searches share, when none is running; the next search starts others.
+
+    Left alone they hold their memory for minutes, and the end of this process waits for theirs.
+    """
+    if _processes():
+        get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
+
+
+def end_processes() -> None:
+    """End the processes that searches share, and with them every search that is running in another thread.
+
+    Not by the pool's own way to be shut down: it may wait for ever for a search that hands it the next fit.
+    """
+    for process in _processes():
+        if process.pid:
+            with suppress(ProcessLookupError):  # ended in this moment, and collected by the pool's own thread
+                os.kill(process.pid, signal.SIGKILL)
+
+
+def fit_best(
+    candidate: Candidate,
+    params: Mapping[str, Any],
+    X: pd.DataFrame,
+    y: np.ndarray,
+    *,
+    imputer: Imputer = "most_frequent",
+    random_state: int = 0,
+    threshold: float = DECISION_THRESHOLD,
+    n_threads: int = 1,
+) -> Pipeline:
+    """Return the candidate's pipeline with the given parameters, fitted on all rows of `X` and `y`.
+
+    A model that knows threads (Hist Gradient Boosting) takes at most `n_threads`.
+    """
+    pipeline = make_pipeline(candidate, params, imputer=imputer, random_state=random_state, threshold=threshold)
+    with threadpool_limits(n_threads):
+        return pipeline.fit(X, y)
+
+
+def out_of_fold_scores(
+    candidate: Candidate,
+    params: Mapping[str, Any],
+    X: pd.DataFrame,
+    y: np.ndarray,
+    test_fold: np.ndarray,
+    *,
+    imputer: Imputer = "most_frequent",
+    random_state: int = 0,
+    n_jobs: int = 1,
+    backend: MakeBackend | None = None,
+) -> np.ndarray:
+    """Return the probability of phishing of each row by the candidate that was fitted on the other folds.
+
+    Parameters
+    ----------
+    candidate, params, imputer, random_state
+        As for `fit_best`.
+    X, y, test_fold, n_jobs, backend
+        As for `search`; each row is in a fold.
+
+    Returns
+    -------
+    y_score : ndarray of shape (n_samples,)
+    """
+    pipeline = make_pipeline(candidate, params, imputer=imputer, random_state=random_state)
+    cv, n_jobs = PredefinedSplit(test_fold), -1 if backend else n_jobs
+    with _fitting(n_jobs, backend, lambda: None):
+        return cross_val_predict(pipeline, X.to_numpy(), y, cv=cv, method="predict_proba", n_jobs=n_jobs)[:, 1]
+
+
+def select(results: list[SearchResult], costs: Mapping[str, int]) -> list[SearchResult]:
+    """Return the results, best first: by mean cross-validated score, ties to the cheaper candidate."""
+    return sorted(results, key=lambda result: (-result.best.mean_test_score, costs[result.candidate]))
+
+
+def cv_results(results: Sequence[SearchResult]) -> pd.DataFrame:
+    """Return every grid point of every search as one table, named as GridSearchCV's `cv_results_` is.
+
+    Returns
+    -------
+    DataFrame of shape (n_points, n_columns)
+        `model`, `params` (JSON), one `param_<name>` for each parameter of any model (missing where a model has none),
+        `mean_test_score`, `std_test_score`, `rank_test_score` (within the model), `split<i>_test_score`,
+        `mean_fit_time` (seconds).
+    """
+    rows = [
+        {
+            "model": result.candidate,
+            "params": json.dumps(point.params),
+            **{f"param_{name}": value for name, value in point.params.items()},
+            **point.scores(),
+        }
+        for result in results
+        for point in result.grid
+    ]
+    table = pd.DataFrame(rows).convert_dtypes()
+    for name in table.select_dtypes(object):  # a parameter of several types, such as 0.5 and "sqrt"
+        table[name] = table[name].map(str, na_action="ignore").astype("string")
+    first = [name for name in table.columns if name in {"model", "params"} or name.startswith("param_")]
+    return table[[*first, *table.columns.difference(first, sort=False)]]
+
+
+def _validate_params(pipeline: Pipeline, points: Sequence[Mapping[str, Any]]) -> None:
+    """Raise what the fit of a point would, where a parameter of the estimator, or of one in it, has no valid value."""
+    for point in points:
+        estimator = clone(pipeline).set_params(**point)[-1]
+        for part in (estimator, *estimator.get_params().values()):
+            if hasattr(part, "_parameter_constraints"):
+                part._validate_params()
+
+
+def _key(params: Mapping[str, Any]) -> tuple:
+    return tuple(sorted((name, repr(value)) for name, value in params.items()))
+
+
+@contextmanager
+def _progress(n_fits: int, on_progress: Callable[[float], None] | None, every: float = 1.0):
+    """Give the name of a file to which each fit, in whatever process, adds one byte; report its growth."""
+    if on_progress is None:
+        yield None
+        return
+    done = Event()
+    with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+        marks = Path(folder) / "fits"
+        marks.touch()
+
+        def watch() -> None:
+            seen = 0
+            while not done.wait(every):
+                if (fits := marks.stat().st_size) > seen:
+                    seen = fits
+                    on_progress(min(1.0, fits / n_fits))
+
+        # In a copy of this thread's context: a caller may have settings of its own in it.
+        watcher = Thread(target=contextvars.copy_context().run, args=(watch,), daemon=True)
+        watcher.start()
+        try:
+            yield str(marks)
+        finally:
+            done.set()
+            watcher.join()

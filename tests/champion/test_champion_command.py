@@ -1,0 +1,148 @@
+import json
+import shutil
+import sys
+
+import pytest
+from mlflow import MlflowClient
+
+from networksecurity import cli
+from networksecurity.champion import registry
+from networksecurity.champion.decision import Decision
+from networksecurity.champion.gate import Gate
+from networksecurity.settings import settings
+from networksecurity.tracking import server as tracking_server
+
+NAME = "networksecurity-phishing"
+
+
+@pytest.fixture
+def server(tmp_path, mlflow_database, monkeypatch):
+    """Return the place of the settings, with three versions that have no files and that nobody verifies."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(mlflow_database, tmp_path)}")
+    monkeypatch.setattr(registry, "verify", lambda *args: None)
+    settings.cache_clear()
+    server = tracking_server.connect(settings())
+    client = MlflowClient(server.uri)
+    client.create_registered_model(NAME)
+    for _ in range(3):
+        tags = {"f1_score": "0.951234", "data.source": "sample"}
+        client.create_model_version(NAME, "file:///nowhere", client.create_run("0").info.run_id, tags=tags)
+    registry.set_alias(server, NAME, registry.CANDIDATE, "3")
+    yield server
+    settings.cache_clear()
+
+
+@pytest.fixture
+def command(server, monkeypatch, capsys):
+    """Return a function that runs `networksecurity champion …` here and returns its exit code and what it printed."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["networksecurity", "champion", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+def consider(server, version, outcome):
+    """Let the gate say this about a version."""
+    candidate = registry.RegisteredVersion(name=NAME, version=version, run_id="", source="", tags={})
+    decision = Decision(
+        outcome=outcome,
+        reasons=("F1 is higher.", "Every floor holds."),
+        champion=current.version if (current := registry.find_version(server, NAME, registry.CHAMPION)) else None,
+        figures={"f1_score": 0.95},
+        generalisation_gap=0.01,
+        comparison=None,
+        gate=Gate(),
+    )
+    registry.consider(server, candidate, lambda champion: decision, flow_run="c0ffee")
+
+
+def test_promote_and_roll_back(command):
+    for version in "12":
+        said = f"version {version} of {NAME} is the champion\n"
+        assert command("promote", version, "--reason", "I say so") == (0, said, "")
+    assert command("rollback") == (0, f"version 1 of {NAME} is the champion\n", "")
+    code, out, _ = command("rollback", "--to", "3", "--json")
+    assert (code, json.loads(out)["version"]) == (0, "3")
+
+
+def test_show(command, server):
+    shown = command("show")[1].splitlines()
+    assert shown[0] == f"{NAME} at {server.address}"
+    assert shown[1:3] == [" champion  none", " previous  none"]
+    assert shown[3] == "candidate  version 3, f1_score 0.9512, sample"
+    command("promote", "1")
+    command("promote", "2")
+    assert command("show")[1].splitlines()[2].startswith(" previous  version 1, ")
+    found = json.loads(command("show", "--json")[1])
+    assert found["name"] == NAME
+    assert [found[alias]["version"] for alias in ("champion", "previous", "candidate")] == ["2", "1", "3"]
+
+
+def test_history(command, server):
+    assert command("history")[1] == f"Decisions about {NAME}: empty\n"
+    assert json.loads(command("history", "--json")[1]) == []
+    consider(server, "1", "promote")
+    consider(server, "2", "keep")
+    command("promote", "3", "--reason", "[I] say so")
+    lines = [line.split() for line in command("history")[1].splitlines() if line.strip().startswith("20")]
+    assert [line[2:] for line in lines] == [
+        "promote 1 none flow run c0ffee F1 is higher.".split(),
+        "keep 2 1 flow run c0ffee F1 is higher.".split(),
+        "promote 3 1 hand [I] say so".split(),
+    ]
+    found = json.loads(command("history", "--json")[1])
+    assert [event["action"] for event in found] == ["promote", "keep", "promote"]
+    assert found[0]["at"].endswith("Z")
+    assert found[1]["decision"]["figures"] == {"f1_score": 0.95}
+
+
+def test_explain(command, server):
+    consider(server, "1", "promote")
+    consider(server, "2", "keep")
+    code, out, _ = command("explain")
+    assert code == 0
+    first, *reasons = out.splitlines()
+    assert first.startswith(f"version 1 of {NAME}: promote at 20")
+    assert first.endswith(" UTC, when there was no champion")
+    assert reasons == ["- F1 is higher.", "- Every floor holds."]
+    assert command("explain", "2")[1].splitlines()[0].endswith("when version 1 was the champion")
+    assert json.loads(command("explain", "2", "--json")[1])["decision"]["outcome"] == "keep"
+    command("promote", "2", "--reason", "I know better")
+    assert command("explain")[1].splitlines()[1:] == ["- I know better"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("rollback", 1, f"error: no version of {NAME} has the alias champion"),
+        ("promote 9", 1, f"error: there is no version 9 of {NAME}"),
+        ("promote best", 1, "error: MLflow at sqlite://"),
+        ("explain", 1, f"error: no version of {NAME} has the alias champion"),
+        ("explain 3", 1, f"error: nothing was decided about a version 3 of {NAME}"),
+        ("promote", 2, "networksecurity: error: Missing argument 'VERSION'"),
+        ("show --nothing", 2, "networksecurity: error: No such option: --nothing"),
+        ("", 2, "networksecurity: error: Missing command"),
+    ],
+)
+def test_an_error_is_one_line(arguments, code, message, command):
+    found, out, err = command(*arguments.split())
+    assert (found, out) == (code, "")
+    assert err.startswith(message)
+    assert err.count("\n") == 1
+
+
+def test_a_version_that_is_not_fit(command, monkeypatch):
+    def refuse(server, version):
+        raise registry.PromotionError(f"version {version.version} is not fit")
+
+    command("promote", "1")
+    monkeypatch.setattr(registry, "verify", refuse)
+    assert command("promote", "2") == (1, "", "error: version 2 is not fit\n")
+    assert command("show")[1].splitlines()[1].startswith(" champion  version 1,")
+    assert command("explain", "2")[1].splitlines()[1:] == ["- version 2 is not fit"]

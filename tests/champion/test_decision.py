@@ -1,0 +1,227 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest, bootstrap
+from sklearn.metrics import f1_score
+
+from networksecurity.champion.decision import Champion, Decision, answered, decide
+from networksecurity.champion.gate import Gate
+from networksecurity.data.sample import make_phishing_websites
+from networksecurity.data.schema import FEATURES, TARGET, to_X_y, validate
+from networksecurity.data.splitting import is_test, split, vector_codes
+
+SPLIT = (0.2, 0)
+
+
+class Answers:
+    """A classifier that knows all answers but those to some feature vectors."""
+
+    def __init__(self, rows, wrong=()):
+        X, y = to_X_y(rows)
+        codes = vector_codes(rows)
+        self.feature_names_in_ = np.array(X.columns)
+        self._answers = dict(zip(codes, np.where(np.isin(codes, wrong), 1 - y, y), strict=True))
+
+    def predict(self, X):
+        return np.array([self._answers[code] for code in vector_codes(X.astype("Int8"))])
+
+    def predict_proba(self, X):
+        return np.eye(2)[self.predict(X)]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Return the test side of the sample, one label for each vector."""
+    accepted = validate(make_phishing_websites(4_000, random_state=0)).accepted
+    return split(accepted.drop_duplicates(list(FEATURES))).test.reset_index(drop=True)
+
+
+def make(rows, n_wrong, first=0, label=None):
+    """Return a classifier that is wrong on `n_wrong` vectors, from the given one on, of one class or both."""
+    chosen = rows if label is None else rows[rows[TARGET] == label]
+    return Answers(rows, vector_codes(chosen)[first : first + n_wrong])
+
+
+def judge(rows, candidate, champion, gate=None, split=SPLIT, train_f1_score=0.95):
+    champion = champion and Champion("3", champion, split)
+    return decide(candidate, champion, rows, gate or Gate(), train_f1_score=train_f1_score)
+
+
+def test_a_better_one_is_promoted(rows):
+    decision = judge(rows, make(rows, 10), make(rows, 40))
+    assert decision.outcome == "promote"
+    assert decision.champion == "3"
+    found = decision.comparison
+    assert (found.fixed, found.broken) == (30, 0)
+    assert found.p_value == binomtest(30, 30).pvalue
+    assert 0 < found.low < found.f1_difference < found.high
+    assert found.n_rows == found.n_vectors == len(rows)
+    f1, interval, floors = decision.reasons[0], decision.reasons[1], decision.reasons[-1]
+    assert f"{found.f1_difference:+.4f}" in f1
+    assert "30 rows that only one of the two gets right, it is this one in 30" in interval
+    assert floors.startswith("Every floor holds: F1 0.9")
+
+
+@pytest.mark.parametrize(("n_wrong", "first"), [(20, 0), (20, 20), (21, 0), (18, 0), (60, 0)])
+def test_an_equal_or_a_worse_one_is_not(rows, n_wrong, first):
+    decision = judge(rows, make(rows, n_wrong, first), make(rows, 20))
+    assert decision.outcome == "keep"
+    assert any("does not show that it is higher" in reason for reason in decision.reasons)
+
+
+def test_more_recall_at_the_price_of_false_alarms_is_not_better(rows):
+    legitimate, phishing = (make(rows, 20, label=label) for label in (1, -1))
+    n_missed = make(rows, 60, label=-1)
+    assert judge(rows, phishing, n_missed).outcome == "promote"
+    decision = judge(rows, legitimate, n_missed, Gate(max_false_positive_rate=1))
+    assert decision.comparison.low > 0
+    assert decision.outcome == "keep"
+    assert decision.reasons[0].startswith("The false positive rate is 0.0")
+    assert "against 0.0000 of version 3: worse by more than the margin of 0.01" in decision.reasons[0]
+    assert judge(rows, legitimate, n_missed, Gate(margin=0.5)).outcome == "promote"
+
+
+def test_without_a_champion_the_floors_decide(rows):
+    decision = judge(rows, make(rows, 20), None)
+    assert (decision.outcome, decision.champion, decision.comparison) == ("promote", None, None)
+    assert decision.reasons[0] == "There is no champion yet."
+
+
+def test_a_model_of_the_sample_gives_way_and_replaces_no_other(rows):
+    worse, better = make(rows, 60), make(rows, 10)
+    learned_from_sample = Champion("3", better, SPLIT, synthetic=True)
+    decision = decide(worse, learned_from_sample, rows, train_f1_score=0.95)
+    assert (decision.outcome, decision.comparison) == ("promote", None)
+    assert decision.reasons[0] == "Version 3 has learned from the built-in sample, which is synthetic."
+    assert decide(worse, learned_from_sample, rows, Gate(min_f1_score=1), train_f1_score=0.95).outcome == "keep"
+
+    decision = decide(better, Champion("3", worse, SPLIT), rows, train_f1_score=0.95, synthetic=True)
+    assert (decision.outcome, decision.comparison) == ("keep", None)
+    assert decision.reasons[0] == "It has learned from the built-in sample, which is synthetic; version 3 has not."
+
+    assert decide(worse, learned_from_sample, rows, train_f1_score=0.95, synthetic=True).outcome == "keep"
+    assert decide(better, learned_from_sample, rows, train_f1_score=0.95, synthetic=True).comparison is not None
+
+
+@pytest.mark.parametrize(
+    ("gate", "reason"),
+    [
+        (Gate(min_f1_score=0.999), r"F1 is 0\.9\d+, below the limit of 0\.999\."),
+        (Gate(min_recall_score=0.999), r"Recall is 0\.9\d+, below the limit"),
+        (Gate(max_false_positive_rate=0.0001), r"The false positive rate is 0\.0\d+, above the limit"),
+        (Gate(max_generalisation_gap=0.001), r"The gap between F1 on the training .* is 0\.0\d+, above the limit"),
+    ],
+)
+@pytest.mark.parametrize("n_wrong_of_champion", [None, 60])
+def test_floors(rows, gate, reason, n_wrong_of_champion):
+    champion = None if n_wrong_of_champion is None else make(rows, n_wrong_of_champion)
+    decision = judge(rows, make(rows, 10), champion, gate, train_f1_score=0.999)
+    assert decision.outcome == "keep"
+    assert pytest.approx(0.999) == decision.generalisation_gap + decision.figures["f1_score"]
+    (pattern,) = [found for found in decision.reasons if "limit" in found]
+    assert pd.Series([pattern]).str.match(reason).all()
+    assert decision.reasons[0] == pattern
+
+
+class TestAChampionThatCannotBeCompared:
+    def keeps(self, decision, reason):
+        assert decision.outcome == "keep"
+        assert decision.comparison is None
+        assert decision.reasons[0] == f"The champion, version 3, cannot be compared: {reason}."
+
+    def test_broken(self, rows):
+        champion = Champion("3", None, SPLIT, problem="the model file cannot be loaded")
+        decision = decide(make(rows, 10), champion, rows, train_f1_score=0.95)
+        self.keeps(decision, "the model file cannot be loaded")
+
+    def test_of_other_columns(self, rows):
+        champion = make(rows, 60)
+        champion.feature_names_in_ = champion.feature_names_in_[::-1]
+        self.keeps(judge(rows, make(rows, 10), champion), "it was trained on other columns")
+
+    def test_of_unknown_split(self, rows):
+        decision = judge(rows, make(rows, 10), make(rows, 60), split=None)
+        self.keeps(decision, "it is not known which rows it was trained on")
+
+    def test_that_has_seen_all_rows(self, rows):
+        decision = judge(rows, make(rows, 10), make(rows, 60), split=(1e-6, 0))
+        self.keeps(decision, "it was trained with another split, and may have learned from all test rows of a class")
+
+
+@pytest.mark.parametrize(("other", "share"), [((0.1, 0), 0.5), ((0.3, 0), 1.0), ((0.3, 7), 0.3)])
+def test_of_another_split_only_rows_that_the_champion_has_not_seen_are_compared(rows, other, share):
+    unseen = is_test(rows, test_size=other[0], random_state=other[1])
+    assert unseen.mean() == pytest.approx(share, abs=0.05)
+    decision = judge(rows, make(rows, 10), make(rows, 60), split=other)
+    assert decision.comparison.n_rows == unseen.sum()
+    said = [reason for reason in decision.reasons if "another split" in reason]
+    assert len(said) == (share < 1)
+    # What it is right about elsewhere counts for nothing.
+    knowing = Answers(rows, vector_codes(rows[unseen])[:60])
+    assert (
+        judge(rows, make(rows, 0), knowing, split=other).comparison.champion
+        == judge(rows[unseen], make(rows, 0), knowing).comparison.champion
+    )
+
+
+def test_copies_of_a_row_are_no_further_evidence(rows):
+    candidate, champion = make(rows, 10), make(rows, 13)
+    few = judge(rows, candidate, champion).comparison
+    copied = pd.concat([rows] * 20, ignore_index=True)
+    many = judge(copied, candidate, champion).comparison
+    assert (many.fixed, many.n_rows) == (20 * few.fixed, 20 * few.n_rows)
+    assert (many.p_value, many.low, many.high, many.n_vectors) == (few.p_value, few.low, few.high, few.n_vectors)
+
+
+def test_a_vector_with_both_labels_votes_by_its_majority(rows):
+    other_label = rows.assign(**{TARGET: -rows[TARGET]})
+    both = pd.concat([rows, other_label, rows], ignore_index=True)
+    assert judge(both, make(rows, 10), make(rows, 15), Gate(min_f1_score=0)).comparison.p_value == 1 / 16
+    tied = pd.concat([rows, other_label], ignore_index=True)
+    found = judge(tied, make(rows, 10), make(rows, 15)).comparison
+    assert (found.fixed, found.broken, found.p_value) == (5, 5, 1.0)
+
+
+def test_interval_is_that_of_scipy(rows):
+    candidate, champion = make(rows, 25), make(rows, 25, first=10)
+    found = judge(rows, candidate, champion, Gate(confidence=0.9)).comparison
+    X, y = to_X_y(rows)
+    of_scipy = bootstrap(
+        (y, candidate.predict(X), champion.predict(X)),
+        lambda y, a, b: f1_score(y, a) - f1_score(y, b),
+        paired=True,
+        vectorized=False,
+        n_resamples=500,
+        confidence_level=0.9,
+        method="percentile",
+        rng=0,
+    ).confidence_interval
+    assert (found.low, found.high) == pytest.approx(tuple(of_scipy), abs=0.002)
+
+
+def test_the_same_seed_gives_the_same_decision_and_it_goes_through_json(rows):
+    decision = judge(rows, make(rows, 10), make(rows, 40))
+    assert judge(rows, make(rows, 10), make(rows, 40)) == decision
+    text = decision.model_dump_json()
+    assert Decision.model_validate_json(text) == decision
+    json.loads(text, parse_constant=pytest.fail)
+    assert len(text) < 4_000  # a tag of an old MLflow server holds 5,000 characters
+
+
+def test_a_person_can_only_stop_a_promotion(rows):
+    better, worse = judge(rows, make(rows, 10), make(rows, 40)), judge(rows, make(rows, 40), make(rows, 10))
+    assert answered(worse, approved=True, comment="please") == worse
+    yes = answered(better, approved=True, comment="")
+    assert (yes.outcome, yes.reasons) == ("promote", (*better.reasons, "Approved."))
+    no = answered(better, approved=False, comment="too soon")
+    assert (no.outcome, no.reasons) == ("keep", ("Not approved: too soon.", *better.reasons))
+
+
+def test_a_model_that_calls_nothing_phishing(rows):
+    never = make(rows, len(rows), label=-1)
+    decision = judge(rows, never, make(rows, 0))
+    assert decision.outcome == "keep"
+    assert decision.figures["f1_score"] == 0
+    assert judge(rows, never, never).comparison.low == 0

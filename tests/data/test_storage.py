@@ -1,0 +1,108 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pandas as pd
+import pytest
+from sklearn.ensemble import AdaBoostClassifier
+
+from networksecurity.data.sample import make_phishing_websites
+from networksecurity.data.schema import to_X_y, validate
+from networksecurity.data.storage import DataRef, ModelRef, Storage, fingerprint
+from networksecurity.exceptions import ConfigurationError, DataSourceError
+from networksecurity.training.candidates import CANDIDATES, make_pipeline
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return Storage(str(tmp_path / "with a blank"))
+
+
+@pytest.fixture(scope="module")
+def accepted():
+    frame = make_phishing_websites(400, random_state=0).astype("Int8")
+    frame.loc[3, "SFH"] = None
+    return validate(frame).accepted
+
+
+def test_frame_comes_back_as_it_was(storage, accepted):
+    ref = storage.put_frame(accepted)
+    assert ref == storage.put_frame(accepted)
+    assert ref.n_rows == 400
+    pd.testing.assert_frame_equal(storage.get_frame(ref), accepted)
+
+
+def test_text_and_numbers_come_back_as_they_were(storage):
+    raw = pd.DataFrame({"a": [1, 2**40], "b": pd.Series(["abc", None], dtype="str"), "c": [1.5, float("nan")]})
+    pd.testing.assert_frame_equal(storage.get_frame(storage.put_frame(raw)), raw)
+
+
+def test_one_cell_changes_the_fingerprint(accepted):
+    seen = {fingerprint(accepted)}
+    for row, column, value in ((0, "SFH", None), (3, "SFH", 1), (399, "Result", -accepted.at[399, "Result"])):
+        changed = accepted.copy()
+        changed.at[row, column] = value
+        seen.add(fingerprint(changed))
+    seen.add(fingerprint(accepted[::-1]))
+    seen.add(fingerprint(accepted.rename(columns={"SFH": "HFS"})))
+    assert len(seen) == 6
+
+
+def test_fingerprint_does_not_depend_on_the_index(accepted):
+    assert fingerprint(accepted.set_axis(range(1, 401))) == fingerprint(accepted)
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_model_comes_back_with_the_same_predictions(storage, accepted, name):
+    X, y = to_X_y(accepted)
+    small = {"n_estimators": 5} if "n_estimators" in CANDIDATES[name].param_grid else {}
+    model = make_pipeline(CANDIDATES[name], small).fit(X, y)
+    again = storage.get_model(storage.put_model(model))
+    assert (again.predict_proba(X) == model.predict_proba(X)).all()
+
+
+def test_model_file_of_a_type_that_is_not_trusted_is_refused(storage, accepted):
+    X, y = to_X_y(accepted)
+    model = AdaBoostClassifier(n_estimators=2).fit(X.fillna(0), y)
+    model.estimators_[0].surprise = DataRef(sha256="", n_rows=0)
+    with pytest.raises(DataSourceError, match="cannot be loaded: Untrusted types .*DataRef"):
+        storage.get_model(storage.put_model(model))
+
+
+def test_a_model_is_loaded_once(storage, accepted):
+    X, y = to_X_y(accepted)
+    criteria = ("gini", "entropy")
+    pipelines = [make_pipeline(CANDIDATES["Decision Tree"], {"criterion": criterion}) for criterion in criteria]
+    refs = [storage.put_model(pipeline.fit(X, y)) for pipeline in pipelines]
+    with ThreadPoolExecutor(4) as pool:
+        models = list(pool.map(storage.get_model, [refs[0]] * 4))
+    assert all(model is models[0] for model in models)
+    assert storage.get_model(refs[1])[-1].criterion == "entropy"
+
+
+@pytest.mark.parametrize("get", ["get_frame", "get_model"])
+def test_what_is_gone_is_an_error_that_says_what_to_do(storage, get):
+    ref = DataRef(sha256="0" * 64, n_rows=1) if get == "get_frame" else ModelRef(sha256="0" * 64)
+    with pytest.raises(DataSourceError, match="is gone, .* --refresh"):
+        getattr(storage, get)(ref)
+
+
+def test_nothing_half_written_is_left(storage, accepted, tmp_path):
+    storage.put_frame(accepted)
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".parquet"]
+
+
+def test_quarantine_keeps_row_numbers_values_and_reasons(storage, accepted):
+    raw = accepted.astype(object)
+    raw.at[7, "SFH"] = "abc"
+    raw.at[9, "port"] = None
+    raw.at[9, "SFH"] = 1.7
+    rejected = validate(raw).rejected
+    kept = pd.read_parquet(storage.quarantine(rejected))
+    assert kept["row"].tolist() == [7, 9]
+    assert kept["SFH"].tolist() == ["abc", "1.7"]
+    assert kept["port"].isna().tolist() == [False, True]
+    assert kept["reasons"].tolist() == ["SFH is not a whole number"] * 2
+
+
+def test_unknown_kind_of_storage():
+    with pytest.raises(ConfigurationError, match="NETWORKSECURITY_STORAGE"):
+        Storage("nosuch://bucket")

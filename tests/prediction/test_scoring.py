@@ -1,0 +1,142 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from networksecurity.data import splitting
+from networksecurity.data.sample import make_phishing_websites
+from networksecurity.data.schema import FEATURES, TARGET, to_X, to_X_y
+from networksecurity.exceptions import DataValidationError
+from networksecurity.prediction import scoring
+from networksecurity.training import candidates
+
+
+@pytest.fixture(scope="module")
+def sides(rows):
+    return splitting.split(rows)
+
+
+@pytest.fixture(params=[0.5, 0.2, 1.0])
+def threshold(request):
+    return request.param
+
+
+def fitted(sides, name, threshold=0.5, **params):
+    return candidates.make_pipeline(candidates.get_candidate(name), params, threshold=threshold).fit(
+        *to_X_y(sides.train)
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in candidates.CANDIDATES if "Boosting" not in name])
+def test_predictions_are_those_of_the_pipeline(sides, name, threshold):
+    model = fitted(sides, name, threshold)
+    test = pd.concat([sides.test, sides.test[::-1]])
+    found = scoring.score(model, test)
+    X = to_X(test)
+    # Up to the order in which another number of rows is added up.
+    np.testing.assert_allclose(found["phishing_probability"], model.predict_proba(X)[:, 1], rtol=0, atol=1e-12)
+    assert (found["label"] == "phishing").tolist() == (model.predict(X) == 1).tolist()
+    assert found.index.equals(test.index)
+
+
+def test_a_tie_is_what_the_pipeline_makes_of_it(sides):
+    model = fitted(sides, "Random Forest", n_estimators=2)
+    found = scoring.score(model, sides.test)
+    ties = found["phishing_probability"] == 0.5
+    assert ties.any()
+    assert (found["label"][ties] == "phishing").tolist() == (model.predict(to_X(sides.test))[ties] == 1).tolist()
+
+
+def test_each_vector_is_asked_for_once(sides):
+    asked = []
+
+    class Model:
+        def __getitem__(self, _):
+            return self
+
+        def predict_proba(self, X):
+            asked.append(len(X))
+            return np.tile([0.9, 0.1], (len(X), 1))
+
+    found = scoring.score(Model(), pd.concat([sides.test] * 3))
+    assert asked == [sides.report.n_test_vectors]
+    assert len(found) == 3 * len(sides.test)
+
+
+def test_no_rows_no_predictions(sides):
+    found = scoring.score(fitted(sides, "Decision Tree"), sides.test[:0])
+    assert list(found) == ["phishing_probability", "label"]
+    assert found.empty
+
+
+def test_the_target_plays_no_part(sides):
+    model = fitted(sides, "Decision Tree")
+    pd.testing.assert_frame_equal(
+        scoring.score(model, sides.test), scoring.score(model, sides.test.drop(columns=TARGET)[list(FEATURES)])
+    )
+
+
+def test_a_threshold_is_part_of_the_pipeline(sides, threshold):
+    model = fitted(sides, "Logistic Regression", threshold)
+    X = to_X(sides.test)
+    assert candidates.decision_threshold(model) == threshold
+    assert (model.predict(X) == 1).tolist() == (model.predict_proba(X)[:, 1] >= threshold).tolist()
+    assert type(candidates.get_classifier(model)).__name__ == "LogisticRegression"
+    plain = fitted(sides, "Logistic Regression")
+    assert (model.predict_proba(X) == plain.predict_proba(X)).all()
+
+
+# --- rows that come in batches ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def raw():
+    frame = make_phishing_websites(60, random_state=2).astype(object)
+    frame.loc[[3, 40], "SFH"] = ["x", 9]
+    return frame.assign(url=[f"https://example.org/{row}" for row in range(60)])
+
+
+def scoring_of(model, max_rejected=0.5):
+    return scoring.Scoring(model, name="phishing", version="3", max_rejected=max_rejected)
+
+
+def test_batches_and_what_became_of_them(sides, raw):
+    model = fitted(sides, "Decision Tree")
+    batches = scoring_of(model)
+    parts = list(batches.over([raw[:20], raw[20:]]))
+    predictions, rejected = (pd.concat(frames) for frames in zip(*parts, strict=True))
+    whole, _ = scoring_of(model).add(raw)
+    pd.testing.assert_frame_equal(predictions, whole)
+    assert predictions["row"].tolist() == [row for row in range(60) if row not in {3, 40}]
+    assert (predictions["url"] == raw["url"][predictions["row"]]).all()
+    assert rejected[["row", "url", "SFH", "reasons"]].to_numpy().tolist() == [
+        [3, "https://example.org/3", "x", "SFH is not a whole number"],
+        [40, "https://example.org/40", "9", "SFH is not one of -1, 0, 1"],
+    ]
+    n_phishing = int((predictions["label"] == "phishing").sum())
+    assert 0 < n_phishing < 58
+    assert batches.finish() == scoring.ScoringReport(
+        n_rows=60,
+        n_scored=58,
+        n_phishing=n_phishing,
+        n_rejected=2,
+        rejections={"SFH is not a whole number": 1, "SFH is not one of -1, 0, 1": 1},
+    )
+
+
+def test_a_source_is_refused_when_all_of_it_was_seen(sides, raw):
+    batches = scoring_of(fitted(sides, "Decision Tree"), max_rejected=0.02).over([raw[:20], raw[20:]])
+    assert len(next(batches)[0]) == 19
+    assert len(next(batches)[0]) == 39
+    with pytest.raises(DataValidationError, match="2 of 60 rows"):
+        next(batches)
+
+
+@pytest.mark.parametrize("name", ["row", "label", "phishing_probability", "model", "model_version", "reasons"])
+def test_a_column_with_the_name_of_a_predictions(name, sides, raw):
+    with pytest.raises(DataValidationError, match=f"called as those of a prediction: {name}; rename"):
+        scoring_of(fitted(sides, "Decision Tree")).add(raw.assign(**{name: 1}))
+
+
+def test_a_missing_feature(sides, raw):
+    with pytest.raises(DataValidationError, match="1 missing: SFH"):
+        scoring_of(fitted(sides, "Decision Tree")).add(raw.drop(columns="SFH"))

@@ -1,0 +1,66 @@
+import struct
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from matplotlib import pyplot
+
+from networksecurity.data.sample import make_phishing_websites
+from networksecurity.data.schema import to_X_y, validate
+from networksecurity.data.splitting import split
+from networksecurity.tracking.figures import draw, draw_overview
+from networksecurity.training.candidates import CANDIDATES, make_pipeline
+from networksecurity.training.evaluation import explain
+
+
+@pytest.fixture(scope="module")
+def explanation():
+    sides = split(validate(make_phishing_websites(1000, random_state=0)).accepted)
+    return explain(make_pipeline(CANDIDATES["Logistic Regression"]).fit(*to_X_y(sides.train)), sides.test)
+
+
+@pytest.fixture(scope="module")
+def pictures(explanation):
+    return draw(explanation, "Logistic Regression · test rows")
+
+
+def test_pictures_are_png_files_of_the_sizes_said(pictures):
+    sizes = {}
+    for name, content in pictures.items():
+        assert content.startswith(b"\x89PNG\r\n\x1a\n")
+        assert content.endswith(b"IEND\xaeB`\x82")
+        assert len(content) < 80_000
+        sizes[name] = struct.unpack(">II", content[16:24])
+    assert sizes == {
+        "confusion_matrix.png": (640, 480),
+        "roc_curve.png": (640, 480),
+        "precision_recall_curve.png": (640, 480),
+        "calibration_curve.png": (640, 480),
+        "permutation_importance.png": (640, 640),
+    }
+
+
+def test_an_overview_is_small(explanation):
+    content = draw_overview(explanation, "Logistic Regression · test rows")
+    assert struct.unpack(">II", content[16:24]) == (960, 320)
+    assert len(content) < 30_000
+
+
+def test_pyplot_holds_no_figure(pictures):
+    assert pyplot.get_fignums() == []
+
+
+def test_threads_draw_the_same(explanation, pictures):
+    with ThreadPoolExecutor(2) as pool:
+        drawn = pool.map(lambda _: draw(explanation, "Logistic Regression · test rows"), range(2))
+        assert all(one == pictures for one in drawn)
+
+
+def test_a_title_is_no_formula(explanation, pictures):
+    assert draw(explanation, r"a $\wrong formula$ in a file's name") != pictures
+
+
+def test_matplotlib_is_loaded_by_the_first_picture_only():
+    code = "import sys, networksecurity.tracking.figures; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

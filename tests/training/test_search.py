@@ -1,0 +1,268 @@
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cloudpickle
+import numpy as np
+import psutil
+import pytest
+from sklearn.datasets import make_classification
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+from sklearn.utils._param_validation import InvalidParameterError
+from threadpoolctl import threadpool_info
+
+from networksecurity.data.sample import make_phishing_websites
+from networksecurity.data.schema import to_X_y, validate
+from networksecurity.data.splitting import assign_folds
+from networksecurity.exceptions import ConfigurationError
+from networksecurity.training.candidates import CANDIDATES, STEP, Candidate, get_candidate, make_pipeline
+from networksecurity.training.search import (
+    SearchResult,
+    available_cores,
+    end_processes,
+    fit_best,
+    release_processes,
+    search,
+    select,
+)
+
+SCORINGS = [
+    "f1",
+    "precision",
+    "recall",
+    "accuracy",
+    "balanced_accuracy",
+    "roc_auc",
+    "average_precision",
+    "neg_log_loss",
+]
+# Small enough to be searched twice; sizes beyond the point where AdaBoost may stop are among them.
+GRIDS = {
+    "Random Forest": {"n_estimators": (4, 9)},
+    "Extra Trees": {"n_estimators": (4, 9)},
+    "Gradient Boosting": {"learning_rate": (0.1, 0.01), "subsample": (0.6, 1.0), "n_estimators": (3, 12, 5)},
+    "AdaBoost": {"learning_rate": (1.0, 0.1), "n_estimators": (2, 10, 5)},
+    "Hist Gradient Boosting": {"learning_rate": (0.1,), "max_iter": (3, 6)},
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    frame = make_phishing_websites(900, random_state=2).astype("Int8")
+    rng = np.random.default_rng(0)
+    for name in frame.columns[:-1]:
+        frame.loc[rng.random(len(frame)) < 0.03, name] = None
+    accepted = validate(frame).accepted
+    X, y = to_X_y(accepted)
+    return X, y, assign_folds(accepted)
+
+
+def small(name):
+    candidate = CANDIDATES[name]
+    return Candidate(
+        name, candidate.estimator, GRIDS.get(name, candidate.param_grid), candidate.cost, params=candidate.params
+    )
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")  # of the plain grid
+@pytest.mark.parametrize("scoring", SCORINGS)
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_scores_are_those_of_the_plain_grid(data, name, scoring):
+    X, y, test_fold = data
+    candidate = small(name)
+    found = search(candidate, X, y, test_fold, scoring=scoring)
+    plain = GridSearchCV(
+        make_pipeline(candidate),
+        {f"{STEP}__{param}": values for param, values in candidate.param_grid.items()},
+        cv=PredefinedSplit(test_fold),
+        scoring=scoring,
+    ).fit(X, y)
+    expected = plain.cv_results_
+    assert [point.params for point in found.grid] == [
+        {param.removeprefix(f"{STEP}__"): value for param, value in params.items()} for params in expected["params"]
+    ]
+    assert [point.mean_test_score for point in found.grid] == pytest.approx(list(expected["mean_test_score"]), abs=1e-9)
+    assert [point.std_test_score for point in found.grid] == pytest.approx(list(expected["std_test_score"]), abs=1e-9)
+    assert [point.rank_test_score for point in found.grid] == list(expected["rank_test_score"])
+    assert {f"{STEP}__{param}": value for param, value in found.best.params.items()} == plain.best_params_
+
+
+def test_fits_are_shared_where_they_can_be(data):
+    X, y, test_fold = data
+    assert search(small("Gradient Boosting"), X, y, test_fold).n_fits == 4 * 3
+    assert search(small("Random Forest"), X, y, test_fold).n_fits == 3
+    assert search(small("Decision Tree"), X, y, test_fold).n_fits == 3 * 3
+
+
+def test_a_model_that_may_stop_early_is_fitted_at_each_size(data):
+    X, y, test_fold = data
+    stopping = Candidate(
+        "Stopping",
+        "sklearn.ensemble:GradientBoostingClassifier",
+        {"n_estimators": (3, 30)},
+        cost=1,
+        params={"n_iter_no_change": 1, "tol": 0.01},
+    )
+    found = search(stopping, X, y, test_fold)
+    assert found.n_fits == 2 * 3
+    assert isinstance(make_pipeline(stopping)[-1], GradientBoostingClassifier)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "grid", "wrong"),
+    [
+        ("Gradient Boosting", {}, {"max_depth": (3, 0), "n_estimators": (3, 5)}, "'max_depth' parameter of Gradient"),
+        ("Gradient Boosting", {}, {"n_estimators": (0, 5)}, "'n_estimators' parameter of GradientBoosting"),
+        ("Random Forest", {}, {"min_samples_leaf": (0.0,)}, "'min_samples_leaf' parameter of RandomForest"),
+        (
+            "AdaBoost",
+            {"estimator": DecisionTreeClassifier()},
+            {"estimator__max_depth": (1, 0), "n_estimators": (2, 3)},
+            "'max_depth' parameter of DecisionTree",
+        ),
+        ("Hist Gradient Boosting", {}, {"learning_rate": (-1.0,)}, "'learning_rate' parameter of HistGradient"),
+    ],
+)
+def test_a_value_that_is_not_valid_is_refused(data, name, params, grid, wrong):
+    with pytest.raises(InvalidParameterError, match=wrong):
+        search(Candidate(name, CANDIDATES[name].estimator, grid, cost=1, params=params), *data)
+
+
+def test_boosting_that_ends_early_is_scored_at_every_size():
+    # AdaBoost stops at its first stage on separable data; a plain grid gives the same score for every size.
+    X, y = make_classification(
+        200,
+        n_features=30,
+        n_informative=1,
+        n_redundant=0,
+        n_clusters_per_class=1,
+        class_sep=9,
+        flip_y=0,
+        random_state=0,
+    )
+    accepted = validate(make_phishing_websites(200, random_state=0)).accepted
+    frame, _ = to_X_y(accepted)
+    frame.iloc[:, :] = X
+    found = search(small("AdaBoost"), frame, y, np.repeat([-1, 0], 100))
+    assert {point.mean_test_score for point in found.grid} == {found.best.mean_test_score}
+
+
+def test_processes_do_not_change_the_result(data):
+    X, y, test_fold = data
+    shares = []
+    in_processes = search(small("AdaBoost"), X, y, test_fold, n_jobs=2, on_progress=shares.append)
+    alone = search(small("AdaBoost"), X, y, test_fold)
+    assert [point.split_test_scores for point in in_processes.grid] == [point.split_test_scores for point in alone.grid]
+    assert all(0 < share <= 1 for share in shares)
+
+
+def test_processes_that_were_released_are_gone_and_the_next_search_starts_others(data):
+    X, y, test_fold = data
+    seen = set()
+    for _ in range(2):
+        search(small("AdaBoost"), X, y, test_fold, n_jobs=2)
+        processes = {one for one in multiprocessing.active_children() if one.name.startswith("LokyProcess")}
+        assert len(processes) == 2
+        assert not processes & seen
+        seen |= processes
+        release_processes()
+        for process in processes:  # multiprocessing must see its children end: to it, one that others collect lives on
+            process.join(60)
+            assert not psutil.pid_exists(process.pid)
+    release_processes()  # of none
+
+
+def test_a_process_that_ends_in_the_same_moment_does_not_stop_the_others_from_being_ended(monkeypatch):
+    gone, running = (subprocess.Popen(["sleep", seconds]) for seconds in ("0", "600"))
+    gone.wait()
+    monkeypatch.setattr("networksecurity.training.search._processes", lambda: [gone, running])
+    end_processes()
+    assert running.wait(timeout=60) == -signal.SIGKILL
+
+
+def test_result_survives_json(data):
+    X, y, test_fold = data
+    result = search(small("Decision Tree"), X, y, test_fold)
+    assert SearchResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_select_prefers_the_better_then_the_cheaper(data):
+    X, y, test_fold = data
+    tree = search(small("Decision Tree"), X, y, test_fold)
+    forest = search(small("Random Forest"), X, y, test_fold)
+    tied = forest.model_copy(update={"grid": tree.grid})
+    costs = {name: candidate.cost for name, candidate in CANDIDATES.items()}
+    assert [result.candidate for result in select([tied, tree], costs)] == ["Decision Tree", "Random Forest"]
+    better = max((tree, forest), key=lambda result: result.best.mean_test_score)
+    assert select([tree, forest], costs)[0] is better
+
+
+@pytest.mark.parametrize("imputer", ["most_frequent", "knn"])
+def test_fit_best_predicts_rows_with_missing_values(data, imputer):
+    X, y, _ = data
+    X = X.assign(SFH=np.nan)  # even a feature that no training row has
+    model = fit_best(CANDIDATES["Decision Tree"], {"criterion": "gini"}, X, y, imputer=imputer)
+    assert model.n_features_in_ == 30
+    assert model.predict_proba(X).shape == (len(X), 2)
+
+
+def test_unknown_candidate_lists_the_known():
+    with pytest.raises(ConfigurationError, match="no model 'SVM'; known are Random Forest, Decision Tree"):
+        get_candidate("SVM")
+
+
+class ThreadCounter(DummyClassifier):
+    """Write down, at each fit, its process and the threads that BLAS and OpenMP would take."""
+
+    def __init__(self, notes="", strategy="prior"):
+        super().__init__(strategy=strategy)
+        self.notes = notes
+
+    def fit(self, X, y):
+        pools = {pool["num_threads"] for pool in threadpool_info()} | {_openmp_effective_n_threads()}
+        with Path(self.notes).open("a") as notes:
+            notes.write(f"{os.getpid()} {max(pools)}\n")
+        return super().fit(X, y)
+
+
+@pytest.fixture
+def counter(tmp_path):
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the pool's processes cannot import a test
+    yield Candidate(
+        "Counter",
+        f"{__name__}:ThreadCounter",
+        {"strategy": ("prior", "most_frequent", "stratified")},
+        cost=1,
+        params={"notes": str(tmp_path / "notes")},
+    )
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_each_fit_of_a_budget_has_one_thread(data, counter, n_jobs):
+    X, y, test_fold = data
+    with ThreadPoolExecutor(n_jobs) as threads:  # on a single core the fits run in the thread, so one at a time
+        list(threads.map(lambda _: search(counter, X, y, test_fold, n_jobs=n_jobs), range(3)))
+    notes = [line.split() for line in Path(counter.params["notes"]).read_text().splitlines()]
+    assert len(notes) == 3 * 9
+    assert len({process for process, _ in notes}) <= n_jobs
+    assert {n_threads for _, n_threads in notes} == {"1"}
+
+
+def test_the_last_fit_has_the_threads_it_is_given(data, counter):
+    X, y, _ = data
+    fit_best(counter, {}, X, y, n_threads=1)
+    assert Path(counter.params["notes"]).read_text().split()[1] == "1"
+
+
+def test_core_budget_is_a_limit():
+    assert available_cores(1) == 1
+    assert available_cores(10_000) == available_cores()
