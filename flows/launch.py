@@ -28,7 +28,7 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from networksecurity.exceptions import NetworkSecurityError
+from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.settings import PROJECT_FOLDER, without_credentials
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
@@ -89,7 +89,7 @@ def run(
             gc.enable()
             _hush_expected_errors()
             result = function(parameters)
-    except NetworkSecurityError as exc:
+    except NetworkSecurityException as exc:
         print(f"error: {exc}", file=sys.stderr)
         return _ended(FAILURE)
     except KeyboardInterrupt as exc:
@@ -260,7 +260,7 @@ def _wait_for_server(server: subprocess.Popen, port: int, timeout: float, log: P
                 return
         time.sleep(0.05)
     found = f"ended with {server.returncode}" if server.returncode is not None else f"did not answer within {timeout} s"
-    raise NetworkSecurityError(
+    raise NetworkSecurityException(
         f"Prefect's server did not start, {log} says why: at 127.0.0.1:{port} it {found}. Name one that runs in "
         "PREFECT_API_URL, or give it more time by PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
     )
@@ -311,6 +311,6 @@ _SAID_AGAIN = re.compile(r"Finished in state (Failed|TimedOut)\(|^Flow run faile
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    if record.exc_info and isinstance(record.exc_info[1], NetworkSecurityError):
+    if record.exc_info and isinstance(record.exc_info[1], NetworkSecurityException):
         return False
     return not (record.name.startswith("prefect.") and _SAID_AGAIN.search(record.getMessage()))

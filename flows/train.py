@@ -49,7 +49,7 @@ from networksecurity.champion import registry
 from networksecurity.data import mongodb, schema, splitting
 from networksecurity.data import sources as datasets
 from networksecurity.data.storage import DataRef, ModelRef, Storage
-from networksecurity.exceptions import NetworkSecurityError, TimeLimitError, TrainingError
+from networksecurity.exceptions import NetworkSecurityException, TimeLimitError, TrainingError
 from networksecurity.monitoring import drift
 from networksecurity.settings import settings
 from networksecurity.tracking import figures, provenance
@@ -616,5 +616,5 @@ def _end_failed(opening: PrefectFuture[tracking.Training], exc: BaseException) -
     if opening.state.is_completed():
         status = "FAILED" if isinstance(exc, Exception) else "KILLED"
         reason = settings().redacted(": ".join(filter(None, (type(exc).__name__, str(exc)))))
-        with suppress(NetworkSecurityError):  # the first error is the one to tell
+        with suppress(NetworkSecurityException):  # the first error is the one to tell
             tracking.end_training(_server(), opening.result(), status, reason)

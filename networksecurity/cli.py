@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from networksecurity.exceptions import ConfigurationError, NetworkSecurityError, TrackingError
+from networksecurity.exceptions import ConfigurationError, NetworkSecurityException, TrackingError
 from networksecurity.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def main() -> None:
     """Run the command of this process's arguments and exit; an error is one line."""
     try:
         code = app(standalone_mode=False)  # or Typer would draw a box around its errors
-    except NetworkSecurityError as exc:
+    except NetworkSecurityException as exc:
         print(f"error: {exc}", file=sys.stderr)
         code = 1
     except TyperException as exc:

@@ -1,70 +1,70 @@
 """The errors this package raises on purpose; anything else that escapes is a bug.
 
 ```
-NetworkSecurityError
-├── ConfigurationError          an option or setting is wrong: nothing was tried
+NetworkSecurityException
+├── ConfigurationError          an option or setting is wrong; nothing was attempted
 ├── DataError
-│   ├── DataSourceError         rows could not be had: no such file, collection, format
-│   └── DataValidationError     rows were had and are not fit to learn from
+│   ├── DataSourceError         rows cannot be read: no such file, collection, format
+│   └── DataValidationError     rows were read and are not fit to learn from
 ├── TrainingError               no candidate could be trained
-│   └── SearchAbandonedError        a search goes on for nobody: its run has ended
-├── TimeLimitError              a run took longer than it may; also a TimeoutError
+│   └── SearchAbandonedError        the run that started the search has ended
+├── TimeLimitError              a run exceeded its time limit; also a TimeoutError
 ├── TrackingError               the tracking server refused: credentials, missing repository
 ├── PromotionError              a version is not fit to be the champion, or there is none to go back to
-└── TransientError              may pass when tried again: the only errors that are retried
+└── TransientError              may pass on another attempt: the only errors that are retried
     ├── ClusterUnavailableError     the Dask scheduler cannot be reached
     ├── SourceUnavailableError      the database or web server cannot be reached
     ├── TrackingUnavailableError    the tracking server cannot be reached
-    └── PromotionConflictError      the champion was changed by another while this change was under way
+    └── PromotionConflictError      another run changed the champion meanwhile
 ```
 
-Each message is written for the person at the terminal: what was tried, what came back, what to do.
+Each message is written for the person at the terminal: what was attempted, what came back, what to do.
 Foreign errors are translated where the foreign library is called (`raise … from exc`), nowhere else.
 """
 
 
-class NetworkSecurityError(Exception):
+class NetworkSecurityException(Exception):  # noqa: N818 (the name that users of this system know for its errors)
     """Base of all errors raised on purpose."""
 
 
-class ConfigurationError(NetworkSecurityError):
-    """An option or a setting is wrong; nothing was tried."""
+class ConfigurationError(NetworkSecurityException):
+    """An option or a setting is wrong; nothing was attempted."""
 
 
-class DataError(NetworkSecurityError):
+class DataError(NetworkSecurityException):
     """Base of the errors about rows."""
 
 
 class DataSourceError(DataError):
-    """Rows could not be had from a source, and trying again will not help."""
+    """Rows cannot be read from a source, and another attempt will not help."""
 
 
 class DataValidationError(DataError):
-    """Rows were had and are not fit to learn from."""
+    """Rows were read and are not fit to learn from."""
 
 
-class TrainingError(NetworkSecurityError):
+class TrainingError(NetworkSecurityException):
     """No candidate could be trained."""
 
 
 class SearchAbandonedError(TrainingError):
-    """A search goes on for nobody: the run that wanted it has ended."""
+    """The run that started the search has ended."""
 
 
-class TimeLimitError(NetworkSecurityError, TimeoutError):
-    """A run took longer than it may."""
+class TimeLimitError(NetworkSecurityException, TimeoutError):
+    """A run exceeded its time limit."""
 
 
-class TrackingError(NetworkSecurityError):
+class TrackingError(NetworkSecurityException):
     """The tracking server answered and refused."""
 
 
-class PromotionError(NetworkSecurityError):
+class PromotionError(NetworkSecurityException):
     """A version is not fit to be the champion, or there is none to go back to."""
 
 
-class TransientError(NetworkSecurityError):
-    """Base of the errors that may pass when the same is tried again."""
+class TransientError(NetworkSecurityException):
+    """Base of the errors that may pass on another attempt."""
 
 
 class ClusterUnavailableError(TransientError):
@@ -80,4 +80,4 @@ class TrackingUnavailableError(TransientError):
 
 
 class PromotionConflictError(TransientError):
-    """The champion was changed by another while this change was under way: it has to be judged anew."""
+    """Another run changed the champion meanwhile; the decision has to be made again."""

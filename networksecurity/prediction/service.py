@@ -44,7 +44,7 @@ from networksecurity import __version__
 from networksecurity.champion import registry
 from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.data.schema import FEATURES, LABEL, SCORE, Validation, canonical_name
-from networksecurity.exceptions import ConfigurationError, NetworkSecurityError, TransientError
+from networksecurity.exceptions import ConfigurationError, NetworkSecurityException, TransientError
 from networksecurity.prediction import scoring
 from networksecurity.settings import Settings
 from networksecurity.tracking import server as tracking_server
@@ -231,7 +231,7 @@ class Champion:
         with self._lock:
             try:
                 problem = self._refresh()
-            except NetworkSecurityError as exc:
+            except NetworkSecurityException as exc:
                 problem = str(exc)
             except Exception as exc:  # noqa: BLE001 (a look that fails must not be the last one, nor cost the model)
                 _log.exception("the champion cannot be looked for")

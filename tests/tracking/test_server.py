@@ -17,7 +17,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, TEMPORARILY_UNAVAILABLE
 from pydantic import SecretStr
 
-from networksecurity.exceptions import ConfigurationError, NetworkSecurityError, TrackingError, TrackingUnavailableError
+from networksecurity.exceptions import (
+    ConfigurationError,
+    NetworkSecurityException,
+    TrackingError,
+    TrackingUnavailableError,
+)
 from networksecurity.settings import Settings
 from networksecurity.tracking import server as tracking_server
 from networksecurity.tracking.server import TrackingServer, connect, model_version_url, run_url, ui_command
@@ -53,7 +58,7 @@ def settings_for(uri, **values):
 
 def refused(error, uri, *says, **values):
     """Check that `uri` is refused in one line, and without a secret even in a traceback."""
-    with pytest.raises(NetworkSecurityError) as caught:
+    with pytest.raises(NetworkSecurityException) as caught:
         connect(settings_for(uri, **values))
     assert type(caught.value) is error
     message = str(caught.value)
@@ -319,7 +324,7 @@ class TestErrors:
         ],
     )
     def test_each_becomes_one_of_ours(self, raised, error):
-        with pytest.raises(NetworkSecurityError, match=r"postgresql://host/db .*x") as caught, self.SERVER.errors():
+        with pytest.raises(NetworkSecurityException, match=r"postgresql://host/db .*x") as caught, self.SERVER.errors():
             raise raised
         assert type(caught.value) is error
         assert caught.value.__suppress_context__, "a traceback would show the cause, which may hold a secret"
@@ -370,13 +375,13 @@ class TestPages:
 DAGSHUB = """
 import logging, os, sys
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
-from networksecurity.exceptions import NetworkSecurityError
+from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.settings import Settings
 from networksecurity.tracking.server import connect
 settings = Settings()
 try:
     server = connect(settings, create_repo="--create-repo" in sys.argv, public_repo="--public-repo" in sys.argv)
-except NetworkSecurityError as exc:
+except NetworkSecurityException as exc:
     print(type(exc).__name__, repr(exc))
     raise
 assert connect(settings) is server
