@@ -1,17 +1,17 @@
 """Fit the joint model behind the built-in sample, and show how well its rows stand in for the real ones.
 
-Method: latent class analysis [1]. Within each class of `Result` the rows are a mixture of components, in each of which
-the features are independent categoricals on their domains. The mixture is fitted by expectation maximisation [2] from
-several random starts, of which the likeliest is kept. Every component is smoothed towards the frequencies in its whole
-class (a Dirichlet prior, worth a tenth of a row), so that no value has probability zero.
+Method: latent class analysis [1]. Within each class of `Result`, the rows are a mixture of components; within each
+component, the features are independent categoricals on their domains. Expectation maximisation [2] fits the mixture
+from several random starts and keeps the likeliest. A Dirichlet prior worth a tenth of a row smooths every component
+towards the frequencies of its class, which keeps every probability above zero.
 
-Only figures are written: per component its weight and the probability of each value of each feature, and the
+The script writes figures only: the weight of each component, the probability of each value of each feature, and the
 statistics of the real data that the tests compare the sample with.
 
-Components and smoothing were chosen by the comparison this script prints, among 60 to 100 components and priors of 0.1
-to 1 row. All were fair; with 80 and 0.1 a decision tree stayed ahead of AdaBoost, as on the real data, in most draws.
-The price is likelihood: feature vectors held out from the fit prefer a stronger prior. With 400 components the model
-begins to memorise rows, hence the last lines of the comparison.
+We chose components and smoothing by the comparison that this script prints, among 60 to 100 components and priors of
+0.1 to 1 row. All were fair; with 80 and 0.1, a decision tree stayed ahead of AdaBoost in most draws, as on the real
+data. The price is likelihood: feature vectors held out of the fit prefer a stronger prior. With 400 components the
+model begins to memorise rows, hence the last lines of the comparison.
 
 [1] Lazarsfeld, P. F., & Henry, N. W. (1968). Latent Structure Analysis. Houghton Mifflin.
 [2] Dempster, A. P., Laird, N. M., & Rubin, D. B. (1977). Maximum likelihood from incomplete data via the EM algorithm.
@@ -39,19 +39,20 @@ sys.path.insert(0, str(PROJECT_FOLDER))  # a checkout need not be installed
 from networksecurity.data.sample import PARAMETERS, LatentClassModel
 from networksecurity.data.schema import FEATURES, TARGET
 
+OUTPUT = PROJECT_FOLDER / "networksecurity" / "data" / PARAMETERS
 LABELS = (-1, 1)
 PSEUDO_ROWS = 0.1
 """Weight of the prior in each component, in rows."""
 TOLERANCE = 1e-5
-"""EM ends when the mean log-likelihood of a row grows by less, in nats."""
+"""EM stops when the mean log-likelihood of a row grows by less than this, in nats."""
 NOTABLE_CORRELATION = 0.1
-"""Size from which the sign of a correlation has to be kept."""
+"""The sample must keep the sign of a correlation above this size."""
 TIE = 0.01
-"""Models whose F1 on the real data differs by no more are tied."""
+"""Models whose F1 on the real data differs by at most this much are tied."""
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read the real data: the schema's columns, values within their domains, nothing missing."""
+    """Read the real data; every column of the schema is present, every value in its domain."""
     frame = pd.read_csv(path)
     domains = {**FEATURES, TARGET: LABELS}
     if missing := [name for name in domains if name not in frame.columns]:
@@ -71,14 +72,14 @@ def fit_class(frame: pd.DataFrame, n_components: int, n_starts: int, rng: np.ran
     n_components : int
         Number of components.
     n_starts : int
-        Number of random starts of EM, of which the likeliest is kept.
+        Number of random starts of EM; the likeliest wins.
     rng : numpy.random.Generator
-        Source of randomness, advanced by the call.
+        Source of randomness; the call advances it.
 
     Returns
     -------
     dict
-        `rows`, `log_likelihood` (mean of a row, in nats), `weights` of the components, the heaviest first, and
+        `rows`, `log_likelihood` (mean per row, in nats), `weights` of the components, heaviest first, and
         `probabilities` of each value of each feature in each component.
     """
     columns = [(name, value) for name, domain in FEATURES.items() for value in domain]
@@ -86,7 +87,7 @@ def fit_class(frame: pd.DataFrame, n_components: int, n_starts: int, rng: np.ran
     indicators = np.column_stack([frame[name] == value for name, value in columns])
     vectors, counts = np.unique(indicators, axis=0, return_counts=True)
     vectors = vectors.astype(float)
-    # Laplace's rule for the class as a whole: a value that never occurs in it stays possible, and rare.
+    # Laplace's rule for the class as a whole: a value that never occurs in it stays possible, but rare.
     n_values = np.bincount(feature)[feature]
     prior = (counts @ vectors + 1) / (len(frame) + n_values)
 
@@ -94,7 +95,7 @@ def fit_class(frame: pd.DataFrame, n_components: int, n_starts: int, rng: np.ran
     for _ in range(n_starts):
         responsibilities = rng.dirichlet(np.full(n_components, 0.1), size=len(vectors))
         reached = -np.inf
-        while True:  # each round but the last adds TOLERANCE to a likelihood that is bounded
+        while True:  # ends: each round but the last adds at least TOLERANCE to a bounded likelihood
             shares = responsibilities * counts[:, None]
             size = shares.sum(axis=0)
             weights = (size + 1) / (len(frame) + n_components)
@@ -127,7 +128,7 @@ def three_digits(values: np.ndarray) -> list[float]:
 
 
 def models() -> dict[str, ClassifierMixin]:
-    """Return the five models, each at a point of its grid that is strong and still quick."""
+    """Return the five models, each at a strong yet quick point of its grid."""
     return {
         "Random Forest": RandomForestClassifier(n_estimators=128, random_state=0),
         "Gradient Boosting": GradientBoostingClassifier(
@@ -140,11 +141,11 @@ def models() -> dict[str, ClassifierMixin]:
 
 
 def grouped_f1(frame: pd.DataFrame, estimators: dict[str, ClassifierMixin]) -> dict[str, float]:
-    """Return each estimator's mean F1 of phishing over three folds, equal feature vectors in one fold."""
+    """Return each estimator's mean F1 of phishing over three folds; equal feature vectors share a fold."""
     X = frame[list(FEATURES)]
     y = (frame[TARGET] == -1).astype(int)
     groups = pd.util.hash_pandas_object(X, index=False)
-    # Listed once: with thousands of groups the split alone takes longer than most of the fits.
+    # Materialised once: with thousands of groups, splitting takes longer than most of the fits.
     folds = list(StratifiedGroupKFold(3, shuffle=True, random_state=0).split(X, y, groups))
     return {
         name: round(float(cross_val_score(estimator, X.to_numpy(float), y, cv=folds, scoring="f1").mean()), 4)
@@ -153,7 +154,7 @@ def grouped_f1(frame: pd.DataFrame, estimators: dict[str, ClassifierMixin]) -> d
 
 
 def notable_correlations(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Return the Pearson correlations above `NOTABLE_CORRELATION` in size, each pair of columns once."""
+    """Return the Pearson correlations larger than `NOTABLE_CORRELATION` in size, each pair of columns once."""
     names, matrix = list(map(str, frame)), frame.corr().to_numpy()
     return {
         one: {
@@ -166,7 +167,7 @@ def notable_correlations(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 
 def as_text(parameters: dict[str, Any]) -> str:
-    """Write parameters as JSON with each list of figures on a line of its own."""
+    """Format parameters as JSON, one list of figures per line."""
     text = json.dumps(parameters, indent=1)
     return re.sub(r"\[([^][]*)\]", lambda figures: f"[{' '.join(figures[1].split())}]", text) + "\n"
 
@@ -181,7 +182,7 @@ def report(real: pd.DataFrame, real_f1: dict[str, float], parameters: dict[str, 
     real_f1 : dict of {str: float}
         Grouped F1 of each model on the real data.
     parameters : dict
-        What `scripts/fit_sample.py` writes.
+        The contents of the file that this script writes.
 
     Returns
     -------
@@ -242,19 +243,19 @@ def report(real: pd.DataFrame, real_f1: dict[str, float], parameters: dict[str, 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Fit, write and compare, or only compare."""
+    """Fit, write and compare; with `--check`, only compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="the real data as CSV")
+    parser.add_argument("data", type=Path, help="the real data, as CSV")
     parser.add_argument("--components", type=int, default=80, help="components per class (default: %(default)s)")
     parser.add_argument("--starts", type=int, default=8, help="random starts of EM (default: %(default)s)")
     parser.add_argument("--random-state", type=int, default=0, help="seed of the starts (default: %(default)s)")
     parser.add_argument(
         "--output",
         type=Path,
-        default=PROJECT_FOLDER / "networksecurity" / PARAMETERS,
-        help="file of parameters (default: the one in the package)",
+        default=OUTPUT,
+        help="parameter file (default: the one in the package)",
     )
-    parser.add_argument("--check", action="store_true", help="compare the file as it is, fit nothing")
+    parser.add_argument("--check", action="store_true", help="compare the existing parameter file; fit nothing")
     options = parser.parse_args(arguments)
 
     real = read(options.data)

@@ -171,6 +171,10 @@ def test_more_components_explain_more(fit_sample, sample):
     assert log_likelihood(1) + 1 < log_likelihood(4) < log_likelihood(16)
 
 
+def test_the_fit_writes_the_file_that_the_package_reads(fit_sample):
+    assert json.loads(fit_sample["OUTPUT"].read_text("utf-8")) == PARAMETERS
+
+
 def test_fit_refuses_other_data(fit_sample, sample, tmp_path):
     path = tmp_path / "other.csv"
     sample.drop(columns="SSLfinal_State").to_csv(path, index=False)
