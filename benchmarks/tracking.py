@@ -50,7 +50,9 @@ def make_outcome():
     from networksecurity.tracking.figures import draw
     from networksecurity.training import search
     from networksecurity.training.candidates import CANDIDATES, ENABLED
-    from networksecurity.training.evaluation import evaluate_model, explain, leakage_ledger
+    from networksecurity.training.evaluation import evaluate_model
+    from networksecurity.training.explanation import explain
+    from networksecurity.training.leakage import leakage_ledger
 
     rows = validate(make_phishing_websites(random_state=0)).accepted
     sides = splitting.split(rows)

@@ -14,8 +14,9 @@ from networksecurity.champion.decision import Decision
 from networksecurity.champion.gate import PromotionMode
 from networksecurity.tracking.model_card import markdown_table
 from networksecurity.tracking.server import model_version_url, run_url, ui_command
-from networksecurity.training.evaluation import LeakageLedger, ThresholdChoice
+from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.search import SearchResult
+from networksecurity.training.threshold import ThresholdChoice
 
 _SHOWN = (
     "f1_score",

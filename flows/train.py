@@ -57,6 +57,12 @@ from networksecurity.tracking import runs as tracking
 from networksecurity.tracking import server as tracking_server
 from networksecurity.training import candidates, evaluation, search
 from networksecurity.training import dask_backend as cluster
+from networksecurity.training.explanation import Explanation
+from networksecurity.training.explanation import explain as explain_model
+from networksecurity.training.leakage import LeakageLedger
+from networksecurity.training.leakage import leakage_ledger as compute_leakage
+from networksecurity.training.threshold import ThresholdChoice
+from networksecurity.training.threshold import choose_threshold as choose_cheapest
 
 
 class Fetched(BaseModel, frozen=True):
@@ -89,7 +95,7 @@ _SECONDS_TO_END = 40
 class Explained(BaseModel, frozen=True):
     """What explains the winner, and its pictures as PNG files."""
 
-    explanation: evaluation.Explanation
+    explanation: Explanation
     pictures: dict[str, Base64Bytes]
     overview: Base64Bytes
 
@@ -100,9 +106,9 @@ class Findings(BaseModel, frozen=True):
     train_metrics: dict[str, float]
     test_metrics: dict[str, float]
     explained: Explained
-    leakage: evaluation.LeakageLedger
+    leakage: LeakageLedger
     reference: drift.ReferenceProfile
-    threshold: evaluation.ThresholdChoice | None
+    threshold: ThresholdChoice | None
 
 
 def _storage() -> Storage:
@@ -203,7 +209,7 @@ def choose_threshold(
     imputer: candidates.Imputer,
     random_state: int,
     costs: dict[str, float],
-) -> evaluation.ThresholdChoice:
+) -> ThresholdChoice:
     """Choose the winner's cheapest decision threshold on rows that it had not seen."""
     storage = _storage()
     X, y = schema.to_X_y(storage.get_frame(train))
@@ -218,7 +224,7 @@ def choose_threshold(
         n_jobs=search.available_cores(settings().cores),
         backend=_backend(),
     )
-    return evaluation.choose_threshold(y, y_score, **costs)
+    return choose_cheapest(y, y_score, **costs)
 
 
 @cached_step(task_run_name="fit · {model}")
@@ -248,14 +254,12 @@ def leakage_ledger(
     imputer: candidates.Imputer,
     random_state: int,
     threshold: float,
-) -> evaluation.LeakageLedger:
+) -> LeakageLedger:
     """Compute what a careless split would have said of the winner."""
     storage = _storage()
     how = {"imputer": imputer, "random_state": random_state, "threshold": threshold}
     pipeline = candidates.make_pipeline(candidates.get_candidate(model), params, **how)
-    return evaluation.leakage_ledger(
-        pipeline, storage.get_frame(train), storage.get_frame(test), random_state=random_state
-    )
+    return compute_leakage(pipeline, storage.get_frame(train), storage.get_frame(test), random_state=random_state)
 
 
 @cached_step(task_run_name="evaluate · {side}")
@@ -271,7 +275,7 @@ def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None)
 def explain(model: ModelRef, test: DataRef, title: str, random_state: int) -> Explained:
     """Compute the curves, tables and importances of the winner on the test rows, and draw them."""
     storage = _storage()
-    explanation = evaluation.explain(storage.get_model(model), storage.get_frame(test), random_state=random_state)
+    explanation = explain_model(storage.get_model(model), storage.get_frame(test), random_state=random_state)
     return Explained(
         explanation=explanation,
         pictures={name: b64encode(png) for name, png in figures.draw(explanation, title).items()},

@@ -74,7 +74,9 @@ def outcome(rows):
     from networksecurity.tracking.figures import draw
     from networksecurity.training import search
     from networksecurity.training.candidates import CANDIDATES
-    from networksecurity.training.evaluation import evaluate_model, explain, leakage_ledger
+    from networksecurity.training.evaluation import evaluate_model
+    from networksecurity.training.explanation import explain
+    from networksecurity.training.leakage import leakage_ledger
 
     sides = splitting.split(rows)
     X, y = to_X_y(sides.train)

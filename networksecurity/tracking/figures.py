@@ -15,7 +15,7 @@ from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
 
 from networksecurity.monitoring.drift import DriftReport
-from networksecurity.training.evaluation import Explanation
+from networksecurity.training.explanation import Explanation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

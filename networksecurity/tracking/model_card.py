@@ -13,7 +13,7 @@ from networksecurity.training.evaluation import precision_at
 
 if TYPE_CHECKING:
     from networksecurity.tracking.runs import Outcome
-    from networksecurity.training.evaluation import ThresholdChoice
+    from networksecurity.training.threshold import ThresholdChoice
 
 _BASE_RATES = (0.1, 0.01, 0.001)
 

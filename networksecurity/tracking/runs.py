@@ -57,8 +57,10 @@ from networksecurity.tracking.figures import draw_drift
 from networksecurity.tracking.provenance import COMPUTED_WITH, library_versions
 from networksecurity.tracking.server import TrackingServer
 from networksecurity.training.candidates import CandidateRuns, decision_threshold, get_classifier
-from networksecurity.training.evaluation import Explanation, LeakageLedger, ThresholdChoice
+from networksecurity.training.explanation import Explanation
+from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.search import GridPoint, SearchResult, cv_results
+from networksecurity.training.threshold import ThresholdChoice
 
 TRAINING_TAG = "networksecurity.training"
 """The tag, on all runs of a training, that holds its name."""

@@ -11,7 +11,7 @@ from networksecurity.data.schema import to_X_y, validate
 from networksecurity.data.splitting import split
 from networksecurity.tracking.figures import draw, draw_overview
 from networksecurity.training.candidates import CANDIDATES, make_pipeline
-from networksecurity.training.evaluation import explain
+from networksecurity.training.explanation import explain
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,222 @@
+"""What explains a fitted model on given rows: its curves, tables and importances, in plain values."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+from sklearn import metrics
+from sklearn.calibration import calibration_curve
+from sklearn.inspection import permutation_importance
+from sklearn.utils import resample
+
+from networksecurity.data.schema import CLASS_LABELS, FEATURES, MISSING, to_X_y
+from networksecurity.data.splitting import codes_of, vector_codes
+from networksecurity.training.evaluation import require_both_classes
+
+_MAX_POINTS = 500
+"""Points kept of a curve: about as many as its picture has pixels across."""
+_N_BINS = 10
+_N_REPEATS = 5
+_MAX_IMPORTANCE_ROWS = 10_000
+
+
+class ConfusionMatrix(BaseModel, frozen=True):
+    """Rows by their true and their predicted class."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    """`counts[i][j]` rows of class `labels[i]` were called `labels[j]`."""
+
+
+class RocCurve(BaseModel, frozen=True):
+    """The shares of both classes that are called phishing, by threshold, from the highest on."""
+
+    fpr: tuple[float, ...]
+    tpr: tuple[float, ...]
+    thresholds: tuple[float | None, ...]
+    """Rows of at least this probability are called phishing; None: no row is (infinity in scikit-learn)."""
+    auc: float
+    """Of the whole curve, not of the points kept here."""
+
+
+class PrecisionRecallCurve(BaseModel, frozen=True):
+    """Precision and recall by threshold, from the lowest on."""
+
+    precision: tuple[float, ...]
+    recall: tuple[float, ...]
+    thresholds: tuple[float | None, ...]
+    """Rows of at least this probability are called phishing; None: no row is."""
+    average_precision: float
+    """Of the whole curve, not of the points kept here."""
+
+
+class CalibrationCurve(BaseModel, frozen=True):
+    """Whether, of the rows given a probability of 0.7, seven in ten are phishing.
+
+    The bins are ten equal parts of [0, 1]; empty ones are left out. Bins of equal counts would tell little: a boosted
+    model is so sure of itself that all but a few of them crowd into the corners.
+    """
+
+    prob_true: tuple[float, ...]
+    """Share of phishing among the rows of each bin."""
+    prob_pred: tuple[float, ...]
+    """Mean predicted probability of phishing in each bin."""
+    count: tuple[int, ...]
+    """Rows in each bin."""
+    brier_score: float
+    """Mean squared difference of probability and outcome, in [0, 1]; less is better."""
+
+
+class FeatureImportance(BaseModel, frozen=True):
+    """How much F1 falls when one feature's values are shuffled among the rows."""
+
+    feature: str
+    mean: float
+    std: float
+    """Over the shuffles."""
+
+
+class ClassFigures(BaseModel, frozen=True):
+    """One class taken for the positive one, or an average over both."""
+
+    precision: float
+    recall: float
+    f1_score: float
+    support: int
+    """Rows that are truly of the class."""
+
+
+class Explanation(BaseModel, frozen=True):
+    """What a model does on given rows, beyond single figures; in plain values that JSON can hold."""
+
+    confusion_matrix: ConfusionMatrix
+    roc_curve: RocCurve
+    precision_recall_curve: PrecisionRecallCurve
+    calibration_curve: CalibrationCurve
+    permutation_importance: tuple[FeatureImportance, ...]
+    """All features, the most important first."""
+    classification_report: dict[str, ClassFigures]
+    """By `legitimate`, `phishing`, `macro avg` and `weighted avg`."""
+
+
+def explain(model: Any, rows: pd.DataFrame, *, random_state: int = 0) -> Explanation:
+    """Return the curves, tables and importances of a fitted classifier.
+
+    Parameters
+    ----------
+    model : estimator
+        Its answer to a row depends on that row's features only.
+    rows : DataFrame of shape (n_samples, 31)
+        Validated rows.
+    random_state : int, default=0
+        Seed of the shuffles and, above 10,000 rows, of the sample in which they are done.
+
+    Raises
+    ------
+    DataValidationError
+        The rows are of one class only: most of the figures are not defined.
+    """
+    require_both_classes(rows, "rows to explain")
+    X, y = to_X_y(rows)
+    y_pred, y_score = model.predict(X), model.predict_proba(X)[:, 1]
+    names = list(CLASS_LABELS.values())
+    report = metrics.classification_report(
+        y, y_pred, labels=list(CLASS_LABELS), target_names=names, output_dict=True, zero_division=0.0
+    )
+    return Explanation(
+        confusion_matrix=ConfusionMatrix(
+            labels=tuple(names),
+            counts=metrics.confusion_matrix(y, y_pred, labels=list(CLASS_LABELS)).tolist(),
+        ),
+        roc_curve=_roc_curve(y, y_score),
+        precision_recall_curve=_precision_recall_curve(y, y_score),
+        calibration_curve=_calibration_curve(y, y_score),
+        permutation_importance=_permutation_importance(model, X, y, random_state),
+        classification_report={
+            name: ClassFigures(
+                precision=figures["precision"],
+                recall=figures["recall"],
+                f1_score=figures["f1-score"],
+                support=int(figures["support"]),
+            )
+            for name, figures in report.items()
+            if name != "accuracy"  # a number among the tables
+        },
+    )
+
+
+def _thinned(*curve: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return at most `_MAX_POINTS` evenly chosen points of a curve, its ends among them."""
+    n_points = len(curve[0])
+    kept = np.linspace(0, n_points - 1, min(n_points, _MAX_POINTS)).round().astype(int)
+    return tuple(values[kept] for values in curve)
+
+
+def _plain(thresholds: np.ndarray) -> tuple[float | None, ...]:
+    return tuple(None if np.isinf(threshold) else float(threshold) for threshold in thresholds)
+
+
+def _roc_curve(y: np.ndarray, y_score: np.ndarray) -> RocCurve:
+    fpr, tpr, thresholds = _thinned(*metrics.roc_curve(y, y_score))
+    return RocCurve(
+        fpr=tuple(fpr), tpr=tuple(tpr), thresholds=_plain(thresholds), auc=metrics.roc_auc_score(y, y_score)
+    )
+
+
+def _precision_recall_curve(y: np.ndarray, y_score: np.ndarray) -> PrecisionRecallCurve:
+    precision, recall, thresholds = metrics.precision_recall_curve(y, y_score, drop_intermediate=True)
+    # The last point, precision 1 at recall 0, has no threshold in scikit-learn.
+    precision, recall, thresholds = _thinned(precision, recall, np.append(thresholds, np.inf))
+    return PrecisionRecallCurve(
+        precision=tuple(precision),
+        recall=tuple(recall),
+        thresholds=_plain(thresholds),
+        average_precision=metrics.average_precision_score(y, y_score),
+    )
+
+
+def _calibration_curve(y: np.ndarray, y_score: np.ndarray) -> CalibrationCurve:
+    prob_true, prob_pred = calibration_curve(y, y_score, n_bins=_N_BINS, strategy="uniform")
+    # Counted as calibration_curve counts, with bins closed on the right, which np.histogram's are not.
+    bins = np.searchsorted(np.linspace(0, 1, _N_BINS + 1)[1:-1], y_score)
+    count = np.bincount(bins)
+    return CalibrationCurve(
+        prob_true=tuple(prob_true),
+        prob_pred=tuple(prob_pred),
+        count=tuple(count[count > 0]),
+        brier_score=metrics.brier_score_loss(y, y_score),
+    )
+
+
+def _permutation_importance(
+    model: Any, X: pd.DataFrame, y: np.ndarray, random_state: int
+) -> tuple[FeatureImportance, ...]:
+    """Return scikit-learn's permutation importances, with few predictions.
+
+    Shuffling one feature makes rows that differ from given ones in that feature only, and it has few values: all rows
+    that can arise are predicted once, and looked up in each of the 150 shuffles.
+    """
+    if len(y) > _MAX_IMPORTANCE_ROWS:
+        # Not by max_samples, which compares the score in the sample with that in all rows.
+        X, y = resample(X, y, replace=False, n_samples=_MAX_IMPORTANCE_ROWS, stratify=y, random_state=random_state)
+    distinct = X.drop_duplicates()
+    rows = [distinct]
+    for name in FEATURES:
+        rows += [distinct[distinct[name] != value].assign(**{name: value}) for value in X[name].unique()]
+    codes, first = np.unique(np.concatenate([vector_codes(of_rows) for of_rows in rows]), return_index=True)
+    answers = np.concatenate([model.predict(of_rows) for of_rows in rows if len(of_rows)])[first]
+
+    def f1_score(_: Any, states: np.ndarray, y: np.ndarray) -> float:
+        # Of 150 calls scikit-learn's own would take most of the time, with what it asks about its arguments.
+        y_pred = answers[np.searchsorted(codes, codes_of(states.T))]
+        return 2 * (y & y_pred).sum() / ((y.sum() + y_pred.sum()) or 1)
+
+    states = X.fillna(MISSING).to_numpy("int8")
+    found = permutation_importance(
+        model, states, y, scoring=f1_score, n_repeats=_N_REPEATS, n_jobs=1, random_state=random_state
+    )
+    return tuple(
+        FeatureImportance(feature=X.columns[i], mean=found.importances_mean[i], std=found.importances_std[i])
+        for i in np.argsort(-found.importances_mean, kind="stable")
+    )

@@ -1,0 +1,117 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.tree import DecisionTreeClassifier
+
+from networksecurity.data.schema import FEATURES, TARGET, to_X_y, validate
+from networksecurity.data.splitting import split
+from networksecurity.exceptions import DataValidationError
+from networksecurity.training.candidates import CANDIDATES, make_pipeline
+from networksecurity.training.evaluation import evaluate_model
+from networksecurity.training.leakage import LeakageLedger, leakage_ledger
+
+BITS = [name for name, domain in FEATURES.items() if domain == (-1, 1)]
+
+
+def rows_with(counts, start=0):
+    """Return rows of as many distinct vectors as there are (n_phishing, n_legitimate) in `counts`."""
+    vectors = np.repeat(np.arange(len(counts)) + start, [sum(pair) for pair in counts])
+    results = np.concatenate([np.repeat([-1, 1], pair) for pair in counts])
+    rows = pd.DataFrame(1, index=range(len(vectors)), columns=[*FEATURES, TARGET], dtype="Int8")
+    rows[TARGET] = pd.array(results, "Int8")
+    for bit, name in enumerate(BITS):
+        rows[name] = pd.array(1 - 2 * (vectors >> bit & 1), "Int8")
+    return rows
+
+
+def memoriser(train):
+    return DecisionTreeClassifier(random_state=0).fit(*to_X_y(train))
+
+
+def test_the_ledger_shows_what_duplicates_are_worth_to_a_memoriser():
+    # Labels that have nothing to do with the features: what is not remembered cannot be known.
+    rng = np.random.default_rng(0)
+    counts = [(6, 0) if phishing else (0, 6) for phishing in rng.random(400) < 0.5]
+    train, test = rows_with(counts[:320]), rows_with(counts[320:], start=320)
+    model = memoriser(train)
+    ledger = leakage_ledger(model, train, test)
+    assert evaluate_model(model, test)["f1_score"] < 0.65
+    assert ledger.random_split_f1_score > 0.98
+    assert ledger.random_split_seen_share > 0.98
+    assert (ledger.ceiling_f1_score, ledger.ceiling_accuracy) == (1, 1)
+    assert ledger == leakage_ledger(model, train, test)
+    assert LeakageLedger.model_validate_json(ledger.model_dump_json()) == ledger
+
+
+def test_the_ledger_of_rows_without_duplicates_finds_nothing_seen():
+    rng = np.random.default_rng(0)
+    counts = [(1, 0) if phishing else (0, 1) for phishing in rng.random(400) < 0.5]
+    train, test = rows_with(counts[:320]), rows_with(counts[320:], start=320)
+    ledger = leakage_ledger(memoriser(train), train, test)
+    assert ledger.random_split_seen_share == 0
+    assert ledger.n_unseen_rows == len(test)
+    assert ledger.unseen_vectors_f1_score == ledger.random_split_f1_score < 0.65
+    assert ledger.unseen_vectors_reason is None
+    assert 0.4 < ledger.unseen_phishing_share < 0.6
+
+
+def test_the_ledger_says_why_it_has_no_figure_for_unseen_vectors():
+    repeated = [(20, 0), (0, 20)]
+    train, test = rows_with(repeated), rows_with(repeated, start=2)
+    ledger = leakage_ledger(memoriser(train), train, test)
+    assert (ledger.n_unseen_rows, ledger.random_split_seen_share) == (0, 1)
+    assert (ledger.unseen_vectors_f1_score, ledger.unseen_phishing_share) == (None, None)
+    assert "every feature vector" in ledger.unseen_vectors_reason
+
+    train = rows_with([*repeated, *[(0, 1)] * 30], start=4)
+    ledger = leakage_ledger(memoriser(train), train, test)
+    assert ledger.n_unseen_rows > 0
+    assert (ledger.unseen_vectors_f1_score, ledger.unseen_phishing_share) == (None, 0)
+    assert "one class only" in ledger.unseen_vectors_reason
+
+
+def ceilings(counts):
+    train = rows_with([(1, 0), (0, 1)])
+    ledger = leakage_ledger(memoriser(train), train, rows_with(counts, start=2))
+    return ledger.ceiling_f1_score, ledger.ceiling_accuracy
+
+
+def test_ceilings_are_those_computed_by_hand():
+    # The tie is worth calling phishing for F1 (6 / 8 against 4 / 6), the vector of one in three is not (8 / 11).
+    assert ceilings([(2, 0), (1, 1), (1, 2), (0, 3)]) == pytest.approx((6 / 8, 8 / 10))
+    # Here even a vector that is legitimate more often than not is.
+    assert ceilings([(1, 0), (2, 3)]) == pytest.approx((6 / 9, 4 / 6))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_function_of_the_features_is_above_the_ceilings_and_one_reaches_each(seed):
+    counts = np.random.default_rng(seed).integers([1, 0], 6, (7, 2))
+    n_phishing, n_rows = counts[:, 0].sum(), counts.sum()
+    f1_scores, accuracies = [], []
+    for called in itertools.product([False, True], repeat=len(counts)):
+        tp, fp = counts[list(called)].sum(axis=0)
+        f1_scores.append(2 * tp / (tp + fp + n_phishing))
+        accuracies.append((tp + n_rows - n_phishing - fp) / n_rows)
+    assert ceilings(counts.tolist()) == pytest.approx((max(f1_scores), max(accuracies)))
+
+
+def test_the_ledger_refuses_sides_that_share_vectors_or_lack_a_class():
+    train = rows_with([(2, 0), (0, 2)])
+    model = memoriser(train)
+    with pytest.raises(DataValidationError, match="1 feature vectors are in both"):
+        leakage_ledger(model, train, rows_with([(1, 0), (0, 1)], start=1))
+    with pytest.raises(DataValidationError, match="test rows .* labelled legitimate"):
+        leakage_ledger(model, train, rows_with([(1, 0), (2, 0)], start=2))
+    with pytest.raises(DataValidationError, match="training rows .* labelled phishing"):
+        leakage_ledger(model, rows_with([(0, 2)]), rows_with([(1, 0), (0, 2)], start=2))
+
+
+def test_a_random_split_flatters_the_real_data(real_data):
+    sides = split(validate(pd.read_csv(real_data)).accepted)
+    model = make_pipeline(CANDIDATES["Decision Tree"]).fit(*to_X_y(sides.train))
+    ledger = leakage_ledger(model, sides.train, sides.test)
+    assert evaluate_model(model, sides.test)["f1_score"] < ledger.random_split_f1_score < ledger.ceiling_f1_score
+    assert ledger.random_split_seen_share == pytest.approx(0.65, abs=0.02)
+    assert ledger.ceiling_accuracy == pytest.approx(0.99, abs=0.005)
