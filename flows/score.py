@@ -39,7 +39,7 @@ from networksecurity.data import mongodb
 from networksecurity.data import sources as datasets
 from networksecurity.data.sources import SourceFile
 from networksecurity.prediction import files as predictions
-from networksecurity.prediction.scoring import Scoring, ScoringReport
+from networksecurity.prediction.scoring import BatchScorer, ScoringReport
 from networksecurity.settings import settings
 from networksecurity.tracking import server as tracking_server
 from networksecurity.tracking.model_card import markdown_table
@@ -106,14 +106,14 @@ def _write(
     frames: Iterable[pd.DataFrame], output: str, version: RegisteredVersion, max_rejected: float, n_rows: int
 ) -> Written:
     model = registry.load_model(_server(), version)
-    scoring = Scoring(model, name=version.name, version=version.version, max_rejected=max_rejected)
+    scorer = BatchScorer(model, name=version.name, version=version.version, max_rejected=max_rejected)
     with progress(f"score · {version.name} {version.version}", n_rows) as report:
         if mongodb.is_address(output):
-            batches = scoring.over(frames)
+            batches = scorer.over(frames)
             quarantine = mongodb.write_predictions(batches, target=output, settings=settings(), on_progress=report)
         else:
-            quarantine = predictions.write_file(scoring.over(frames), output=output, on_progress=report)
-    rows = scoring.finish()
+            quarantine = predictions.write_file(scorer.over(frames), output=output, on_progress=report)
+    rows = scorer.finish()
     return Written(rows=rows, quarantine=quarantine if rows.n_rejected else None)
 
 

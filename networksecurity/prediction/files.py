@@ -51,7 +51,7 @@ def write_file(
     Parameters
     ----------
     batches : iterable of (predictions, rejected)
-        As `scoring.Scoring.add` returns them. Should it raise, no file is written.
+        As `BatchScorer.add` returns them. Should it raise, no file is written.
     output : str
         A path or any fsspec URL that ends in `.parquet` or `.csv`.
     on_progress : callable, optional

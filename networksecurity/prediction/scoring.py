@@ -1,4 +1,4 @@
-"""What a model says of rows: the probability of phishing, and the label that follows from it."""
+"""A model's predictions of rows: the probability of phishing, and the label that follows from it."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -24,60 +24,73 @@ from networksecurity.data.splitting import vector_codes
 from networksecurity.exceptions import DataValidationError
 from networksecurity.training.candidates import decision_threshold
 
-_LABELS = pd.CategoricalDtype(list(CLASS_LABELS.values()))
+_LABEL_DTYPE = pd.CategoricalDtype(list(CLASS_LABELS.values()))
 
 
 def score(model: Any, accepted: pd.DataFrame) -> pd.DataFrame:
-    """Return a pipeline's predictions of validated rows, each distinct feature vector asked for once.
+    """Return a pipeline's predictions of validated rows; each distinct feature vector is predicted once.
 
     Parameters
     ----------
     model : sklearn.pipeline.Pipeline
-        Its answer to a row depends on that row's features only.
+        Its prediction of a row depends on that row's features only.
     accepted : DataFrame of shape (n_samples, 30) or (n_samples, 31)
-        Rows that `schema.Validation` accepted, with or without a target.
+        Rows accepted by `Validation`, with or without a target.
 
     Returns
     -------
     DataFrame of shape (n_samples, 2)
-        `phishing_probability`, float64, and `label`, categorical: `phishing` where the pipeline's `predict` says 1,
+        `phishing_probability`, float64, and `label`, categorical: `phishing` if the pipeline's `predict` returns 1,
         else `legitimate`. The index of `accepted`.
+
+    Examples
+    --------
+    >>> from networksecurity.data.sample import make_phishing_websites
+    >>> from networksecurity.data.schema import to_X_y, validate
+    >>> from networksecurity.training.candidates import get_candidate, make_pipeline
+    >>> rows = validate(make_phishing_websites(300, random_state=0)).accepted
+    >>> model = make_pipeline(get_candidate("Decision Tree"), {"max_depth": 3}).fit(*to_X_y(rows))
+    >>> score(model, rows[2:5]).round(2)
+       phishing_probability       label
+    2                  0.00  legitimate
+    3                  0.94    phishing
+    4                  0.04  legitimate
     """
     _, first, of_row = np.unique(vector_codes(accepted), return_index=True, return_inverse=True)
     X = to_X(accepted.iloc[first])
     y_score = model.predict_proba(X)[:, 1] if len(X) else np.empty(0)
     threshold = decision_threshold(model)
     y_pred = y_score >= threshold
-    # At the threshold itself models differ, and rounding in the last digit decides: only they can tell.
+    # At the threshold itself models differ, and rounding of the last digit decides: the model has to be asked.
     ties = np.isclose(y_score, threshold, rtol=0, atol=1e-9)
     if ties.any():
         y_pred[ties] = model.predict(X[ties]) == 1
-    labels = pd.Categorical.from_codes(y_pred.astype("int8"), dtype=_LABELS)
+    labels = pd.Categorical.from_codes(y_pred.astype("int8"), dtype=_LABEL_DTYPE)
     return pd.DataFrame({SCORE: y_score[of_row], LABEL: labels[of_row]}, index=accepted.index)
 
 
 class ScoringReport(BaseModel, frozen=True):
-    """What became of the rows of one source: n_rows = n_scored + n_rejected."""
+    """The outcome for the rows of one source: n_rows = n_scored + n_rejected."""
 
     n_rows: int
     n_scored: int
     n_phishing: int
-    """Rows that were labelled `phishing`."""
+    """Rows labelled `phishing`."""
     n_rejected: int
     rejections: dict[str, int]
     """Rejected cells by reason; a row may have several."""
 
 
-class Scoring:
-    """The check and the prediction of raw rows that come in batches, as `schema.Validation` is their check alone.
+class BatchScorer:
+    """Validates and predicts raw rows that come in batches, as `Validation` validates them.
 
     Parameters
     ----------
     model : sklearn.pipeline.Pipeline
     name, version : str
-        Of the registered model, to stand with each prediction.
+        Of the registered model, written beside each prediction.
     max_rejected : float
-        Largest share of rejected rows, in [0, 1], that is not taken for a sign of a wrong source.
+        Largest tolerated share of rejected rows, in [0, 1]; more are a sign of a wrong source.
     """
 
     def __init__(self, model: Any, *, name: str, version: str, max_rejected: float) -> None:
@@ -87,26 +100,25 @@ class Scoring:
         self._n_phishing = 0
 
     def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Judge and score a batch of raw rows, whose index holds their numbers.
+        """Validate and predict a batch of raw rows, whose index holds their numbers.
 
         Returns
         -------
         predictions : DataFrame of shape (n_accepted, n_others + 5)
-            `row`, the columns that are no features as they came, `phishing_probability`, `label`, `model`,
+            `row`, the unchanged columns that are no features, `phishing_probability`, `label`, `model`,
             `model_version`; rows in their order.
         rejected : DataFrame of shape (n_rejected, n_others + 32)
-            `row`, the columns that are no features as they came, the features' original values as text, `reasons`.
+            `row`, the unchanged columns that are no features, the features' original values as text, `reasons`.
 
         Raises
         ------
         DataValidationError
-            A feature is missing or there twice, or another column has a name that is needed here.
+            A feature is missing or duplicated, or another column has a name reserved for predictions.
         """
         others = [str(name) for name in frame if canonical_name(name) not in FEATURES]
         if taken := [name for name in others if name in {ROW, SCORE, LABEL, MODEL, MODEL_VERSION, REASONS}]:
             raise DataValidationError(
-                f"the rows have columns that are called as those of a prediction: {', '.join(taken)}; rename them, or "
-                "leave them out"
+                f"the rows have columns with names reserved for predictions: {', '.join(taken)}; rename or drop them"
             )
         accepted, rejected = self._validation.add(frame)
         scored = score(self._model, accepted)
@@ -118,15 +130,15 @@ class Scoring:
         )
 
     def over(self, frames: Iterable[pd.DataFrame]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-        """Yield what `add` returns of each frame and then, at the end, raise what `finish` raises.
+        """Yield the result of `add` for each frame; after the last, raise what `finish` raises.
 
-        So that what writes whole or not at all writes nothing of a source that is refused.
+        Lets an all-or-nothing writer discard everything if the source is rejected at the end.
         """
         yield from map(self.add, frames)
         self.finish()
 
     def finish(self) -> ScoringReport:
-        """Judge all rows together and return what became of them.
+        """Judge all rows together and return the outcome.
 
         Raises
         ------

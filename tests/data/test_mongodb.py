@@ -27,7 +27,7 @@ from networksecurity.exceptions import (
     DataValidationError,
     SourceUnavailableError,
 )
-from networksecurity.prediction.scoring import Scoring, score
+from networksecurity.prediction.scoring import BatchScorer, score
 from networksecurity.training.candidates import get_candidate, make_pipeline
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -916,9 +916,9 @@ def scores(mongod, collection):
 
 def score_new(model, target, into, version="1", since=None, on_progress=None, batch_rows=100):
     """Score what is new in a collection and return how many rows were read, and how far."""
-    scoring = Scoring(model, name="phishing", version=version, max_rejected=1)
+    scorer = BatchScorer(model, name="phishing", version=version, max_rejected=1)
     with mongodb.reading(target, configured(), since=since, batch_rows=batch_rows) as new:
-        batches = map(scoring.add, new.batches)
+        batches = map(scorer.add, new.batches)
         mongodb.write_predictions(batches, target=into, settings=configured(), on_progress=on_progress)
         return new.n_rows, new.watermark
 
@@ -1057,9 +1057,9 @@ def test_a_row_that_was_changed_is_scored_as_it_is_now(model, target, collection
 def test_rows_of_a_file_are_scored_under_the_keys_of_ingest(model, target, collection, scores, write):
     path = write(sample(bad=[5]).assign(url="https://example.org"))
     file = datasets.fetch_file(str(path), path.parent, configured())
-    scoring = Scoring(model, name="phishing", version="1", max_rejected=0.5)
+    scorer = BatchScorer(model, name="phishing", version="1", max_rejected=0.5)
     frames = mongodb.with_keys(datasets.read_batches(file, 100, exact_others=True), file.sha256)
-    mongodb.write_predictions(map(scoring.add, frames), target=f"{target}_scores", settings=configured())
+    mongodb.write_predictions(map(scorer.add, frames), target=f"{target}_scores", settings=configured())
     assert scores.count_documents({"url": "https://example.org", "_id.row.file": file.sha256}) == 299
     (unscored,) = in_quarantine(scores).find()
     assert unscored["_id"] == {"file": file.sha256, "row": 5}

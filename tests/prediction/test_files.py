@@ -30,7 +30,7 @@ from networksecurity.data.sources import fetch_file, read_batches
 from networksecurity.data.splitting import split
 from networksecurity.exceptions import ConfigurationError, DataValidationError
 from networksecurity.prediction import files as predictions
-from networksecurity.prediction.scoring import Scoring, score
+from networksecurity.prediction.scoring import BatchScorer, score
 from networksecurity.settings import Settings
 from networksecurity.tracking import runs as tracking
 from networksecurity.tracking import server as tracking_server
@@ -66,9 +66,9 @@ def write_csv(frame, folder):
 
 def scored(model, path, output, max_rejected=0.5, **options):
     file = fetch_file(str(path), path.parent, Settings(_env_file=None))
-    scoring = Scoring(model, name="phishing", version="7", max_rejected=max_rejected)
+    scorer = BatchScorer(model, name="phishing", version="7", max_rejected=max_rejected)
     frames = read_batches(file, 100, exact_others=True)
-    return predictions.write_file(scoring.over(frames), output=str(output), **options)
+    return predictions.write_file(scorer.over(frames), output=str(output), **options)
 
 
 def read(path):

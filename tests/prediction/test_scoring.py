@@ -38,7 +38,7 @@ def test_predictions_are_those_of_the_pipeline(sides, name, threshold):
     assert found.index.equals(test.index)
 
 
-def test_a_tie_is_what_the_pipeline_makes_of_it(sides):
+def test_a_tie_gets_the_label_of_the_pipeline(sides):
     model = fitted(sides, "Random Forest", n_estimators=2)
     found = scoring.score(model, sides.test)
     ties = found["phishing_probability"] == 0.5
@@ -46,7 +46,7 @@ def test_a_tie_is_what_the_pipeline_makes_of_it(sides):
     assert (found["label"][ties] == "phishing").tolist() == (model.predict(to_X(sides.test))[ties] == 1).tolist()
 
 
-def test_each_vector_is_asked_for_once(sides):
+def test_each_distinct_vector_is_predicted_once(sides):
     asked = []
 
     class Model:
@@ -62,13 +62,13 @@ def test_each_vector_is_asked_for_once(sides):
     assert len(found) == 3 * len(sides.test)
 
 
-def test_no_rows_no_predictions(sides):
+def test_no_rows_give_no_predictions(sides):
     found = scoring.score(fitted(sides, "Decision Tree"), sides.test[:0])
     assert list(found) == ["phishing_probability", "label"]
     assert found.empty
 
 
-def test_the_target_plays_no_part(sides):
+def test_the_target_does_not_change_predictions(sides):
     model = fitted(sides, "Decision Tree")
     pd.testing.assert_frame_equal(
         scoring.score(model, sides.test), scoring.score(model, sides.test.drop(columns=TARGET)[list(FEATURES)])
@@ -85,7 +85,7 @@ def test_a_threshold_is_part_of_the_pipeline(sides, threshold):
     assert (model.predict_proba(X) == plain.predict_proba(X)).all()
 
 
-# --- rows that come in batches ----------------------------------------------------------------------------------------
+# --- rows in batches -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -96,10 +96,10 @@ def raw():
 
 
 def scoring_of(model, max_rejected=0.5):
-    return scoring.Scoring(model, name="phishing", version="3", max_rejected=max_rejected)
+    return scoring.BatchScorer(model, name="phishing", version="3", max_rejected=max_rejected)
 
 
-def test_batches_and_what_became_of_them(sides, raw):
+def test_batches_are_scored_like_the_whole_and_counted(sides, raw):
     model = fitted(sides, "Decision Tree")
     batches = scoring_of(model)
     parts = list(batches.over([raw[:20], raw[20:]]))
@@ -123,7 +123,7 @@ def test_batches_and_what_became_of_them(sides, raw):
     )
 
 
-def test_a_source_is_refused_when_all_of_it_was_seen(sides, raw):
+def test_a_source_with_too_many_invalid_rows_is_refused_at_its_end(sides, raw):
     batches = scoring_of(fitted(sides, "Decision Tree"), max_rejected=0.02).over([raw[:20], raw[20:]])
     assert len(next(batches)[0]) == 19
     assert len(next(batches)[0]) == 39
@@ -132,11 +132,11 @@ def test_a_source_is_refused_when_all_of_it_was_seen(sides, raw):
 
 
 @pytest.mark.parametrize("name", ["row", "label", "phishing_probability", "model", "model_version", "reasons"])
-def test_a_column_with_the_name_of_a_predictions(name, sides, raw):
-    with pytest.raises(DataValidationError, match=f"called as those of a prediction: {name}; rename"):
+def test_a_column_named_like_one_of_a_prediction_is_refused(name, sides, raw):
+    with pytest.raises(DataValidationError, match=f"names reserved for predictions: {name}; rename"):
         scoring_of(fitted(sides, "Decision Tree")).add(raw.assign(**{name: 1}))
 
 
-def test_a_missing_feature(sides, raw):
+def test_rows_without_a_feature_are_refused(sides, raw):
     with pytest.raises(DataValidationError, match="1 missing: SFH"):
         scoring_of(fitted(sides, "Decision Tree")).add(raw.drop(columns="SFH"))

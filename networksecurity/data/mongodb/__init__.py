@@ -799,7 +799,7 @@ def write_predictions(
     Parameters
     ----------
     batches : iterable of (predictions, rejected)
-        As `scoring.Scoring.add` returns them, with a column `_id` that holds the keys of the rows.
+        As `BatchScorer.add` returns them, with a column `_id` that holds the keys of the rows.
     target, settings, on_progress
         As in `ingest`; but `mongodb` is the collection beside that of the rows, `C_scores`.
 

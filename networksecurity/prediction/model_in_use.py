@@ -1,0 +1,103 @@
+"""The model that the service answers with: the champion, loaded, and replaced when another becomes it."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event, Lock, Thread
+from typing import Any
+
+from networksecurity.champion import registry
+from networksecurity.champion.registry import RegisteredVersion
+from networksecurity.data.schema import FEATURES
+from networksecurity.exceptions import NetworkSecurityException
+from networksecurity.prediction import rows
+from networksecurity.settings import Settings
+from networksecurity.tracking import server as tracking_server
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadedVersion:
+    """A version of the model, in memory."""
+
+    version: RegisteredVersion
+    model: Any
+    card: str | None
+    loaded_at: datetime
+
+
+class ModelInUse:
+    """The version behind the alias `champion`, checked again and again.
+
+    While the tracking server is down, the alias missing or a new version damaged, the old one stays.
+
+    Attributes
+    ----------
+    current : LoadedVersion or None
+        Replaced as a whole: a request that has taken it keeps it to its end.
+    problem : str or None
+        What the last check ran into.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = Lock()
+        self.current: LoadedVersion | None = None
+        self.problem: str | None = "the champion is being loaded"
+        self._failed = False
+
+    def refresh(self) -> None:
+        """Check which version is the champion, and load it if it is a new one."""
+        with self._lock:
+            try:
+                problem = self._refresh()
+            except NetworkSecurityException as exc:
+                problem = str(exc)
+            except Exception as exc:  # noqa: BLE001 (a bug here must neither end the checks nor cost the loaded model)
+                _log.exception("checking for a new champion failed")
+                problem = f"checking for a new champion failed ({type(exc).__name__}): see the log"
+            if problem is None and self._failed:
+                _log.info("checking for a new champion works again")
+            elif problem is not None and problem != self.problem:
+                kept = f"version {self.current.version.version} stays in use" if self.current else "there is no model"
+                _log.warning("%s (%s)", problem, kept)
+            self.problem, self._failed = problem, problem is not None
+
+    def _refresh(self) -> str | None:
+        name = self._settings.mlflow_registered_model_name
+        server = tracking_server.connect(self._settings)
+        version = registry.find_version(server, name, registry.CHAMPION)
+        if version is None:
+            return (
+                f"no version of {name} is the champion at {server.address}: train one, or promote one with "
+                "`networksecurity champion promote VERSION`"
+            )
+        now = self.current and self.current.version
+        if now is None or (now.version, now.source) != (version.version, version.source):
+            model = registry.load_model(server, version)
+            rows.predict(model, [dict.fromkeys(FEATURES)])  # a model that cannot answer does not take over
+            self.current = LoadedVersion(version, model, registry.load_card(server, version), datetime.now(UTC))
+            _log.info("version %s of %s is in use", version.version, name)
+        return None
+
+    @contextmanager
+    def refreshed(self) -> Iterator[None]:
+        """Refresh, in a thread, at once and then every `serve_refresh` seconds."""
+        ended = Event()
+
+        def keep_refreshing() -> None:
+            self.refresh()
+            while not ended.wait(self._settings.serve_refresh):
+                self.refresh()
+
+        # A daemon: a tracking server that does not answer must not delay the end of the process.
+        thread = Thread(target=keep_refreshing, name="champion", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(timeout=1)

@@ -1,0 +1,146 @@
+"""What is asked of the service and what it answers, as its OpenAPI document describes it."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from networksecurity.data.schema import FEATURES
+
+FEATURE_DESCRIPTIONS = {
+    "having_IP_Address": "IP address instead of a host name",
+    "URL_Length": "length of the address",
+    "Shortining_Service": "address of a shortening service",
+    "having_At_Symbol": "@ in the address",
+    "double_slash_redirecting": "// in the path",
+    "Prefix_Suffix": "hyphen in the domain",
+    "having_Sub_Domain": "number of subdomains",
+    "SSLfinal_State": "HTTPS, issuer and age of the certificate",
+    "Domain_registeration_length": "how long the domain is registered for",
+    "Favicon": "icon from another domain",
+    "port": "open or unusual ports",
+    "HTTPS_token": "the word https in the domain",
+    "Request_URL": "images and media from other domains",
+    "URL_of_Anchor": "links that lead elsewhere or nowhere",
+    "Links_in_tags": "meta, script and link tags to other domains",
+    "SFH": "where forms are sent to",
+    "Submitting_to_email": "forms that are sent by e-mail",
+    "Abnormal_URL": "host name that is not in the WHOIS record",
+    "Redirect": "number of redirects",
+    "on_mouseover": "status bar changed on mouseover",
+    "RightClick": "right click disabled",
+    "popUpWidnow": "pop-up windows that ask for text",
+    "Iframe": "invisible frames",
+    "age_of_domain": "age of the domain",
+    "DNSRecord": "DNS record",
+    "web_traffic": "rank by traffic",
+    "Page_Rank": "PageRank",
+    "Google_Index": "indexed by Google",
+    "Links_pointing_to_page": "links from elsewhere to the page",
+    "Statistical_report": "host among those most reported for phishing",
+}
+
+# Made up, with one unknown value.
+_EXAMPLE = {name: max(domain) if i % 4 else min(domain) for i, (name, domain) in enumerate(FEATURES.items())} | {
+    "Page_Rank": None
+}
+
+_ROW = {
+    "type": "object",
+    "description": "The 30 features, null for an unknown value; all other fields come back as `keys`.",
+    "properties": {
+        name: {"description": FEATURE_DESCRIPTIONS[name], "enum": [*domain, None]} for name, domain in FEATURES.items()
+    },
+    "required": list(FEATURES),
+    "not": {"required": ["rows"]},
+}
+
+
+def request_body(max_rows: int) -> dict[str, Any]:
+    """Return the OpenAPI description of what `/predict` takes: one row, many rows, or a CSV table."""
+    rows = {"type": "array", "items": _ROW, "minItems": 1, "maxItems": max_rows}
+    many = {"type": "object", "properties": {"rows": rows}, "required": ["rows"], "additionalProperties": False}
+    table = "\n".join(
+        ",".join(cells) for cells in ([*FEATURES], ["" if of is None else str(of) for of in _EXAMPLE.values()])
+    )
+    examples = {
+        "one row": {"value": {**_EXAMPLE, "url": "https://example.org/"}},
+        "many rows, one of them not valid": {"value": {"rows": [_EXAMPLE, {**_EXAMPLE, "SFH": 7, "id": 2}]}},
+    }
+    return {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"oneOf": [_ROW, many]}, "examples": examples},
+            "text/csv": {
+                "schema": {
+                    "type": "string",
+                    "description": "UTF-8, comma-separated, a header line; columns in any order, extra ones allowed",
+                },
+                "examples": {"a table": {"value": f"{table}\n"}},
+            },
+        },
+    }
+
+
+class Problem(BaseModel):
+    """Why a request was not answered."""
+
+    detail: str
+
+
+class ModelName(BaseModel):
+    """The version behind an answer."""
+
+    name: str
+    version: str
+
+
+class Prediction(BaseModel):
+    """The answer to one row: a probability and a label, or the reasons why the row is not valid."""
+
+    phishing_probability: float | None
+    """In [0, 1]; null if the row is not valid."""
+    label: Literal["phishing", "legitimate"] | None
+    reasons: list[str]
+    """Why the row is not valid; empty if it is."""
+    keys: dict[str, Any]
+    """The row's other fields."""
+
+
+class Predictions(BaseModel):
+    """The answers to all rows, in their order, by one version of the model."""
+
+    model: ModelName
+    n_rows: int
+    n_rejected: int
+    predictions: list[Prediction]
+
+
+class Readiness(BaseModel):
+    """That there is a model, and what prevents the service from checking for a newer one."""
+
+    status: Literal["ready"] = "ready"
+    model: ModelName
+    problem: str | None
+
+
+class ModelDescription(ModelName):
+    """The model in use."""
+
+    threshold: float
+    """The probability of phishing from which the label is phishing."""
+    loaded_at: datetime
+    figures: dict[str, float]
+    """On the test rows of its training."""
+    card: str | None
+    """The model card, in Markdown."""
+
+
+REFUSALS = {
+    401: "the token is missing or wrong",
+    413: "the body is too large, or has too many rows",
+    415: "the body is neither JSON nor CSV",
+    422: "the body is not as described, or a row lacks a feature",
+    503: "there is no model yet",
+}
+"""The meaning of each status other than 200."""

@@ -1,0 +1,58 @@
+import shutil
+from dataclasses import replace
+
+import pytest
+from served import NAME, address, running
+
+from networksecurity.champion import registry
+from networksecurity.data.schema import to_X_y
+from networksecurity.settings import Settings
+from networksecurity.tracking import runs as tracking
+from networksecurity.tracking import server as tracking_server
+from networksecurity.training.candidates import CANDIDATES, make_pipeline
+
+
+@pytest.fixture(scope="session")
+def models(outcome, rows):
+    """Return two pipelines by their version: both predict, and rarely alike; the second has a threshold."""
+    second = make_pipeline(CANDIDATES["Logistic Regression"], threshold=0.2).fit(*to_X_y(rows))
+    return {"1": outcome.model, "2": second}
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory, mlflow_database, outcome, models):
+    """Return the folder of a database with both models, the first the champion, and a third without files."""
+    folder = tmp_path_factory.mktemp("published")
+    server = tracking_server.connect(Settings(mlflow_tracking_uri=address(shutil.copy(mlflow_database, folder))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for model in models.values():
+            training = tracking.start_training(server, "serving", {})
+            uri = tracking.log_outcome(server, training, replace(outcome, model=model)).model_uri
+            tags = {"f1_score": "0.951234", "data.source": "sample"}
+            registry.register(server, NAME, uri, training.train_run_id, tags=tags, description="")
+    client = server.client()
+    client.create_model_version(NAME, f"file://{folder}/nowhere", client.create_run("0").info.run_id)
+    registry.set_alias(server, NAME, registry.CHAMPION, "1")
+    return folder
+
+
+@pytest.fixture
+def place(published, tmp_path):
+    """Return settings of a service that checks for its champion on request only, in a database of the test's own."""
+    uri = address(shutil.copy(published / "mlflow.db", tmp_path))
+    return Settings(mlflow_tracking_uri=uri, serve_refresh=3600, cores=2)
+
+
+@pytest.fixture
+def service(place):
+    with running(place) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def shared(published):
+    """Return a service for tests that do not change its champion."""
+    uri = address(published / "mlflow.db")
+    with running(Settings(mlflow_tracking_uri=uri, serve_refresh=3600, serve_max_rows=3000)) as service:
+        yield service

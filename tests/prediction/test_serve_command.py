@@ -1,0 +1,209 @@
+"""The command `networksecurity serve` in a process of its own, asked over HTTP and by a browser."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pandas as pd
+import pytest
+from leash import LEASH
+from playwright.sync_api import expect
+from served import JSON, NAME, ROW
+
+from networksecurity.data.schema import FEATURES
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+
+class Process:
+    """The command, and where it answers."""
+
+    def __init__(self, popen, url, log):
+        self._popen, self.url, self._log = popen, url, log
+
+    def end(self, number):
+        """Return its exit code after a signal."""
+        self.signal(number)
+        return self.wait()
+
+    def signal(self, number):
+        self._popen.send_signal(number)
+
+    def wait(self):
+        return self._popen.wait(timeout=120)
+
+    def log(self):
+        return self._log.read_text()
+
+    def wait_until_ready(self):
+        with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as client:
+            while client.get(f"{self.url}/ready").status_code != 200:
+                threading.Event().wait(0.2)
+
+
+@contextmanager
+def started(folder, tracking_uri, **environment):
+    """Run the command on a free port; its log goes to a file in `folder`: in a pipe that nobody reads it would stop."""
+    command = [*LEASH, sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "MLFLOW_TRACKING_URI": tracking_uri, **environment}
+    log = folder / "serve.log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as popen,
+    ):
+        try:
+            url = re.search(r"http://\S+\d", popen.stdout.readline())
+            assert url, log.read_text()
+            yield Process(popen, url[0], log)
+        finally:
+            popen.kill()
+
+
+@pytest.fixture(scope="module")
+def process(published, tmp_path_factory):
+    """Run the command with the champion of the database, and return its address."""
+    folder = tmp_path_factory.mktemp("process")
+    limits = {"NETWORKSECURITY_SERVE_MAX_BYTES": "2000000", "NETWORKSECURITY_SERVE_MAX_ROWS": "50"}
+    with started(folder, f"sqlite:///{published / 'mlflow.db'}", **limits) as process:
+        process.wait_until_ready()
+        yield process.url
+
+
+def test_the_service_is_alive_without_a_tracking_server_and_ends_on_sigterm(tmp_path, closed_port):
+    with started(tmp_path, f"http://127.0.0.1:{closed_port}") as process:
+        with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as client:
+            assert client.get(f"{process.url}/health").status_code == 200
+            while "cannot be reached" not in (said := client.get(f"{process.url}/ready")).text:
+                threading.Event().wait(0.2)
+        assert said.status_code == 503
+        assert process.end(signal.SIGTERM) == 0
+        lines = [json.loads(line) for line in process.log().splitlines()]
+    assert any("cannot be reached" in line.get("message", "") for line in lines)
+
+
+def test_ctrl_c_ends_the_service(tmp_path, closed_port):
+    with started(tmp_path, f"http://127.0.0.1:{closed_port}") as process:
+        assert process.end(signal.SIGINT) == 130
+        assert "Traceback" not in process.log()
+
+
+def test_requests_in_flight_are_finished_at_the_end(tmp_path, published):
+    body = json.dumps(ROW).encode()
+    with started(tmp_path, f"sqlite:///{published / 'mlflow.db'}") as process:
+        process.wait_until_ready()
+        place = ("127.0.0.1", httpx.URL(process.url).port)
+        with socket.create_connection(place, timeout=60) as connection:
+            head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
+            assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")  # it has begun to read the body
+            process.signal(signal.SIGTERM)
+            while True:  # until it takes no new ones
+                try:
+                    socket.create_connection(place, timeout=60).close()
+                except OSError:
+                    break
+            connection.sendall(body)
+            answer = b"".join(iter(partial(connection.recv, 65536), b""))
+        assert process.wait() == 0
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'"n_rows":1' in answer
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_the_413_for_an_oversized_body_reaches_the_client(process, declared):
+    content = b" " * 10_000_000
+    parts = (content[i : i + 100_000] for i in range(0, len(content), 100_000))
+    answer = httpx.post(f"{process}/predict", content=content if declared else parts, headers=JSON, timeout=60)
+    assert answer.status_code == 413
+    assert httpx.get(f"{process}/health").status_code == 200
+
+
+@pytest.mark.timeout(900)
+def test_schemathesis_finds_no_issue(process, tmp_path):
+    schemathesis = Path(sys.executable).parent / "schemathesis"
+    options = "--max-examples 40 --seed 1 --generation-deterministic --suppress-health-check all --no-color"
+    done = subprocess.run(
+        [schemathesis, "run", f"{process}/openapi.json", *options.split(), "--exclude-checks", LEFT_OUT],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+    assert "No issues found" in done.stdout
+
+
+# The document says which values and tables are good. Of others, a row is answered with its reasons, and a text that is
+# no such table is refused.
+LEFT_OUT = "negative_data_rejection,positive_data_acceptance"
+
+
+def test_the_page_predicts_one_row(page, process):
+    page.goto(process)
+    expect(page.get_by_text(f"{NAME} version 1")).to_be_visible()
+    page.get_by_role("button", name="All unknown").click()
+    page.get_by_label("SSLfinal_State").select_option("-1 · phishing")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    row = {**dict.fromkeys(FEATURES), "SSLfinal_State": -1}
+    (expected,) = httpx.post(f"{process}/predict", json=row).json()["predictions"]
+    cells = page.get_by_role("table").get_by_role("cell")
+    expect(cells).to_have_text(["1", f" {expected['phishing_probability']:.4f}", expected["label"], ""])
+
+
+def test_the_page_predicts_a_file_and_shows_invalid_rows(page, process, tmp_path, rows):
+    errors = []
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    table = rows[list(FEATURES)].head(6).astype(object)
+    table.loc[table.index[2], "SFH"] = "<b>7</b>"
+    table.insert(0, "url", [f"https://example.org/{i}" for i in range(6)])
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    page.goto(process)
+    page.get_by_label("File UTF-8").set_input_files(tmp_path / "rows.csv")
+    page.get_by_role("button", name="Predict all").click()
+    expect(page.get_by_text("6 rows by version 1")).to_contain_text("1 not valid")
+    third = page.get_by_role("row").nth(3)
+    expect(third).to_contain_text("https://example.org/2")
+    expect(third).to_contain_text("SFH is not a whole number")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save all as CSV").click()
+    saved = pd.read_csv(download.value.path())
+    assert saved["url"].tolist() == table["url"].tolist()
+    assert saved["label"].isna().tolist() == [i == 2 for i in range(6)]
+    assert errors == []
+
+
+def test_the_page_shows_why_a_file_is_refused(page, process, tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    page.goto(process)
+    page.get_by_label("File UTF-8").set_input_files(tmp_path / "rows.csv")
+    page.get_by_role("button", name="Predict all").click()
+    expect(page.get_by_text("row 1 lacks having_IP_Address")).to_be_visible()
+
+
+def test_the_page_asks_for_the_token(page, published, tmp_path):
+    database = f"sqlite:///{published / 'mlflow.db'}"
+    with started(tmp_path, database, NETWORKSECURITY_SERVE_TOKEN="hunter2") as process:
+        process.wait_until_ready()
+        page.goto(process.url)
+        page.get_by_role("textbox", name="Token").fill("hunter2")
+        page.get_by_role("button", name="Use it").click()
+        expect(page.get_by_text(f"{NAME} version 1")).to_be_visible()
+        page.get_by_role("button", name="Predict", exact=True).click()
+        expect(page.get_by_role("table")).to_be_visible()
+
+
+def test_the_page_shows_the_documentation(page, process):
+    page.goto(f"{process}/docs")
+    expect(page.get_by_role("heading", name="POST /predict")).to_be_visible()
