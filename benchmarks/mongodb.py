@@ -38,8 +38,9 @@ def measure(case: str, source: str, uri: str) -> tuple[float, float, int]:
     import pandas as pd
     from pymongo import MongoClient
 
-    from networksecurity.data import mongodb, schema
+    from networksecurity.data import mongodb
     from networksecurity.data import sources as datasets
+    from networksecurity.data.validation import Validation
 
     started = time.perf_counter()
     if case == "find":
@@ -50,11 +51,11 @@ def measure(case: str, source: str, uri: str) -> tuple[float, float, int]:
     else:
         file = datasets.fetch_file(source, Path.cwd())
         if file.kind != "sample":  # which needs no check
-            validation = schema.Validation()
+            validation = Validation()
             for frame in datasets.read_batches(file):
                 validation.add(frame)
             validation.finish()
-        batches = map(schema.Validation().add, datasets.read_batches(file))
+        batches = map(Validation().add, datasets.read_batches(file))
         n_rows = mongodb.ingest(batches, sha256=file.sha256, source=file.source, target=f"{uri}.rows").n_rows
     seconds = time.perf_counter() - started
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, n_rows

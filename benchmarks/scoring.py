@@ -27,7 +27,8 @@ _BATCH_ROWS = 20_000
 
 def against_predict_proba(n_rows: int, rounds: int) -> None:
     from networksecurity.data.sample import make_phishing_websites
-    from networksecurity.data.schema import Validation, to_X, to_X_y, validate
+    from networksecurity.data.schema import to_X, to_X_y
+    from networksecurity.data.validation import Validation, validate
     from networksecurity.prediction.scoring import score
     from networksecurity.training.candidates import get_candidate
     from networksecurity.training.search import fit_best

@@ -69,7 +69,8 @@ def search_side(side: str, source: str, models: list[str]) -> dict[str, Any]:
     """Return wall seconds, and by model the best parameters and the mean score of each grid point."""
     from networksecurity.data import sources as datasets
     from networksecurity.data import splitting
-    from networksecurity.data.schema import to_X_y, validate
+    from networksecurity.data.schema import to_X_y
+    from networksecurity.data.validation import validate
     from networksecurity.training import search
 
     train = splitting.split(validate(datasets.read(source)).accepted).train

@@ -24,7 +24,8 @@ def main() -> None:
 
     from networksecurity.data import sources as datasets
     from networksecurity.data import splitting
-    from networksecurity.data.schema import to_X_y, validate
+    from networksecurity.data.schema import to_X_y
+    from networksecurity.data.validation import validate
     from networksecurity.training import search
     from networksecurity.training.candidates import CANDIDATES
     from networksecurity.training.evaluation import evaluate_model

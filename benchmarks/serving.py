@@ -31,12 +31,12 @@ def publish(name: str, folder: Path) -> Any:
     from pydantic import SecretStr
 
     from networksecurity.champion import registry
-    from networksecurity.data import sample, schema, storage
+    from networksecurity.data import sample, schema, storage, validation
     from networksecurity.settings import Settings
     from networksecurity.tracking import server as tracking_server
     from networksecurity.training import candidates
 
-    X, y = schema.to_X_y(schema.validate(sample.make_phishing_websites(random_state=0)).accepted)
+    X, y = schema.to_X_y(validation.validate(sample.make_phishing_websites(random_state=0)).accepted)
     candidate = candidates.get_candidate(name)
     largest = {"n_estimators": 256} if "n_estimators" in candidate.param_grid else {}
     model = candidates.make_pipeline(candidate, largest).fit(X, y)
@@ -123,7 +123,8 @@ def main() -> None:
     import numpy as np
 
     from networksecurity.data.sample import make_phishing_websites
-    from networksecurity.data.schema import Validation, to_X
+    from networksecurity.data.schema import to_X
+    from networksecurity.data.validation import Validation
 
     with tempfile.TemporaryDirectory(prefix="networksecurity-") as name:
         model = publish(options.model, Path(name))

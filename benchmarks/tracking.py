@@ -43,8 +43,9 @@ def make_outcome():
 
     from networksecurity.data import splitting
     from networksecurity.data.sample import make_phishing_websites
-    from networksecurity.data.schema import to_X_y, validate
+    from networksecurity.data.schema import to_X_y
     from networksecurity.data.storage import DataRef, fingerprint
+    from networksecurity.data.validation import validate
     from networksecurity.monitoring.drift import reference_profile
     from networksecurity.tracking import runs as tracking
     from networksecurity.tracking.figures import draw

@@ -1,4 +1,4 @@
-"""Time and memory of `schema.validate` on a million rows, clean and with 5 % bad cells.
+"""Time and memory of `validation.validate` on a million rows, clean and with 5 % bad cells.
 
 Usage: python benchmarks/validation.py [--rows 1000000] [--rounds 3]
 Each case runs in a process of its own, so that its peak memory (rows included) is its own.
@@ -22,7 +22,7 @@ def validation(case: str, n_rows: int) -> tuple[float, float]:
     import numpy as np
 
     from networksecurity.data.sample import make_phishing_websites
-    from networksecurity.data.schema import validate
+    from networksecurity.data.validation import validate
 
     frame = make_phishing_websites(n_rows, random_state=0)
     if case == "bad":

@@ -28,9 +28,10 @@ from rich.markup import escape
 
 from flows.parameters import IngestParameters
 from flows.steps import progress, step
-from networksecurity.data import mongodb, schema
+from networksecurity.data import mongodb
 from networksecurity.data import sources as datasets
 from networksecurity.data.sources import SourceFile
+from networksecurity.data.validation import Validation
 from networksecurity.settings import settings
 
 
@@ -52,7 +53,7 @@ def fetch(source: str, folder: Path) -> SourceFile:
 @step(task_run_name="check")
 def check(file: SourceFile, max_rejected: float, with_target: bool = True) -> dict[str, Any]:
     """Refuse a file that is not what it should be, before anything of it is written."""
-    validation = schema.Validation(max_rejected=max_rejected, with_target=with_target)
+    validation = Validation(max_rejected=max_rejected, with_target=with_target)
     with progress("check") as report:
         for frame in datasets.read_batches(file):
             validation.add(frame)
@@ -63,7 +64,7 @@ def check(file: SourceFile, max_rejected: float, with_target: bool = True) -> di
 @step(task_run_name="write")
 def write(file: SourceFile, target: str, n_rows: int) -> mongodb.Ingested:
     """Write each row to where it belongs, unless it is there already."""
-    batches = map(schema.Validation().add, datasets.read_batches(file))
+    batches = map(Validation().add, datasets.read_batches(file))
     with progress(f"write · {file.source}", n_rows) as report:
         return mongodb.ingest(
             batches, sha256=file.sha256, source=file.source, target=target, settings=settings(), on_progress=report

@@ -28,7 +28,7 @@ from flows.parameters import MonitorParameters
 from flows.report import inline_picture
 from flows.steps import step
 from networksecurity.champion import registry
-from networksecurity.data import mongodb, schema
+from networksecurity.data import mongodb, schema, validation
 from networksecurity.data import sources as datasets
 from networksecurity.data.storage import DataRef, Storage
 from networksecurity.monitoring import drift
@@ -93,7 +93,7 @@ def read_new(source: str, since: str, version: registry.RegisteredVersion) -> Ne
         start = mongodb.parse_since(since) if since else last.watermark or _trained_up_to(version, source)
         new = mongodb.read(source, settings(), since=start)
         frame, watch = new.frame, mongodb.Watch(n_looks=last.n_looks + 1, watermark=new.watermark)
-    accepted, rejected = schema.Validation().add(frame)
+    accepted, rejected = validation.Validation().add(frame)
     stored = Storage(settings().storage).put_frame(accepted)
     return NewRows(rows=stored, n_rejected=len(rejected), watch=watch)
 

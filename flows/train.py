@@ -46,7 +46,7 @@ from flows.report import LeaderboardRow, TrainingReport, promotion_markdown, tra
 from flows.steps import cached_step, one_thread, result_storage, step
 from flows.thread_runner import make_runner
 from networksecurity.champion import registry
-from networksecurity.data import mongodb, schema, splitting
+from networksecurity.data import mongodb, schema, splitting, validation
 from networksecurity.data import sources as datasets
 from networksecurity.data.storage import DataRef, ModelRef, Storage
 from networksecurity.exceptions import NetworkSecurityException, TimeLimitError, TrainingError
@@ -137,7 +137,7 @@ def fetch(source: str) -> Fetched:
 def validate(raw: DataRef, max_rejected: float) -> Checked:
     """Set aside the rows that are not valid; refuse data that is not what it should be."""
     storage = _storage()
-    validated = schema.validate(storage.get_frame(raw), max_rejected=max_rejected)
+    validated = validation.validate(storage.get_frame(raw), max_rejected=max_rejected)
     return Checked(
         accepted=storage.put_frame(validated.accepted),
         quarantine=storage.quarantine(validated.rejected) if len(validated.rejected) else None,

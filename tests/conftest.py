@@ -56,7 +56,7 @@ def mlflow_database(tmp_path_factory):
 def rows():
     """Return validated rows of the built-in sample, one value missing."""
     from networksecurity.data.sample import make_phishing_websites
-    from networksecurity.data.schema import validate
+    from networksecurity.data.validation import validate
 
     frame = make_phishing_websites(600, random_state=0).astype("Int8")
     frame.loc[0, "SFH"] = None

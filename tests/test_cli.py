@@ -10,8 +10,9 @@ from networksecurity import cli
 from networksecurity.data import mongodb
 from networksecurity.data import sources as datasets
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import DOMAINS, Validation, validate
+from networksecurity.data.schema import DOMAINS
 from networksecurity.data.storage import Storage
+from networksecurity.data.validation import Validation, validate
 from networksecurity.settings import settings
 
 

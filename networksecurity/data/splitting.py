@@ -105,7 +105,7 @@ def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int =
     Parameters
     ----------
     accepted : DataFrame of shape (n_samples, 31)
-        Rows that `schema.validate` accepted.
+        Rows that `validation.validate` accepted.
     test_size : float, default=0.2
         Expected share of the distinct feature vectors, in (0, 1), that are test.
     random_state : int, default=0

@@ -110,7 +110,7 @@ def reference_profile(
     Parameters
     ----------
     accepted : DataFrame of shape (n_samples, 31)
-        Rows that `schema.validate` accepted, at least one.
+        Rows that `validation.validate` accepted, at least one.
     data_sha256 : str
         Fingerprint of the data, kept in the profile.
     y_score : array-like of shape (n_scored,), default=None
@@ -148,7 +148,7 @@ def compare(
     ----------
     profile : ReferenceProfile
     rows : DataFrame of shape (n_samples, 30 or 31)
-        Rows that `schema.validate` accepted, with or without the target.
+        Rows that `validation.validate` accepted, with or without the target.
     y_score : array-like of shape (n_samples,), default=None
         The model's probability of phishing for each of them.
     thresholds : Thresholds

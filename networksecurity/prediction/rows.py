@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 from pydantic_core import from_json
 
-from networksecurity.data.schema import FEATURES, LABEL, SCORE, Validation, canonical_name
+from networksecurity.data.schema import FEATURES, LABEL, SCORE, canonical_name
+from networksecurity.data.validation import Validation
 from networksecurity.exceptions import DataValidationError
 from networksecurity.prediction import scoring
 

@@ -16,11 +16,11 @@ from networksecurity.data.schema import (
     REASONS,
     ROW,
     SCORE,
-    Validation,
     canonical_name,
     to_X,
 )
 from networksecurity.data.splitting import vector_codes
+from networksecurity.data.validation import Validation
 from networksecurity.exceptions import DataValidationError
 from networksecurity.training.candidates import decision_threshold
 

@@ -9,8 +9,9 @@ from sklearn.metrics import f1_score
 from networksecurity.champion.decision import Champion, Decision, answered, decide
 from networksecurity.champion.gate import Gate
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import FEATURES, TARGET, to_X_y, validate
+from networksecurity.data.schema import FEATURES, TARGET, to_X_y
 from networksecurity.data.splitting import is_test, split, vector_codes
+from networksecurity.data.validation import validate
 
 SPLIT = (0.2, 0)
 

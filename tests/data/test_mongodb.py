@@ -20,7 +20,8 @@ from reading import PASSWORD, cells, configured, read, refused
 from networksecurity.data import mongodb
 from networksecurity.data import sources as datasets
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import DOMAINS, FEATURES, Validation, to_X_y, validate
+from networksecurity.data.schema import DOMAINS, FEATURES, to_X_y
+from networksecurity.data.validation import Validation, validate
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,

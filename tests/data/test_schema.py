@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from networksecurity.data import schema
+from networksecurity.data import schema, validation
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import DOMAINS, FEATURES, TARGET, Validation, validate
+from networksecurity.data.schema import DOMAINS, FEATURES, TARGET
+from networksecurity.data.validation import Validation, validate
 from networksecurity.exceptions import DataValidationError
 
 BAD_CELLS = ["abc", 1.7, 2**40, 7, True, float("inf"), "1.5", "-2", "1 1", [1], {"a": 1}]
@@ -207,7 +208,7 @@ def test_a_batch_alone_may_be_of_one_class_or_all_bad(frame):
 
 def test_correlations_are_those_of_pandas(frame):
     table = pd.crosstab(frame["SSLfinal_State"], frame[TARGET])
-    assert schema._correlation((-1, 0, 1), table.to_numpy()) == pytest.approx(
+    assert validation._correlation((-1, 0, 1), table.to_numpy()) == pytest.approx(
         frame["SSLfinal_State"].corr(frame[TARGET])
     )
 

@@ -5,8 +5,9 @@ import pytest
 from sklearn.ensemble import AdaBoostClassifier
 
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import to_X_y, validate
+from networksecurity.data.schema import to_X_y
 from networksecurity.data.storage import DataRef, ModelRef, Storage, fingerprint
+from networksecurity.data.validation import validate
 from networksecurity.exceptions import ConfigurationError, DataSourceError
 from networksecurity.training.candidates import CANDIDATES, make_pipeline
 

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from scipy.stats import chi2_contingency, false_discovery_control
 
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import DOMAINS, FEATURES, TARGET, validate
+from networksecurity.data.schema import DOMAINS, FEATURES, TARGET
+from networksecurity.data.validation import validate
 from networksecurity.exceptions import DataValidationError
 from networksecurity.monitoring.drift import (
     SCORE,

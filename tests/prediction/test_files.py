@@ -25,9 +25,10 @@ from pydantic import SecretStr
 
 from networksecurity.champion import registry
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import FEATURES, TARGET, Validation, to_X, to_X_y, validate
+from networksecurity.data.schema import FEATURES, TARGET, to_X, to_X_y
 from networksecurity.data.sources import fetch_file, read_batches
 from networksecurity.data.splitting import split
+from networksecurity.data.validation import Validation, validate
 from networksecurity.exceptions import ConfigurationError, DataValidationError
 from networksecurity.prediction import files as predictions
 from networksecurity.prediction.scoring import BatchScorer, score

@@ -7,8 +7,9 @@ import pytest
 from matplotlib import pyplot
 
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import to_X_y, validate
+from networksecurity.data.schema import to_X_y
 from networksecurity.data.splitting import split
+from networksecurity.data.validation import validate
 from networksecurity.tracking.figures import draw, draw_overview
 from networksecurity.training.candidates import CANDIDATES, make_pipeline
 from networksecurity.training.explanation import explain

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import TARGET, to_X_y, validate
+from networksecurity.data.schema import TARGET, to_X_y
+from networksecurity.data.validation import validate
 from networksecurity.training.evaluation import evaluate, evaluate_model, precision_at
 
 

@@ -9,8 +9,9 @@ from sklearn.calibration import calibration_curve
 from sklearn.inspection import permutation_importance
 
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import FEATURES, TARGET, to_X_y, validate
+from networksecurity.data.schema import FEATURES, TARGET, to_X_y
 from networksecurity.data.splitting import split
+from networksecurity.data.validation import validate
 from networksecurity.exceptions import DataValidationError
 from networksecurity.training import explanation as explanation_module
 from networksecurity.training.candidates import CANDIDATES, make_pipeline

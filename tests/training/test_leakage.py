@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from networksecurity.data.schema import FEATURES, TARGET, to_X_y, validate
+from networksecurity.data.schema import FEATURES, TARGET, to_X_y
 from networksecurity.data.splitting import split
+from networksecurity.data.validation import validate
 from networksecurity.exceptions import DataValidationError
 from networksecurity.training.candidates import CANDIDATES, make_pipeline
 from networksecurity.training.evaluation import evaluate_model

@@ -20,8 +20,9 @@ from sklearn.utils._param_validation import InvalidParameterError
 from threadpoolctl import threadpool_info
 
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import to_X_y, validate
+from networksecurity.data.schema import to_X_y
 from networksecurity.data.splitting import assign_folds
+from networksecurity.data.validation import validate
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.training.candidates import CANDIDATES, STEP, Candidate, get_candidate, make_pipeline
 from networksecurity.training.search import (

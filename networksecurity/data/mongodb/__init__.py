@@ -56,9 +56,9 @@ from networksecurity.data.schema import (
     REASONS,
     ROW,
     SCORE,
-    Validation,
     canonical_name,
 )
+from networksecurity.data.validation import Validation
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,
@@ -543,7 +543,7 @@ def ingest(
     Parameters
     ----------
     batches : iterable of (accepted, rejected)
-        As `schema.Validation.add` returns them; a frame's index holds the numbers of its rows in the file.
+        As `validation.Validation.add` returns them; a frame's index holds the numbers of its rows in the file.
     sha256 : str
         Of the file's bytes, in hex.
     source : str

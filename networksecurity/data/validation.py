@@ -1,0 +1,390 @@
+"""The check that rows conform to the schema.
+
+Raw rows exist only between a source and `validate`. It never repairs a value: a cell is a member of its column's
+domain, or missing (legal in a feature), or the row is rejected with a reason.
+"""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.compute
+from pandera.errors import SchemaError
+
+from networksecurity.data.schema import (
+    DOMAINS,
+    FEATURES,
+    FEATURES_ONLY,
+    MISSING,
+    TARGET,
+    PhishingWebsites,
+    canonical_name,
+    is_row_number,
+)
+from networksecurity.exceptions import DataValidationError
+
+_MISSING_MARKERS = {"", "?", "<na>", "n/a", "na", "nan", "none", "null"}
+
+_KNOWN_CORRELATIONS = {"SSLfinal_State": 0.715, "URL_of_Anchor": 0.693}
+"""Of the features with the target, in the data set itself: what tells inverted labels from weak ones."""
+_MIN_ROWS_FOR_CORRELATIONS = 30
+_LABELS = (-1, 1)
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """What `validate` found, in plain values."""
+
+    n_rows: int
+    n_accepted: int
+    n_rejected: int
+    phishing_share: float | None
+    """Of the accepted rows; None where they have no target."""
+    n_missing: dict[str, int] = field(default_factory=dict)
+    """Missing cells of accepted rows, by column; columns without any are left out."""
+    rejections: dict[str, int] = field(default_factory=dict)
+    """Rejected cells by reason; a row may have several."""
+    dropped_columns: list[str] = field(default_factory=list)
+    """Row numbers, dropped by name; of rows without a target, whatever is no feature."""
+    renamed_columns: dict[str, str] = field(default_factory=dict)
+    """Known other spellings, to the schema's names."""
+
+    def to_dict(self) -> dict:
+        """Return the report as plain values that JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The outcome of `validate`: every row of the input is in exactly one of the two frames.
+
+    Attributes
+    ----------
+    accepted : DataFrame of shape (n_accepted, 31), or (n_accepted, 30) without a target
+        Conforms to `PhishingWebsites`; the input's index is kept.
+    rejected : DataFrame of shape (n_rejected, 32) or (n_rejected, 31)
+        The original values under the schema's column names, then `reasons`, a str; the input's index is kept.
+    report : ValidationReport
+    """
+
+    accepted: pd.DataFrame
+    rejected: pd.DataFrame
+    report: ValidationReport
+
+
+_OK, _NOT_A_WHOLE_NUMBER, _OUTSIDE_DOMAIN, _MISSING_TARGET = range(4)
+
+
+def validate(frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
+    """Sort raw rows into those fit to learn from and those that are not.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        Raw rows: any of the known spellings of the 31 columns, in any order; numbers, text or both.
+    max_rejected : float, default=0.05
+        Largest share of rejected rows, in [0, 1], that is not taken for a sign of a wrong file.
+
+    Raises
+    ------
+    DataValidationError
+        No rows; a column missing, unknown or there twice; more rejected rows than `max_rejected`;
+        one class only; labels that look inverted. The message names columns, counts and example values.
+    """
+    validation = Validation(max_rejected=max_rejected)
+    accepted, rejected = validation.add(frame)
+    return Validated(accepted, rejected, validation.finish())
+
+
+class Validation:
+    """The check of rows that come in batches, for data that is not held in memory as a whole.
+
+    Names of columns and cells are judged batch by batch; what only the whole can tell, once all rows were seen:
+    the share of rejected rows, whether both classes are there, whether the labels look inverted.
+    `validate` is the same over a single batch.
+
+    Parameters
+    ----------
+    max_rejected : float, default=0.05
+        Largest share of rejected rows, in [0, 1], that is not taken for a sign of a wrong file.
+    with_target : bool, default=True
+        Rows to learn from have a target. Without it, these are rows to predict: any other column than the features,
+        the target among them, is left out of the check and of both frames.
+    """
+
+    def __init__(self, *, max_rejected: float = 0.05, with_target: bool = True) -> None:
+        self._max_rejected = max_rejected
+        self._domains = DOMAINS if with_target else FEATURES
+        self._n_rows = 0
+        self._n_rejected = 0
+        self._n_missing: Counter[str] = Counter()
+        self._rejections: Counter[str] = Counter()
+        self._bad: dict[str, _BadCells] = {}
+        self._columns: dict[object, str] = {}
+        self._dropped: list[str] = []
+        # Accepted rows by label; and by known feature's value and label.
+        self._labels = np.zeros(len(_LABELS), dtype=np.int64)
+        self._tables = {name: np.zeros((len(DOMAINS[name]), len(_LABELS)), np.int64) for name in _KNOWN_CORRELATIONS}
+
+    def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Judge a batch of raw rows.
+
+        Returns
+        -------
+        accepted : DataFrame of shape (n_accepted, 31) or (n_accepted, 30)
+        rejected : DataFrame of shape (n_rejected, 32) or (n_rejected, 31)
+            As in `Validated`.
+
+        Raises
+        ------
+        DataValidationError
+            A column is missing, unknown or there twice.
+        """
+        self._columns, self._dropped = _resolve_columns(frame, self._domains)
+        frame = frame.rename(columns=self._columns)  # shares the values: a copy of the whole frame is made nowhere
+
+        codes: dict[str, np.ndarray] = {}
+        verdicts: dict[str, np.ndarray] = {}
+        rejected_rows = np.zeros(len(frame), dtype=bool)
+        for name, domain in self._domains.items():
+            codes[name], verdict = _read_column(frame[name], domain)
+            if name == TARGET:
+                verdict[(codes[name] == MISSING) & (verdict == _OK)] = _MISSING_TARGET
+            if verdict.any():
+                verdicts[name] = verdict
+                rejected_rows |= verdict != _OK
+                self._bad.setdefault(name, _BadCells()).add(frame[name][verdict != _OK])
+
+        accepted = _to_accepted(codes, ~rejected_rows, frame.index)
+        rejected = pd.DataFrame(frame.loc[rejected_rows, list(self._domains)])
+        reasons, rejections = _explain(verdicts, rejected_rows)
+        rejected["reasons"] = reasons.set_axis(rejected.index)
+
+        self._n_rows += len(frame)
+        self._n_rejected += len(rejected)
+        self._rejections.update(rejections)
+        self._n_missing.update({str(name): int(count) for name, count in accepted.isna().sum().items() if count})
+        if TARGET in accepted:
+            self._count_labels(accepted)
+        return accepted, rejected
+
+    def _count_labels(self, accepted: pd.DataFrame) -> None:
+        labels = accepted[TARGET].to_numpy("int8")
+        self._labels += [np.count_nonzero(labels == label) for label in _LABELS]
+        for name, table in self._tables.items():
+            values = accepted[name].to_numpy("int8", na_value=MISSING)
+            table += [
+                [np.count_nonzero((values == value) & (labels == label)) for label in _LABELS]
+                for value in DOMAINS[name]
+            ]
+
+    def finish(self) -> ValidationReport:
+        """Judge all rows together and return what was found.
+
+        Raises
+        ------
+        DataValidationError
+            No rows; more rejected rows than `max_rejected`; one class only; labels that look inverted.
+        """
+        if not self._n_rows:
+            raise DataValidationError("there are no rows: the source has the right columns and nothing in them")
+        if self._n_rejected > self._max_rejected * self._n_rows:
+            raise DataValidationError(
+                f"{self._n_rejected} of {self._n_rows} rows ({self._n_rejected / self._n_rows:.1%}) are not valid, "
+                f"more than the {self._max_rejected:.1%} that are tolerated (max_rejected): {_examples(self._bad)}"
+            )
+        n_accepted = self._n_rows - self._n_rejected
+        phishing_share = None
+        if TARGET in self._domains:
+            _check_target(self._labels, self._tables)
+            phishing_share = float(self._labels[0] / n_accepted)
+        return ValidationReport(
+            n_rows=self._n_rows,
+            n_accepted=n_accepted,
+            n_rejected=self._n_rejected,
+            phishing_share=phishing_share,
+            n_missing={name: self._n_missing[name] for name in self._domains if self._n_missing[name]},
+            rejections=dict(self._rejections),
+            dropped_columns=self._dropped,
+            renamed_columns={str(column): name for column, name in self._columns.items() if column != name},
+        )
+
+
+@dataclass
+class _BadCells:
+    """How many cells of a column are not valid, and what some of them hold."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, cells: pd.Series, most: int = 3) -> None:
+        self.count += len(cells)
+        if len(self.examples) < most:  # of a batch full of them, the first thousand will do
+            found = dict.fromkeys([*self.examples, *map(repr, cells.head(1000).tolist())])
+            self.examples = list(found)[:most]
+
+
+def _resolve_columns(frame: pd.DataFrame, domains: dict[str, Any]) -> tuple[dict[object, str], list[str]]:
+    columns: dict[object, str] = {}
+    dropped, unknown, twice = [], [], []
+    for column in frame.columns:
+        name = canonical_name(column)
+        if name not in domains:
+            # What comes along with rows to predict is theirs: an address, a key, a label.
+            (dropped if is_row_number(column) or TARGET not in domains else unknown).append(str(column))
+        elif name in columns.values() or column in columns:
+            twice.append(f"{column} ({name})" if column != name else name)
+        else:
+            columns[column] = name
+    missing = [name for name in domains if name not in columns.values()]
+    problems = [
+        f"{len(names)} {problem}: {_listed(names)}"
+        for names, problem in ((missing, "missing"), (unknown, "unknown"), (twice, "there twice"))
+        if names
+    ]
+    if problems:
+        wanted = f"{len(FEATURES)} features" + (f" and {TARGET}" if TARGET in domains else "")
+        raise DataValidationError(
+            f"these are not the columns of the phishing websites data ({wanted}); " + "; ".join(problems)
+        )
+    return columns, dropped
+
+
+def _read_column(raw: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the column's values as int8 (`MISSING` where there is none) and a verdict per row, int8."""
+    if pd.api.types.is_bool_dtype(raw.dtype):
+        return np.full(len(raw), MISSING, "int8"), np.full(len(raw), _NOT_A_WHOLE_NUMBER, "int8")
+    if pd.api.types.is_integer_dtype(raw.dtype) or pd.api.types.is_float_dtype(raw.dtype):
+        return _read_numbers(raw, domain)
+    # Text: a column has few distinct values, so each is read once.
+    labels, distinct = pd.factorize(_as_text(raw), use_na_sentinel=True)
+    codes, verdicts = _read_text(pd.Series(distinct, dtype="str"), domain)
+    # The sentinel -1 picks the last entry: a missing value.
+    return np.append(codes, np.int8(MISSING))[labels], np.append(verdicts, np.int8(_OK))[labels]
+
+
+def _as_text(raw: pd.Series) -> pd.Series:
+    if isinstance(raw.dtype, pd.CategoricalDtype):
+        raw = raw.astype(raw.cat.categories.dtype)
+    if raw.dtype != object:
+        return raw.astype("str")
+    if set(map(type, raw.tolist())) <= {int, float, str, type(None)}:
+        return raw
+    # Left as they are, True and 1 would be equal, and a dict has no hash.
+    return raw.map(str, na_action="ignore")
+
+
+def _read_numbers(raw: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    missing = raw.isna().to_numpy()
+    values = raw.to_numpy("float64", na_value=0.0) if missing.any() else raw.to_numpy()
+    known = np.zeros(len(raw), dtype=bool)
+    for value in domain:
+        known |= values == value
+    bad = ~(known | missing)
+    codes = np.full(len(raw), MISSING, "int8")
+    np.copyto(codes, values, where=known & ~missing, casting="unsafe")
+    verdicts = np.zeros(len(raw), dtype="int8")
+    if bad.any():
+        verdicts[bad] = np.where(values[bad] == np.trunc(values[bad]), _OUTSIDE_DOMAIN, _NOT_A_WHOLE_NUMBER)
+    return codes, verdicts
+
+
+def _read_text(distinct: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    text = distinct.str.strip()
+    missing = text.str.casefold().isin(_MISSING_MARKERS)
+    codes, verdicts = _read_numbers(pd.to_numeric(text.mask(missing), errors="coerce"), domain)
+    verdicts[(codes == MISSING) & (verdicts == _OK) & ~missing] = _NOT_A_WHOLE_NUMBER
+    return codes, verdicts
+
+
+def _to_accepted(codes: dict[str, np.ndarray], rows: np.ndarray, index: pd.Index) -> pd.DataFrame:
+    everything = bool(rows.all())
+    columns = {}
+    for name, column in codes.items():
+        values = column if everything else column[rows]
+        columns[name] = pd.arrays.IntegerArray(values, values == MISSING)
+    accepted = pd.DataFrame(columns, index=index if everything else index[rows], copy=False)
+    try:
+        return (PhishingWebsites if TARGET in codes else FEATURES_ONLY).validate(accepted)
+    except SchemaError as exc:
+        raise DataValidationError(f"accepted rows do not conform to the schema: {exc}") from exc
+
+
+def _check_target(labels: np.ndarray, tables: dict[str, np.ndarray]) -> None:
+    """Refuse a target that cannot be learnt from, by the number of rows per label, and per known feature and label."""
+    if np.count_nonzero(labels) < len(_LABELS):
+        only = f"all {labels.sum()} rows have {TARGET} = {_LABELS[labels.argmax()]}"
+        found = only if labels.any() else "no row is left"
+        raise DataValidationError(f"both classes are needed to learn from, -1 (phishing) and 1 (legitimate): {found}")
+    if labels.sum() < _MIN_ROWS_FOR_CORRELATIONS:
+        return
+    correlations = {name: _correlation(DOMAINS[name], table) for name, table in tables.items()}
+    if all(correlation <= -_KNOWN_CORRELATIONS[name] / 2 for name, correlation in correlations.items()):
+        found = ", ".join(f"{name} {value:+.2f}" for name, value in correlations.items())
+        known = ", ".join(f"{name} {value:+.2f}" for name, value in _KNOWN_CORRELATIONS.items())
+        raise DataValidationError(
+            f"the labels look inverted: correlation with {TARGET} is {found}, where {known} is known. "
+            f"{TARGET} must be -1 for phishing and 1 for legitimate"
+        )
+
+
+def _correlation(values: tuple[int, ...], table: np.ndarray) -> float:
+    """Return Pearson's correlation of a feature with the target from their contingency table, 0 where it has none."""
+    x, y = np.repeat(values, len(_LABELS)), np.tile(_LABELS, len(values))
+    if table.sum() < 2:
+        return 0.0
+    (xx, xy), (_, yy) = np.cov(x, y, fweights=table.ravel())
+    return float(xy / np.sqrt(xx * yy)) if xx * yy > 0 else 0.0
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _reason(name: str, verdict: int) -> str:
+    if verdict == _NOT_A_WHOLE_NUMBER:
+        return f"{name} is not a whole number"
+    if verdict == _OUTSIDE_DOMAIN:
+        return f"{name} is not one of {', '.join(map(str, DOMAINS[name]))}"
+    return f"{name} is missing"
+
+
+def _examples(bad: dict[str, _BadCells]) -> str:
+    """Return, for an error message, the columns with the most bad cells, their counts and some of their values."""
+    worst = sorted(bad, key=lambda name: -bad[name].count)
+    return _listed(
+        [
+            f"{name} has {bad[name].count} (such as {', '.join(bad[name].examples)}; "
+            f"allowed: {', '.join(map(str, DOMAINS[name]))})"
+            for name in worst
+        ],
+        most=5,
+    )
+
+
+def _explain(verdicts: dict[str, np.ndarray], rejected_rows: np.ndarray) -> tuple[pd.Series, dict[str, int]]:
+    """Return the reasons of each rejected row, joined, and how often each reason was given."""
+    kinds = (_NOT_A_WHOLE_NUMBER, _OUTSIDE_DOMAIN, _MISSING_TARGET)
+    reasons = [_reason(name, kind) for name in verdicts for kind in kinds]
+    none = np.array([], dtype=np.intp)
+    rows = np.concatenate([none, *(np.flatnonzero(verdict) for verdict in verdicts.values())])
+    # A bad cell's reason, as a position in `reasons`.
+    given = np.concatenate(
+        [none, *(len(kinds) * i + verdict[verdict != _OK] - 1 for i, verdict in enumerate(verdicts.values()))]
+    )
+    counts = np.bincount(given, minlength=len(reasons))
+    order = np.argsort(rows, kind="stable")
+    n_reasons = np.bincount(rows, minlength=len(rejected_rows))[rejected_rows]
+    lists = pyarrow.ListArray.from_arrays(
+        pyarrow.array(np.append(0, np.cumsum(n_reasons)), pyarrow.int32()),
+        pyarrow.array(reasons, pyarrow.string()).take(pyarrow.array(given[order])),
+    )
+    joined = pyarrow.compute.binary_join(lists, "; ")
+    return (
+        pd.Series(joined.to_pandas(), dtype="str"),
+        {reason: int(count) for reason, count in zip(reasons, counts, strict=True) if count},
+    )
