@@ -1,4 +1,4 @@
-"""The end of a training: its model is weighed against the champion, and a person asked where that is wished."""
+"""The end of a training: compare its model with the champion and, if the parameters say so, ask a person."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,10 +11,12 @@ from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import NotPausedError, ObjectAlreadyExists
 from prefect.flow_runs import pause_flow_run, resume_flow_run
-from prefect.input import RunInput
+from prefect.input import RunInput, keyset_from_paused_state, read_flow_run_input
+from prefect.input.run_input import Keyset
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
+from prefect.states import Paused
 from pydantic import Field
 
 from flows.parameters import TrainParameters
@@ -28,17 +30,25 @@ from networksecurity.settings import settings
 from networksecurity.tracking import server as tracking_server
 
 LIMIT = "networksecurity-promotion"
-"""Prefect's concurrency limit that lets one run at a time change the champion."""
+"""The Prefect concurrency limit that lets one run at a time change the champion."""
 
+_PAUSE = "promotion"
 _MARGIN = 600
-"""Seconds for which Prefect waits longer than we do: a run whose pause it has given up has failed."""
+"""Seconds that Prefect waits beyond our own limit: it fails a run whose pause times out."""
+_SECONDS_BETWEEN_CHECKS = 5
 
 
 class Answer(RunInput):
-    """What the page of a paused run asks for."""
+    """The form on the page of a paused run."""
 
     approve: bool = Field(default=False, description="Put this version in use.")
     comment: str = Field(default="", max_length=500, description="Kept with the version.")
+
+    @classmethod
+    def save(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> None:
+        """Save the form unless the run already has it: Prefect saves it once more after the pause."""
+        if read_flow_run_input(keyset["schema"], flow_run_id) is None:
+            super().save(keyset, flow_run_id)
 
 
 @step(task_run_name="promote")
@@ -52,7 +62,7 @@ def weigh(
     dry_run: bool,
     answer: Answer | None = None,
 ) -> promotion.Decision:
-    """Weigh the model against the champion on the test rows; promote it if it is better and nobody objected."""
+    """Compare the model with the champion on the test rows; promote it if it is better and nobody objects."""
     storage = Storage(settings().storage)
     pipeline, rows = storage.get_model(model), storage.get_frame(test)
 
@@ -80,7 +90,7 @@ def settle(
     test: DataRef,
     train_f1_score: float,
 ) -> promotion.Decision | None:
-    """Decide whether the model replaces the champion, in the way that was asked for; None where it was not."""
+    """Decide whether the model replaces the champion; return None if promotion is off."""
     if parameters.promotion == "off":
         return None
     weighed = partial(weigh, candidate, model, test, train_f1_score, parameters.gate, parameters.random_state)
@@ -92,16 +102,16 @@ def settle(
 
 
 def refuse_to_ask_nobody(parameters: TrainParameters) -> None:
-    """Raise where a person is to be asked and there are no pages to do so."""
+    """Raise ConfigurationError if a person should approve but no Prefect page can show the question."""
     if parameters.promotion == "ask" and not get_current_settings().ui_url:
         raise ConfigurationError(
-            "--promotion ask asks on the pages of a Prefect server, and there is none: set PREFECT_API_URL "
-            "(`make prefect-ui` or `make stack` starts one), or take another --promotion"
+            "--promotion ask needs the pages of a Prefect server: set PREFECT_API_URL (`make prefect-ui` or "
+            "`make stack` starts a server), or choose another --promotion"
         )
 
 
 def _ask(candidate: registry.RegisteredVersion, proposed: promotion.Decision, seconds: int) -> Answer:
-    """Pause the run until somebody has answered on its page, or nobody has for too long."""
+    """Pause the run until somebody answers on its page; after `seconds` without an answer, the answer is no."""
     name = f"version {candidate.version} of {candidate.name}"
     before = f"in place of version {proposed.champion}" if proposed.champion else "as the first champion"
     question = f"Put {name} in use, {before}?\n\n" + "\n".join(f"- {reason}" for reason in proposed.reasons)
@@ -111,21 +121,23 @@ def _ask(candidate: registry.RegisteredVersion, proposed: promotion.Decision, se
 
     def give_up() -> None:
         over.wait(seconds)
-        while not over.wait(1):  # not yet paused, answered in the same moment, a server that is away
+        while not over.wait(1):  # not yet paused, answered this very moment, or the server is away
             with suppress(NotPausedError, httpx.HTTPError):
                 resume_flow_run(run, {"approve": False, "comment": f"nobody answered within {seconds} s"})
 
+    form = Answer.with_initial_data(description=question)
+    # Prefect pauses the run first and saves the form afterwards; in between it refuses every answer.
+    form.save(keyset_from_paused_state(Paused(pause_key=_PAUSE)))
     Thread(target=give_up, daemon=True).start()
     try:
-        form = Answer.with_initial_data(description=question)
-        return pause_flow_run(wait_for_input=form, timeout=seconds + _MARGIN, poll_interval=5, key="promotion")
+        return pause_flow_run(form, seconds + _MARGIN, poll_interval=_SECONDS_BETWEEN_CHECKS, key=_PAUSE)
     finally:
         over.set()
 
 
 @contextmanager
 def _turn() -> Iterator[None]:
-    """Wait until no other run is changing the champion; `registry` finds out about what Prefect knows nothing of."""
+    """Wait until no other run is changing the champion; `registry` detects changes made outside Prefect."""
     with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
         client.upsert_global_concurrency_limit_by_name(LIMIT, 1)
     with concurrency(LIMIT):

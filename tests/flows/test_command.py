@@ -161,7 +161,7 @@ def test_rows_from_mongodb(command, collection, client):
         (["--source", "nothing.csv"], 1, "error: there is no file .*nothing.csv"),
         (["--source", "mongodb://127.0.0.1:9/db.rows"], 1, "error: .*127.0.0.1:9.*MONGODB_URI"),
         (["--source", "foo://bar"], 1, "error: unknown source"),
-        (["--promotion", "ask"], 1, "error: --promotion ask asks on the pages of a Prefect server"),
+        (["--promotion", "ask"], 1, "error: --promotion ask needs the pages of a Prefect server"),
         (["--models", "SVM"], 2, "error: --models: there is no model 'SVM'; known are"),
         (["--test-size", "3"], 2, "error: --test-size: Input should be less than 1, not '3'"),
         (["--unknown"], 2, "error: unrecognized arguments: --unknown"),

@@ -11,17 +11,17 @@ from threading import Event
 import fsspec
 import mlflow
 import pandas as pd
+import prefect.flow_runs
 import pytest
 from prefect import task
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-)
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.flow_runs import resume_flow_run
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from pydantic import ValidationError
 from records import artifacts, task_states
 
-from flows import promotion, runner
+from flows import approval, thread_runner
 from flows import train as flow_module
 from flows.parameters import TrainParameters
 from flows.steps import result_storage
@@ -344,8 +344,8 @@ def test_a_champion_that_changes_meanwhile_is_judged_again(workplace, monkeypatc
 
     monkeypatch.setattr(registry, "consider", slow)
     monkeypatch.setattr(registry, "verify", lambda *args: None)
-    quick = promotion.weigh.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
-    monkeypatch.setattr(promotion, "weigh", quick)
+    quick = approval.weigh.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
+    monkeypatch.setattr(approval, "weigh", quick)
     assert run(promotion="auto").result().decision.outcome == "promote"
     assert len(tries) == 2
 
@@ -366,7 +366,7 @@ def test_a_stored_model_that_is_not_the_one_evaluated_fails_the_training(workpla
 def test_promotions_take_turns(workplace):
     assert run(promotion="auto").is_completed()
     with get_client(sync_client=True) as client:
-        limit = client.read_global_concurrency_limit_by_name(promotion.LIMIT)
+        limit = client.read_global_concurrency_limit_by_name(approval.LIMIT)
     assert (limit.limit, limit.active, limit.active_slots) == (1, True, 0)
 
 
@@ -382,7 +382,7 @@ def page_of_a_paused_run(**answer):
                 time.sleep(0.1)
             keys = found[0].state.state_details.run_input_keyset
             asked.append(client.read_flow_run_input(found[0].id, keys["description"]))
-            client.resume_flow_run(found[0].id, run_input=answer)
+        resume_flow_run(found[0].id, answer)
 
     with ThreadPoolExecutor(1) as threads:
         answering = threads.submit(wait_and_answer)
@@ -397,9 +397,10 @@ def page_of_a_paused_run(**answer):
         ({"approve": False, "comment": "not on a Friday"}, "keep", "Not approved: not on a Friday."),
     ],
 )
-def test_a_person_has_the_last_word(workplace, answer, outcome, why):
+def test_a_person_has_the_last_word(workplace, monkeypatch, answer, outcome, why):
+    monkeypatch.setattr(approval, "_SECONDS_BETWEEN_CHECKS", 1)
     with page_of_a_paused_run(**answer) as asked:
-        report = run(promotion="ask").result()
+        report = run(promotion="ask", approval_timeout=100).result()
     assert "Put version 1 of networksecurity-phishing in use, as the first champion?" in asked[0]
     assert "There is no champion yet." in asked[0]
     version, (event,) = champion()
@@ -410,7 +411,23 @@ def test_a_person_has_the_last_word(workplace, answer, outcome, why):
         assert report.promotion_sentence() == "promoted: There is no champion yet."
 
 
-def test_no_answer_is_a_no(workplace):
+def test_an_answer_in_the_moment_of_the_pause_counts(workplace, monkeypatch):
+    propose = prefect.flow_runs.propose_state_sync
+
+    def propose_and_answer(*, flow_run_id, **proposal):
+        state = propose(flow_run_id=flow_run_id, **proposal)
+        resume_flow_run(flow_run_id, {"approve": True, "comment": "at once"})
+        return state
+
+    monkeypatch.setattr(approval, "_SECONDS_BETWEEN_CHECKS", 1)
+    monkeypatch.setattr(prefect.flow_runs, "propose_state_sync", propose_and_answer)
+    report = run(promotion="ask").result()
+    assert report.decision.outcome == "promote"
+    assert report.decision.reasons[-1] == "Approved: at once."
+
+
+def test_no_answer_is_a_no(workplace, monkeypatch):
+    monkeypatch.setattr(approval, "_SECONDS_BETWEEN_CHECKS", 1)
     state = run(promotion="ask", approval_timeout=1)
     assert state.is_completed()
     version, (event,) = champion()
@@ -511,8 +528,8 @@ def test_a_wrong_runner_is_said(monkeypatch):
 
 def test_threads_that_go_on_are_not_waited_for_for_ever(workplace, monkeypatch):
     armed = []
-    monkeypatch.setattr(runner, "_SECONDS_TO_END", 0.1)
-    monkeypatch.setattr(runner, "end_soon", armed.append)
+    monkeypatch.setattr(thread_runner, "_SECONDS_TO_END", 0.1)
+    monkeypatch.setattr(thread_runner, "end_soon", armed.append)
     begun, go_on = Event(), Event()
 
     @task
@@ -520,7 +537,7 @@ def test_threads_that_go_on_are_not_waited_for_for_ever(workplace, monkeypatch):
         begun.set()
         go_on.wait()
 
-    with runner.Threads(1) as threads:
+    with thread_runner.Threads(1) as threads:
         threads.submit(compute, {})
         assert begun.wait(60)
     go_on.set()
