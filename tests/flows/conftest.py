@@ -3,6 +3,7 @@ import shutil
 import subprocess
 
 import pytest
+from leash import leashed_children
 from prefect.settings import (
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_LOCAL_STORAGE_PATH,
@@ -16,7 +17,8 @@ from networksecurity.settings import settings
 
 @pytest.fixture(scope="session")
 def prefect_server():
-    with prefect_test_harness(server_startup_timeout=180):
+    with leashed_children() as tie, prefect_test_harness(server_startup_timeout=180):
+        tie()
         yield
 
 
