@@ -21,7 +21,7 @@ from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, to_X_y
 from networksecurity.data.splitting import split, vector_codes
 from networksecurity.data.validation import validate
-from networksecurity.monitoring.drift import SCORE, DriftReport, compare, reference_profile
+from networksecurity.monitoring.drift import Y_SCORE, DriftReport, compare, reference_profile
 
 N_NEW = (500, 1_000, 2_000)
 DRAWS = ("rows", "rows, with replacement", "feature vectors")
@@ -103,8 +103,8 @@ def score_trial(frame: pd.DataFrame, how: str, n_new: int, rng: np.random.Genera
     profile = reference_profile(before, data_sha256="", y_score=scores(sides.test))
     changed = rows.assign(SSLfinal_State=-rows["SSLfinal_State"])
     return {
-        "false alarms of the scores": SCORE in compare(profile, rows, y_score=scores(rows)).drifted,
-        "found in the scores: `SSLfinal_State` inverted": SCORE
+        "false alarms of the scores": Y_SCORE in compare(profile, rows, y_score=scores(rows)).drifted,
+        "found in the scores: `SSLfinal_State` inverted": Y_SCORE
         in compare(profile, changed, y_score=scores(changed)).drifted,
     }
 

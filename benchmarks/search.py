@@ -98,11 +98,13 @@ def search_side(side: str, source: str, models: list[str]) -> dict[str, Any]:
 
 
 def plain_search(model: str, X: Any, y: Any, test_fold: Any) -> tuple[dict[str, Any], list[float]]:
-    from sklearn.model_selection import GridSearchCV, PredefinedSplit
+    from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit
 
     candidate = CANDIDATES[model]
-    grid = {f"{STEP}__{name}": list(values) for name, values in candidate.param_grid.items()}
-    searched = GridSearchCV(make_pipeline(candidate), grid, scoring="f1", cv=PredefinedSplit(test_fold)).fit(X, y)
+    grids = [
+        {f"{STEP}__{name}": [value] for name, value in point.items()} for point in ParameterGrid(candidate.param_grid)
+    ]
+    searched = GridSearchCV(make_pipeline(candidate), grids, scoring="f1", cv=PredefinedSplit(test_fold)).fit(X, y)
     best = {name.removeprefix(f"{STEP}__"): value for name, value in searched.best_params_.items()}
     return best, searched.cv_results_["mean_test_score"].tolist()
 

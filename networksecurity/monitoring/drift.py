@@ -21,7 +21,7 @@ from networksecurity.data.schema import DOMAINS, FEATURES, MISSING, TARGET
 from networksecurity.exceptions import DataValidationError
 from networksecurity.monitoring.thresholds import Correction, Thresholds
 
-SCORE = "y_score"
+Y_SCORE = "y_score"
 """The name under which the model's scores stand among the columns of a report."""
 N_BINS = 10
 SCORE_EDGES = tuple(edge / N_BINS for edge in range(N_BINS + 1))
@@ -254,16 +254,16 @@ def _pairs(
             unseen={value: n_rows for value, n_rows in new.items() if not reference.get(value)},
         )
     if profile.score_counts is not None and y_score is not None:
-        pairs[SCORE] = _Pair(
+        pairs[Y_SCORE] = _Pair(
             labels=tuple(f"a score of {low} to {high}" for low, high in pairwise(SCORE_EDGES)),
             values=np.array([profile.score_counts, _score_counts(y_score)]).T,
             missing=np.zeros(2),
             unseen={},
         )
     elif profile.score_counts is not None:
-        left_out[SCORE] = "the scores were left out: none came with the new rows"
+        left_out[Y_SCORE] = "the scores were left out: none came with the new rows"
     elif y_score is not None:
-        left_out[SCORE] = "the scores were left out: the reference profile has none"
+        left_out[Y_SCORE] = "the scores were left out: the reference profile has none"
     return pairs, left_out
 
 
@@ -281,7 +281,7 @@ def _tests(
     )
     tests["p_corrected"] = _corrected(tests["p_value"].to_numpy(), thresholds.correction)
     limits = {"shares": thresholds.psi, "missing": thresholds.missing, "unseen": thresholds.unseen}
-    tests["limit"] = np.where(tests["column"] == SCORE, thresholds.score_psi, tests["kind"].map(limits))
+    tests["limit"] = np.where(tests["column"] == Y_SCORE, thresholds.score_psi, tests["kind"].map(limits))
     tests["drifted"] = (tests["p_corrected"] <= thresholds.alpha) & (tests["effect"] >= tests["limit"])
     by_column = {name: {} for name in pairs}
     for test in tests.to_dict("records"):

@@ -34,7 +34,7 @@ class Candidate:
     name : str
     estimator : str
         Where its class is, as `package.module:Class`.
-    param_grid : mapping of str to sequence
+    param_grid : mapping of str to sequence, or sequence of such mappings
         As for `sklearn.model_selection.GridSearchCV`, without the pipeline's prefix.
     cost : int
         Rank of its cost of prediction and training: of two equal scores the cheaper wins; the costliest starts first.
@@ -46,7 +46,7 @@ class Candidate:
 
     name: str
     estimator: str
-    param_grid: Mapping[str, Sequence[Any]]
+    param_grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]]
     cost: int
     params: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     enabled: bool = True

@@ -1,8 +1,7 @@
 """The search of one candidate's grid by cross-validation: scikit-learn's GridSearchCV, with shared fits.
 
-A grid of a boosting or forest model is searched without `n_estimators`: each remaining point is fitted once at the
-largest, and GridSearchCV's own scoring interface returns one score per size (see `shared_fits`). The scores are those
-of the plain grid, and half the work is gone.
+Points that differ in `n_estimators` only share one fit (`shared_fits`). Scores, ranks, warnings and errors are those of
+the plain GridSearchCV at a fraction of the work.
 """
 
 import contextvars
@@ -36,18 +35,19 @@ from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
 from networksecurity.training.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
-from networksecurity.training.shared_fits import MADE_OF_STAGES, Scoring, can_share, mark, score_name
+from networksecurity.training.shared_fits import MADE_OF_STAGES, FitPlan, SharedScorer, mark, plan_fits
 
-_SIZE_PARAM = f"{STEP}__n_estimators"
 MakeBackend = Callable[[Callable[[], None]], ParallelBackendBase]
-"""Makes what runs fits elsewhere: a backend of joblib, told whom to call after each fit."""
+"""Makes a joblib backend that runs fits elsewhere and calls the given function after each."""
 
 
-class GridPoint(BaseModel, frozen=True):
+class GridPoint(BaseModel, frozen=True, ser_json_inf_nan="constants"):
     """One point of a grid and its cross-validated scores."""
 
     params: dict[str, Any]
+    """In plain Python values."""
     mean_test_score: float
+    """NaN if a fit or a score failed."""
     std_test_score: float
     rank_test_score: int
     split_test_scores: tuple[float, ...]
@@ -65,7 +65,7 @@ class GridPoint(BaseModel, frozen=True):
         }
 
 
-class SearchResult(BaseModel, frozen=True):
+class SearchResult(BaseModel, frozen=True, ser_json_inf_nan="constants"):
     """What the search of one candidate found.
 
     Attributes
@@ -111,6 +111,8 @@ def search(
 ) -> SearchResult:
     """Score every point of a candidate's grid by cross-validation.
 
+    A point whose fit or score fails is ranked last, with a warning, as by GridSearchCV.
+
     Parameters
     ----------
     candidate : Candidate
@@ -118,7 +120,7 @@ def search(
     y : ndarray of shape (n_samples,)
         1 is phishing.
     test_fold : ndarray of shape (n_samples,)
-        The fold in which each row is scored, from 0; -1 where in none.
+        The fold in which each row is scored, from 0; -1 for a row that is in none.
     scoring : str, default="f1"
         Any scorer name of `sklearn.metrics.get_scorer_names` for classification; greater is better.
     imputer, random_state
@@ -128,70 +130,106 @@ def search(
     backend : callable, optional
         Runs the fits elsewhere, in place of the processes.
     on_progress : callable, optional
-        Is called now and then, from another thread, with the share of fits done, in [0, 1].
+        Called about once a second, from another thread, with the share of fits done, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        All fits failed, or the grid is not one: in scikit-learn's words.
+
+    Examples
+    --------
+    >>> from networksecurity.data import sample, schema, splitting, validation
+    >>> from networksecurity.training.candidates import CANDIDATES
+    >>> rows = validation.validate(sample.make_phishing_websites(300, random_state=0)).accepted
+    >>> X, y = schema.to_X_y(rows)
+    >>> found = search(CANDIDATES["Decision Tree"], X, y, splitting.assign_folds(rows))
+    >>> [point.params["criterion"] for point in found.grid]
+    ['gini', 'entropy', 'log_loss']
+    >>> found.best.mean_test_score > 0.8
+    True
     """
     pipeline = make_pipeline(candidate, imputer=imputer, random_state=random_state)
-    grid = {f"{STEP}__{name}": list(values) for name, values in candidate.param_grid.items()}
-    points = list(ParameterGrid(grid))
-    fitted_grid, sizes = grid, []
-    if len(grid.get(_SIZE_PARAM, [])) > 1 and can_share(pipeline[-1]):
-        fitted_grid, sizes = {name: values for name, values in grid.items() if name != _SIZE_PARAM}, grid[_SIZE_PARAM]
-        pipeline.set_params(**{_SIZE_PARAM: max(sizes)})
-    if made_of_stages := isinstance(pipeline[-1], MADE_OF_STAGES):
-        _validate_params(pipeline, points)
+    points = _grid_points(candidate)
+    plan = plan_fits(pipeline, points)
+    cv = PredefinedSplit(test_fold)
+    n_fits = len(plan.fits) * cv.get_n_splits()
+    made_of_stages = isinstance(pipeline[-1], MADE_OF_STAGES)
+    if made_of_stages:
         # A tree goes through many rows of one feature at a time, and is faster where they lie side by side.
         pipeline.steps.insert(-1, ("columns", FunctionTransformer(np.asfortranarray)))
-    fitted_points = list(ParameterGrid(fitted_grid))
-    cv = PredefinedSplit(test_fold)
-    n_fits = len(fitted_points) * cv.get_n_splits()
 
     started = time.perf_counter()
-    # X comes from validated rows and an imputer: to look for infinite values in each of a fit's 256 stages is a
-    # twentieth of its time, and so it is to validate the parameters of each. It is GridSearchCV that hands this on to
-    # the processes.
     with ExitStack() as stack:
-        stack.enter_context(config_context(assume_finite=True, skip_parameter_validation=made_of_stages))
+        # X comes from validated rows and an imputer: checking for infinite values in each of a fit's 256 stages costs
+        # 5% of its time, validating each stage's parameters up to 15%. GridSearchCV passes this on to its processes.
+        skip = made_of_stages and _are_valid(pipeline[-1], plan.fits, X.shape[1])
+        stack.enter_context(config_context(assume_finite=True, skip_parameter_validation=skip))
         marks = stack.enter_context(_progress(n_fits, on_progress))
         stack.enter_context(_fitting(n_jobs, backend, partial(mark, marks)))
         outcome = GridSearchCV(
             pipeline,
-            fitted_grid,
-            scoring=Scoring(scoring, sizes, None if backend else marks),
+            [{name: [value] for name, value in fit.items()} for fit in plan.fits],
+            scoring=SharedScorer(scoring, plan.sizes, None if backend else marks),
             cv=cv,
             n_jobs=-1 if backend else n_jobs,
             refit=False,
-            error_score="raise",
         ).fit(X.to_numpy(), y)
-    results = outcome.cv_results_
-
-    position = {_key(point): index for index, point in enumerate(fitted_points)}
-    rows = [position[_key({name: value for name, value in point.items() if name in fitted_grid})] for point in points]
-    keys = [score_name(point.get(_SIZE_PARAM) if sizes else None) for point in points]
-    scores = np.array(
-        [
-            [results[f"split{fold}_test_{key}"][row] for fold in range(cv.get_n_splits())]
-            for row, key in zip(rows, keys, strict=True)
-        ]
-    )
-    means = scores.mean(axis=1)
     return SearchResult(
         candidate=candidate.name,
         scoring=scoring,
-        grid=tuple(
-            GridPoint(
-                params={name.removeprefix(f"{STEP}__"): value for name, value in point.items()},
-                mean_test_score=float(mean),
-                std_test_score=float(of_folds.std()),
-                rank_test_score=int(rank),
-                split_test_scores=tuple(map(float, of_folds)),
-                mean_fit_time=float(results["mean_fit_time"][row]),
-            )
-            for point, row, of_folds, mean, rank in zip(
-                points, rows, scores, means, rankdata(-means, method="min"), strict=True
-            )
-        ),
+        grid=_scored(points, plan, outcome.cv_results_, cv.get_n_splits()),
         n_fits=n_fits,
         seconds=time.perf_counter() - started,
+    )
+
+
+def _grid_points(candidate: Candidate) -> list[dict[str, Any]]:
+    """Return the points of a candidate's grid, in ParameterGrid's order, with plain values: NumPy's are no JSON."""
+    return [
+        {f"{STEP}__{name}": value.item() if isinstance(value, np.generic) else value for name, value in point.items()}
+        for point in ParameterGrid(candidate.param_grid)
+    ]
+
+
+def _are_valid(estimator: Any, fits: Sequence[Mapping[str, Any]], n_features: int) -> bool:
+    """Return whether a model of one stage can be fitted with the parameters of every fit.
+
+    If one cannot, the search leaves the judgement on each point to scikit-learn.
+    """
+    X, y = np.tile([[0.0], [1.0]], (10, n_features)), np.tile([0, 1], 10)
+    for params in fits:
+        of_one_stage = {name.removeprefix(f"{STEP}__"): value for name, value in params.items()}
+        if type(of_one_stage.get("n_estimators")) is int:
+            of_one_stage["n_estimators"] = min(1, of_one_stage["n_estimators"])
+        try:
+            clone(estimator).set_params(**of_one_stage).fit(X, y)
+        except (TypeError, ValueError):
+            return False
+    return True
+
+
+def _scored(
+    points: Sequence[Mapping[str, Any]], plan: FitPlan, results: Mapping[str, Any], n_splits: int
+) -> tuple[GridPoint, ...]:
+    """Return the grid points with the scores of the fits that serve them, ranked as GridSearchCV ranks."""
+    scores = np.array(
+        [[results[f"split{fold}_test_{name}"][fit] for fold in range(n_splits)] for fit, name in plan.serving]
+    )
+    means = scores.mean(axis=1)
+    failed = np.isnan(means)
+    lowest = means[~failed].min(initial=0) - 1
+    ranks = rankdata(-np.where(failed, lowest, means), method="min")
+    return tuple(
+        GridPoint(
+            params={name.removeprefix(f"{STEP}__"): value for name, value in point.items()},
+            mean_test_score=float(mean),
+            std_test_score=float(of_folds.std()),
+            rank_test_score=int(rank),
+            split_test_scores=tuple(map(float, of_folds)),
+            mean_fit_time=float(results["mean_fit_time"][fit]),
+        )
+        for point, (fit, _), of_folds, mean, rank in zip(points, plan.serving, scores, means, ranks, strict=True)
     )
 
 
@@ -278,8 +316,13 @@ def out_of_fold_scores(
 
 
 def select(results: list[SearchResult], costs: Mapping[str, int]) -> list[SearchResult]:
-    """Return the results, best first: by mean cross-validated score, ties to the cheaper candidate."""
-    return sorted(results, key=lambda result: (-result.best.mean_test_score, costs[result.candidate]))
+    """Return the results, best first: by mean cross-validated score, ties to the cheaper candidate, NaN last."""
+
+    def order(result: SearchResult) -> tuple[bool, float, int]:
+        score = result.best.mean_test_score
+        return np.isnan(score), -score, costs[result.candidate]
+
+    return sorted(results, key=order)
 
 
 def cv_results(results: Sequence[SearchResult]) -> pd.DataFrame:
@@ -307,19 +350,6 @@ def cv_results(results: Sequence[SearchResult]) -> pd.DataFrame:
         table[name] = table[name].map(str, na_action="ignore").astype("string")
     first = [name for name in table.columns if name in {"model", "params"} or name.startswith("param_")]
     return table[[*first, *table.columns.difference(first, sort=False)]]
-
-
-def _validate_params(pipeline: Pipeline, points: Sequence[Mapping[str, Any]]) -> None:
-    """Raise what the fit of a point would, where a parameter of the estimator, or of one in it, has no valid value."""
-    for point in points:
-        estimator = clone(pipeline).set_params(**point)[-1]
-        for part in (estimator, *estimator.get_params().values()):
-            if hasattr(part, "_parameter_constraints"):
-                part._validate_params()
-
-
-def _key(params: Mapping[str, Any]) -> tuple:
-    return tuple(sorted((name, repr(value)) for name, value in params.items()))
 
 
 @contextmanager

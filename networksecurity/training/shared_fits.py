@@ -1,17 +1,21 @@
-"""One fit for every size of a boosting or forest model, and the scores of them all: what searches do in processes.
+"""One fit for every size of a boosting or forest model, and the scores of them all.
 
 A model of 256 stages holds every smaller one: its first n stages are, number for number, the model that a fit with
-`n_estimators=n` gives. So one fit of the largest is scored at every size, and the other fits are not done.
+`n_estimators=n` gives. One fit of the largest is scored at every size, and the other fits are not done. scikit-learn's
+own ways were considered: `warm_start` keeps a model between the points of a grid, which GridSearchCV clones away, and
+successive halving drops points on fewer rows, and so finds others.
 """
 
 import copy
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.ensemble import (
     AdaBoostClassifier,
     ExtraTreesClassifier,
@@ -19,11 +23,58 @@ from sklearn.ensemble import (
     RandomForestClassifier,
 )
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import get_scorer
+from sklearn.metrics import check_scoring
 from sklearn.pipeline import Pipeline
+
+from networksecurity.training.candidates import STEP
 
 MADE_OF_STAGES = (AdaBoostClassifier, ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier)
 """The classifiers whose `n_estimators` stages, or trees, do not depend on how many follow."""
+
+SIZE_PARAM = f"{STEP}__n_estimators"
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """The fits that score every point of a grid.
+
+    Attributes
+    ----------
+    fits : tuple of mapping
+        The parameters of each fit.
+    serving : tuple of (int, str) of length n_points
+        For each grid point, the position of the fit that serves it and the name of its score there.
+    sizes : tuple of int
+        Values of `n_estimators` at which fits are scored; empty if no fit is shared.
+    """
+
+    fits: tuple[Mapping[str, Any], ...]
+    serving: tuple[tuple[int, str], ...]
+    sizes: tuple[int, ...]
+
+
+def plan_fits(pipeline: Pipeline, points: Sequence[Mapping[str, Any]]) -> FitPlan:
+    """Return the fits of a search: one for all points that differ in their size only, one for each other point."""
+    fits: list[dict[str, Any]] = []
+    serving: list[tuple[int, int | None]] = []
+    largest: dict[str, int] = {}
+    for point in points:
+        size = point.get(SIZE_PARAM)
+        if not can_share(clone(pipeline).set_params(**point)[-1]) or type(size) is not int or size < 1:
+            serving.append((len(fits), None))
+            fits.append(dict(point))
+            continue
+        fit = largest.setdefault(joblib.hash({**point, SIZE_PARAM: None}), len(fits))
+        serving.append((fit, size))
+        if fit == len(fits):
+            fits.append(dict(point))
+        fits[fit][SIZE_PARAM] = max(size, fits[fit][SIZE_PARAM])
+    sizes = sorted({size for _, size in serving if size}) if len(fits) < len(points) else []
+    return FitPlan(
+        fits=tuple(fits),
+        serving=tuple((fit, _score_name(size if sizes else None)) for fit, size in serving),
+        sizes=tuple(sizes),
+    )
 
 
 def can_share(estimator: BaseEstimator) -> bool:
@@ -34,20 +85,19 @@ def can_share(estimator: BaseEstimator) -> bool:
     return isinstance(estimator, MADE_OF_STAGES) and not depends
 
 
-def score_name(size: int | None) -> str:
-    """Return the name under which `Scoring` tells the score of a size."""
+def _score_name(size: int | None) -> str:
     return "score" if size is None else f"score_at_{size}"
 
 
-class Scoring:
-    """GridSearchCV's `scoring`: one score of a fitted pipeline, or one for each size that its fit serves.
+class SharedScorer:
+    """GridSearchCV's `scoring`: the score of a fitted pipeline, and of each size that its fit serves.
 
     Parameters
     ----------
     scoring : str
         The name of a scorer.
     sizes : collection of int
-        Values of `n_estimators`, none larger than the pipeline's; empty where the fit serves itself alone.
+        Values of `n_estimators`; empty if no fit is shared.
     marks : str or None
         The file to which `mark` is to add one byte for each fit scored.
     """
@@ -58,21 +108,34 @@ class Scoring:
         self.marks = marks
 
     def __call__(self, pipeline: Pipeline, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
-        """Return the scores of a fitted pipeline by `score_name`."""
-        scorer = get_scorer(self.scoring)
+        """Return the scores of a fitted pipeline by their names in `FitPlan.serving`; NaN for those that failed."""
         with warnings.catch_warnings():
             # A model that never says phishing has no precision: it scores 0, which is what is meant here.
             warnings.simplefilter("ignore", UndefinedMetricWarning)
-            if self.sizes:
+            if self.sizes and can_share(pipeline[-1]):
+                largest = pipeline[-1].n_estimators
                 imputed = pipeline[:-1].transform(X)
-                scores = {
-                    score_name(size): scorer(smaller, imputed, y)
-                    for size, smaller in _at_sizes(pipeline[-1], self.sizes)
-                }
+                # GridSearchCV wants the same names from every fit; a size beyond this one's is looked up in another.
+                sizes = sorted({largest, *(min(size, largest) for size in self.sizes)})
+                by_size = {size: self._score(of_size, imputed, y) for size, of_size in _at_sizes(pipeline[-1], sizes)}
             else:
-                scores = {score_name(None): scorer(pipeline, X, y)}
+                largest, by_size = 0, {0: self._score(pipeline, X, y)}
         mark(self.marks)
-        return scores
+        return {
+            _score_name(None): by_size[largest],
+            **{_score_name(size): by_size[min(size, largest)] for size in self.sizes},
+        }
+
+    def _score(self, estimator: Any, X: np.ndarray, y: np.ndarray) -> float:
+        scored = check_scoring(scoring=[self.scoring], raise_exc=False)(estimator, X, y)[self.scoring]
+        if isinstance(scored, str):  # the traceback
+            warnings.warn(
+                "Scoring failed. The score on this train-test partition for these parameters will be set to nan. "
+                f"Details: \n{scored}",
+                stacklevel=2,
+            )
+            return np.nan
+        return float(scored)
 
 
 def mark(marks: str | None) -> None:

@@ -13,7 +13,7 @@ from networksecurity.data.schema import DOMAINS, FEATURES, TARGET
 from networksecurity.data.validation import validate
 from networksecurity.exceptions import DataValidationError
 from networksecurity.monitoring.drift import (
-    SCORE,
+    Y_SCORE,
     ColumnDrift,
     DriftReport,
     ReferenceProfile,
@@ -238,8 +238,8 @@ def test_scores_alike(scored_profile, rows):
 
 def test_drifted_scores(scored_profile, rows):
     report = compare(scored_profile, rows, y_score=np.random.default_rng(1).beta(0.5, 1.5, len(rows)))
-    assert report.drifted == (SCORE,)
-    assert "a score of 0.0 to 0.1 makes up" in of(report, SCORE).reason
+    assert report.drifted == (Y_SCORE,)
+    assert "a score of 0.0 to 0.1 makes up" in of(report, Y_SCORE).reason
 
 
 def test_scores_have_a_threshold_of_their_own(scored_profile, rows):
@@ -251,7 +251,7 @@ def test_scores_have_a_threshold_of_their_own(scored_profile, rows):
 def test_scores_of_one_side_only(profile, scored_profile, rows, scored):
     given_profile, y_score = (scored_profile, None) if scored == "reference" else (profile, np.full(len(rows), 0.5))
     report = compare(given_profile, rows, y_score=y_score)
-    assert of(report, SCORE).verdict == "not_compared"
+    assert of(report, Y_SCORE).verdict == "not_compared"
     assert "the scores were left out" in report.reason
 
 

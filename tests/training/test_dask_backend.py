@@ -6,8 +6,7 @@ from distributed import Client
 
 from networksecurity.data import schema, splitting
 from networksecurity.exceptions import SearchAbandonedError
-from networksecurity.training import dask_backend as cluster
-from networksecurity.training import search
+from networksecurity.training import dask_backend, search
 from networksecurity.training.candidates import CANDIDATES
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -29,7 +28,7 @@ def data(rows):
 
 def search_here(name, X, y, test_fold):
     shares = []
-    backend = cluster.ClusterBackend if cluster.is_worker() else None
+    backend = dask_backend.ClusterBackend if dask_backend.is_worker() else None
     found = search.search(CANDIDATES[name], X, y, test_fold, backend=backend, on_progress=shares.append)
     return found, shares
 
@@ -53,7 +52,7 @@ def threads_of_a_fit(X, y, test_fold):
     from threadpoolctl import threadpool_info
 
     fits = []
-    with parallel_config(backend=cluster.ClusterBackend(lambda: fits.append(1))):
+    with parallel_config(backend=dask_backend.ClusterBackend(lambda: fits.append(1))):
         found = Parallel(n_jobs=-1)(delayed(threadpool_info)() for _ in range(4))
     assert len(fits) == 4
     return [library["num_threads"] for libraries in found for library in libraries]
@@ -82,7 +81,7 @@ def test_a_search_that_nobody_waits_for_gives_up(client, dask_cluster, data):
 def search_and_tell(X, y, test_fold):
     """Search for long; note when it has begun and how it ended."""
 
-    class Backend(cluster.ClusterBackend):
+    class Backend(dask_backend.ClusterBackend):
         def retrieve_result_callback(self, out):
             distributed.Event("began", client=self._client).set()
             time.sleep(0.5)  # so that whoever waits has time to leave

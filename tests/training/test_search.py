@@ -13,10 +13,10 @@ import pytest
 from sklearn.datasets import make_classification
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
-from sklearn.utils._param_validation import InvalidParameterError
 from threadpoolctl import threadpool_info
 
 from networksecurity.data.sample import make_phishing_websites
@@ -28,6 +28,7 @@ from networksecurity.training.candidates import CANDIDATES, STEP, Candidate, get
 from networksecurity.training.search import (
     SearchResult,
     available_cores,
+    cv_results,
     end_processes,
     fit_best,
     release_processes,
@@ -117,24 +118,144 @@ def test_a_model_that_may_stop_early_is_fitted_at_each_size(data):
     assert isinstance(make_pipeline(stopping)[-1], GradientBoostingClassifier)
 
 
+def candidate_of(name, grid, **params):
+    return Candidate(name, CANDIDATES[name].estimator, grid, cost=1, params=params)
+
+
+def plain_grid_search(candidate, X, y, test_fold, scoring="f1"):
+    """Return GridSearchCV's `cv_results_` of the candidate's grid, NumPy's values among its parameters included."""
+    grids = [candidate.param_grid] if isinstance(candidate.param_grid, dict) else candidate.param_grid
+    return (
+        GridSearchCV(
+            make_pipeline(candidate),
+            [{f"{STEP}__{name}": values for name, values in grid.items()} for grid in grids],
+            cv=PredefinedSplit(test_fold),
+            scoring=scoring,
+            refit=False,
+        )
+        .fit(X.to_numpy(), y)
+        .cv_results_
+    )
+
+
+def assert_same(found, expected):
+    assert [{f"{STEP}__{name}": value for name, value in point.params.items()} for point in found.grid] == list(
+        expected["params"]
+    )
+    for figure in ("mean_test_score", "std_test_score", "rank_test_score"):
+        np.testing.assert_allclose([getattr(point, figure) for point in found.grid], expected[figure], atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")  # once by each search, once by GridSearchCV
+@pytest.mark.filterwarnings("ignore:.* scores are non-finite:UserWarning")
 @pytest.mark.parametrize(
-    ("name", "params", "grid", "wrong"),
+    ("name", "params", "grid"),
     [
-        ("Gradient Boosting", {}, {"max_depth": (3, 0), "n_estimators": (3, 5)}, "'max_depth' parameter of Gradient"),
-        ("Gradient Boosting", {}, {"n_estimators": (0, 5)}, "'n_estimators' parameter of GradientBoosting"),
-        ("Random Forest", {}, {"min_samples_leaf": (0.0,)}, "'min_samples_leaf' parameter of RandomForest"),
-        (
-            "AdaBoost",
-            {"estimator": DecisionTreeClassifier()},
-            {"estimator__max_depth": (1, 0), "n_estimators": (2, 3)},
-            "'max_depth' parameter of DecisionTree",
-        ),
-        ("Hist Gradient Boosting", {}, {"learning_rate": (-1.0,)}, "'learning_rate' parameter of HistGradient"),
+        ("Gradient Boosting", {}, {"max_depth": (3, 0), "n_estimators": (3, 5)}),
+        ("Gradient Boosting", {}, {"n_estimators": (0, 5, 3)}),
+        ("Gradient Boosting", {}, {"n_estimators": (5, "many", 3.0, None, 2)}),
+        ("AdaBoost", {"estimator": DecisionTreeClassifier()}, {"estimator__max_depth": (1, 0), "n_estimators": (2, 3)}),
+        ("Decision Tree", {}, {"criterion": ("gini", "giny"), "max_depth": (3,)}),
     ],
 )
-def test_a_value_that_is_not_valid_is_refused(data, name, params, grid, wrong):
-    with pytest.raises(InvalidParameterError, match=wrong):
-        search(Candidate(name, CANDIDATES[name].estimator, grid, cost=1, params=params), *data)
+def test_a_grid_point_that_cannot_be_fitted_is_ranked_last_as_in_the_plain_grid(data, name, params, grid):
+    candidate = candidate_of(name, grid, **params)
+    found = search(candidate, *data)
+    assert_same(found, plain_grid_search(candidate, *data))
+    assert np.isnan(max(found.grid, key=lambda point: point.rank_test_score).mean_test_score)
+    assert found.best.mean_test_score > 0.5
+
+
+def test_a_grid_point_that_cannot_be_fitted_is_warned_of(data):
+    with (
+        pytest.warns(FitFailedWarning, match="'max_depth' parameter of Gradient"),
+        pytest.warns(UserWarning, match="scores are non-finite"),
+    ):
+        search(candidate_of("Gradient Boosting", {"max_depth": (3, 0), "n_estimators": (3, 5)}), *data)
+
+
+@pytest.mark.parametrize(
+    ("name", "grid", "wrong"),
+    [
+        ("Random Forest", {"min_samples_leaf": (0.0,)}, "'min_samples_leaf' parameter of RandomForest"),
+        ("Hist Gradient Boosting", {"learning_rate": (-1.0,)}, "'learning_rate' parameter of HistGradient"),
+        ("Decision Tree", {"depth": (1,)}, "Invalid parameter 'depth' for estimator DecisionTree"),
+        ("Random Forest", {"depth": (1,)}, "Invalid parameter 'depth' for estimator RandomForest"),
+        ("Decision Tree", {"max_depth": ()}, "non-empty sequence"),
+    ],
+)
+def test_a_grid_without_a_valid_point_is_refused_in_the_words_of_scikit_learn(data, name, grid, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        search(candidate_of(name, grid), *data)
+
+
+@pytest.mark.parametrize(
+    ("name", "grids"),
+    [
+        ("Decision Tree", [{"criterion": ("gini", "entropy")}, {"max_depth": (2, 3)}, {}]),
+        (
+            "Gradient Boosting",
+            [
+                {"learning_rate": (0.1, 0.3), "n_estimators": (2, 9)},
+                {"n_estimators": (12, 4), "max_depth": (2,)},
+                {"n_iter_no_change": (None, 1), "tol": (0.01,), "n_estimators": (3, 30)},
+            ],
+        ),
+    ],
+)
+def test_a_list_of_grids_is_searched_as_by_the_plain_grid(data, name, grids):
+    candidate = candidate_of(name, grids)
+    found = search(candidate, *data)
+    assert_same(found, plain_grid_search(candidate, *data))
+    if name == "Gradient Boosting":
+        assert found.n_fits == (2 + 1 + 1 + 2) * 3
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")  # of the plain grid
+@pytest.mark.filterwarnings("ignore:.* scores are non-finite:UserWarning")
+@pytest.mark.parametrize("name", ["Decision Tree", "Gradient Boosting", "Random Forest"])
+def test_a_score_that_is_not_a_number_ranks_its_points_as_in_the_plain_grid(data, name):
+    X, y, test_fold = data
+    one_class = np.where(y == 1, test_fold, np.minimum(test_fold, 1))  # the last fold holds phishing only
+    candidate = small(name)
+    found = search(candidate, X, y, one_class, scoring="roc_auc")
+    assert_same(found, plain_grid_search(candidate, X, y, one_class, scoring="roc_auc"))
+    assert {point.rank_test_score for point in found.grid} == {1}
+    assert np.isnan(found.best.mean_test_score)
+    text = found.model_dump_json()
+    assert SearchResult.model_validate_json(text).model_dump_json() == text
+    assert "NaN" in text
+    finite = search(candidate, *data, scoring="roc_auc")
+    costs = {candidate.name: candidate.cost}
+    assert select([found, finite], costs) == [finite, found]
+
+
+def test_a_scorer_that_fails_is_warned_of_and_ranks_its_points_last(data):
+    # Ridge has no probabilities.
+    candidate = Candidate("Ridge", "sklearn.linear_model:RidgeClassifier", {"alpha": (1.0, 2.0)}, cost=1)
+    with (
+        pytest.warns(UserWarning, match=r"Scoring failed[\s\S]*none of the following attributes: predict_proba"),
+        pytest.warns(UserWarning, match="scores are non-finite"),
+    ):
+        found = search(candidate, *data, scoring="neg_log_loss")
+    assert [(point.rank_test_score, np.isnan(point.mean_test_score)) for point in found.grid] == [(1, True)] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "grid"),
+    [
+        ("Gradient Boosting", {"learning_rate": np.array([0.1, 0.3]), "n_estimators": np.array([2, 5])}),
+        ("Decision Tree", {"max_depth": np.arange(2, 4), "criterion": np.array(["gini", "entropy"])}),
+        ("Random Forest", {"n_estimators": (4,), "bootstrap": np.array([True, False])}),
+    ],
+)
+def test_grid_points_of_numpy_values_are_plain_values(data, name, grid):
+    candidate = candidate_of(name, grid)
+    found = search(candidate, *data)
+    assert_same(found, plain_grid_search(candidate, *data))
+    assert {type(value) for point in found.grid for value in point.params.values()} <= {int, float, bool, str}
+    assert SearchResult.model_validate_json(found.model_dump_json()) == found
+    cv_results([found])
 
 
 def test_boosting_that_ends_early_is_scored_at_every_size():
