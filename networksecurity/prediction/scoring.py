@@ -40,13 +40,14 @@ def score(model: Any, accepted: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_samples, 2)
-        `phishing_probability`, float64, and `label`, categorical: `phishing` if the pipeline's `predict` returns 1,
-        else `legitimate`. The index of `accepted`.
+        `phishing_probability`, float64, and `label`, categorical: `phishing` if the probability is at least the
+        pipeline's threshold, else `legitimate`. The index of `accepted`.
 
     Examples
     --------
     >>> from networksecurity.data.sample import make_phishing_websites
-    >>> from networksecurity.data.schema import to_X_y, validate
+    >>> from networksecurity.data.schema import to_X_y
+    >>> from networksecurity.data.validation import validate
     >>> from networksecurity.training.candidates import get_candidate, make_pipeline
     >>> rows = validate(make_phishing_websites(300, random_state=0)).accepted
     >>> model = make_pipeline(get_candidate("Decision Tree"), {"max_depth": 3}).fit(*to_X_y(rows))
@@ -59,12 +60,7 @@ def score(model: Any, accepted: pd.DataFrame) -> pd.DataFrame:
     _, first, of_row = np.unique(vector_codes(accepted), return_index=True, return_inverse=True)
     X = to_X(accepted.iloc[first])
     y_score = model.predict_proba(X)[:, 1] if len(X) else np.empty(0)
-    threshold = decision_threshold(model)
-    y_pred = y_score >= threshold
-    # At the threshold itself models differ, and rounding of the last digit decides: the model has to be asked.
-    ties = np.isclose(y_score, threshold, rtol=0, atol=1e-9)
-    if ties.any():
-        y_pred[ties] = model.predict(X[ties]) == 1
+    y_pred = y_score >= decision_threshold(model)
     labels = pd.Categorical.from_codes(y_pred.astype("int8"), dtype=_LABEL_DTYPE)
     return pd.DataFrame({SCORE: y_score[of_row], LABEL: labels[of_row]}, index=accepted.index)
 

@@ -18,7 +18,7 @@ STEP = "classifier"
 """The name of the model's step in its pipeline."""
 
 DECISION_THRESHOLD = 0.5
-"""The probability of phishing from which a pipeline says phishing, where no other was chosen."""
+"""The probability of phishing from which a fitted winner predicts phishing, unless another was chosen."""
 
 Imputer = Literal["most_frequent", "knn"]
 CandidateRuns = Literal["all", "best", "none"]
@@ -133,9 +133,12 @@ def make_pipeline(
     *,
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
-    threshold: float = DECISION_THRESHOLD,
+    threshold: float | None = None,
 ) -> "Pipeline":
     """Return an unfitted pipeline: an imputer for missing feature values, then the candidate's classifier.
+
+    Classifiers disagree about a row at exactly 0.5: a forest predicts the first class, boosting the second. With a
+    threshold the rule is the same for all: phishing if the probability is at least that.
 
     Parameters
     ----------
@@ -146,8 +149,9 @@ def make_pipeline(
         The column's most frequent value, or the mean of the 5 nearest rows that have one.
     random_state : int, default=0
         Seed of classifiers that take one.
-    threshold : float, default=0.5
-        Probability of phishing, in (0, 1], from which `predict` says phishing.
+    threshold : float, optional
+        Probability of phishing, in (0, 1], from which `predict` returns 1; None leaves `predict` to the classifier, as
+        searches do, whose scores are those of a plain GridSearchCV.
     """
     from sklearn.impute import KNNImputer, SimpleImputer
     from sklearn.pipeline import Pipeline
@@ -161,7 +165,7 @@ def make_pipeline(
     if "random_state" in classifier.get_params():
         classifier.set_params(random_state=random_state)
     classifier.set_params(**params)
-    if threshold != DECISION_THRESHOLD:
+    if threshold is not None:
         from sklearn.model_selection import FixedThresholdClassifier
 
         classifier = FixedThresholdClassifier(
@@ -171,7 +175,7 @@ def make_pipeline(
 
 
 def decision_threshold(pipeline: "Pipeline") -> float:
-    """Return the probability of phishing from which a pipeline's `predict` says phishing."""
+    """Return the probability of phishing from which a pipeline predicts phishing."""
     from sklearn.model_selection import FixedThresholdClassifier
 
     last = pipeline[-1]
@@ -179,7 +183,7 @@ def decision_threshold(pipeline: "Pipeline") -> float:
 
 
 def get_classifier(pipeline: "Pipeline") -> Any:
-    """Return the fitted classifier of a pipeline, without what sets its threshold."""
+    """Return the fitted classifier of a pipeline, without the FixedThresholdClassifier around it."""
     from sklearn.model_selection import FixedThresholdClassifier
 
     last = pipeline[-1]

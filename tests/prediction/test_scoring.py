@@ -1,3 +1,4 @@
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,9 +6,11 @@ import pytest
 from networksecurity.data import splitting
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, TARGET, to_X, to_X_y
+from networksecurity.data.storage import TRUSTED_TYPES, Storage
 from networksecurity.exceptions import DataValidationError
 from networksecurity.prediction import scoring
-from networksecurity.training import candidates
+from networksecurity.training import candidates, search
+from networksecurity.training.threshold import choose_threshold
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +41,44 @@ def test_predictions_are_those_of_the_pipeline(sides, name, threshold):
     assert found.index.equals(test.index)
 
 
-def test_a_tie_gets_the_label_of_the_pipeline(sides):
-    model = fitted(sides, "Random Forest", n_estimators=2)
-    found = scoring.score(model, sides.test)
-    ties = found["phishing_probability"] == 0.5
-    assert ties.any()
-    assert (found["label"][ties] == "phishing").tolist() == (model.predict(to_X(sides.test))[ties] == 1).tolist()
+@pytest.mark.parametrize(
+    ("name", "n_estimators", "at"),
+    [("Random Forest", 8, 0.5), ("Extra Trees", 8, 0.25), ("Gradient Boosting", 2, None)],
+)
+def test_a_row_at_the_threshold_is_phishing_in_every_way_to_predict(sides, tmp_path, name, n_estimators, at):
+    (X, y), test = to_X_y(sides.train), to_X(sides.test)
+    candidate, params = candidates.get_candidate(name), {"n_estimators": n_estimators}
+    if at is None:  # the probabilities of this model are no round numbers: that of some row
+        at = float(np.sort(search.fit_best(candidate, params, X, y).predict_proba(test)[:, 1])[len(test) // 2])
+    model = search.fit_best(candidate, params, X, y, threshold=at)
+    y_score = model.predict_proba(test)[:, 1]
+    assert (y_score == at).any()
+    expected = (y_score >= at).tolist()
+
+    storage = Storage(str(tmp_path))
+    stored = storage.get_model(storage.put_model(model))
+    mlflow.sklearn.save_model(
+        model,
+        tmp_path / "model",
+        serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+        skops_trusted_types=TRUSTED_TYPES,
+        pip_requirements=[],
+    )
+    served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    for one in (model, stored):
+        assert candidates.decision_threshold(one) == at
+        assert (one.predict(test) == 1).tolist() == expected
+        assert (scoring.score(one, sides.test)["label"] == "phishing").tolist() == expected
+    assert (served.predict(test) == 1).tolist() == expected
+
+
+def test_the_costs_reported_for_the_default_threshold_are_those_of_the_fitted_winner(sides):
+    (X, y), (test, y_test) = to_X_y(sides.train), to_X_y(sides.test)
+    model = search.fit_best(candidates.get_candidate("Random Forest"), {"n_estimators": 8}, X, y)
+    y_score = model.predict_proba(test)[:, 1]
+    assert (y_score == 0.5).any()
+    choice = choose_threshold(y_test, y_score)
+    assert choice.expected_cost_at_default == pytest.approx(np.mean(model.predict(test) != y_test))
 
 
 def test_each_distinct_vector_is_predicted_once(sides):
