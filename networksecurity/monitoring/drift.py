@@ -18,6 +18,7 @@ from scipy.stats import chi2_contingency, false_discovery_control
 from scipy.stats.contingency import expected_freq
 
 from networksecurity.data.schema import DOMAINS, FEATURES, MISSING, TARGET
+from networksecurity.data.splitting import vector_codes
 from networksecurity.exceptions import DataValidationError
 from networksecurity.monitoring.thresholds import Correction, Thresholds
 
@@ -87,6 +88,8 @@ class DriftReport(BaseModel, frozen=True, extra="forbid"):
     """Names of the columns that drifted, `y_score` among them."""
     n_rows: NonNegativeInt
     """New rows."""
+    n_learned: NonNegativeInt = 0
+    """New rows with a feature vector that the model has learned from; their scores are not compared."""
     design_effect: float | None = None
     """Of the new rows, as it was used: at most that of the reference; None when there were too few rows."""
     n_reference: PositiveInt
@@ -140,9 +143,13 @@ def compare(
     rows: pd.DataFrame,
     *,
     y_score: np.ndarray | None = None,
+    learned: np.ndarray | None = None,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> DriftReport:
     """Compare new rows with a reference profile.
+
+    A model is surer of rows that it was fitted on, and the scores of the profile are those of rows that it was not:
+    new rows with a feature vector that the model has learned from are left out of the comparison of the scores.
 
     Parameters
     ----------
@@ -151,6 +158,9 @@ def compare(
         Rows that `validation.validate` accepted, with or without the target.
     y_score : array-like of shape (n_samples,), default=None
         The model's probability of phishing for each of them.
+    learned : array-like of shape (n_vectors,), uint64, default=None
+        The `splitting.vector_codes` of the rows that the model was fitted on; None if they are not known, as of an
+        older model: then no row is left out.
     thresholds : Thresholds
 
     Returns
@@ -162,6 +172,19 @@ def compare(
     ------
     DataValidationError
         A feature is not among the columns, a score is not a probability, or there is not one score per row.
+
+    Examples
+    --------
+    >>> from networksecurity.data import sample, validation
+    >>> before, new = (
+    ...     validation.validate(sample.make_phishing_websites(n_rows, random_state=n_rows)).accepted
+    ...     for n_rows in (4_000, 1_000)
+    ... )
+    >>> profile = reference_profile(before, data_sha256="")
+    >>> compare(profile, new).reason
+    'none of 31 columns drifted'
+    >>> compare(profile, new.assign(Favicon=-new["Favicon"])).reason
+    '1 of 31 columns drifted: Favicon'
     """
     absent = [name for name in FEATURES if name not in rows]
     if absent:
@@ -179,7 +202,8 @@ def compare(
         reason = f"{len(rows):,} rows are too few for a judgement, {thresholds.min_rows:,} are needed (min_rows)"
         return report(verdict="too_few_rows", reason=reason)
 
-    pairs, left_out = _pairs(profile, rows, y_score)
+    is_learned = np.zeros(len(rows), bool) if learned is None else np.isin(vector_codes(rows), learned)
+    pairs, left_out = _pairs(profile, rows, y_score, is_learned)
     # More copies than the reference has are a change of the data: they do not excuse what they bring.
     design_effect = min(profile.design_effect, _design_effect(rows))
     tests = _tests(pairs, np.array([profile.design_effect, design_effect]), thresholds)
@@ -188,10 +212,14 @@ def compare(
 
     drifted = tuple(column.name for column in columns if column.verdict == "drift")
     found = f"{len(drifted)} of {len(pairs)} columns drifted: {', '.join(drifted)}"
+    reasons = [found if drifted else f"none of {len(pairs)} columns drifted", *left_out.values()]
+    if Y_SCORE in pairs and is_learned.any():
+        reasons.append(f"the scores of {is_learned.sum():,} rows that the model has learned from were left out")
     return report(
         verdict="drift" if drifted else "no_drift",
-        reason="; ".join([found if drifted else f"none of {len(pairs)} columns drifted", *left_out.values()]),
+        reason="; ".join(reasons),
         drifted=drifted,
+        n_learned=int(is_learned.sum()),
         design_effect=design_effect,
         columns=tuple(columns),
     )
@@ -236,7 +264,7 @@ class _Pair:
 
 
 def _pairs(
-    profile: ReferenceProfile, rows: pd.DataFrame, y_score: np.ndarray | None
+    profile: ReferenceProfile, rows: pd.DataFrame, y_score: np.ndarray | None, is_learned: np.ndarray
 ) -> tuple[dict[str, _Pair], dict[str, str]]:
     """Return the columns that both sides have, and why others were left out."""
     pairs, left_out = {}, {}
@@ -253,10 +281,12 @@ def _pairs(
             missing=np.array([profile.missing[name], n_missing]),
             unseen={value: n_rows for value, n_rows in new.items() if not reference.get(value)},
         )
-    if profile.score_counts is not None and y_score is not None:
+    if profile.score_counts is not None and y_score is not None and is_learned.all():
+        left_out[Y_SCORE] = f"the scores were left out: the model has learned from all {len(rows):,} new rows"
+    elif profile.score_counts is not None and y_score is not None:
         pairs[Y_SCORE] = _Pair(
             labels=tuple(f"a score of {low} to {high}" for low, high in pairwise(SCORE_EDGES)),
-            values=np.array([profile.score_counts, _score_counts(y_score)]).T,
+            values=np.array([profile.score_counts, _score_counts(np.asarray(y_score)[~is_learned])]).T,
             missing=np.zeros(2),
             unseen={},
         )

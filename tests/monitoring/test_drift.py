@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.stats import chi2_contingency, false_discovery_control
+from sklearn.ensemble import ExtraTreesClassifier
 
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import DOMAINS, FEATURES, TARGET
+from networksecurity.data.schema import DOMAINS, FEATURES, TARGET, to_X, to_X_y
+from networksecurity.data.splitting import split, vector_codes
 from networksecurity.data.validation import validate
 from networksecurity.exceptions import DataValidationError
 from networksecurity.monitoring.drift import (
@@ -253,6 +255,48 @@ def test_scores_of_one_side_only(profile, scored_profile, rows, scored):
     report = compare(given_profile, rows, y_score=y_score)
     assert of(report, Y_SCORE).verdict == "not_compared"
     assert "the scores were left out" in report.reason
+
+
+def test_rows_that_the_model_has_learned_from_are_left_out_of_the_scores(scored_profile, rows):
+    y_score = np.random.default_rng(1).beta(0.5, 0.5, len(rows))
+    codes = vector_codes(rows)
+    learned = np.unique(codes[first_rows(rows, 0.4)])
+    own = np.isin(codes, learned)
+    assert 400 <= own.sum() < 1_000
+    y_score[own] = y_score[own].round()  # a model that has memorised them is sure
+    assert compare(scored_profile, rows, y_score=y_score).drifted == (Y_SCORE,)
+    report = compare(scored_profile, rows, y_score=y_score, learned=learned)
+    assert report.verdict == "no_drift"
+    assert report.n_learned == own.sum()
+    assert report.reason == (
+        f"none of 32 columns drifted; the scores of {own.sum()} rows that the model has learned from were left out"
+    )
+    y_score[~own] = 0.95
+    assert compare(scored_profile, rows, y_score=y_score, learned=learned).drifted == (Y_SCORE,)
+
+
+def test_new_rows_that_are_all_the_models_own_are_said_to_be(scored_profile, rows):
+    report = compare(scored_profile, rows, y_score=np.zeros(len(rows)), learned=vector_codes(rows))
+    assert report.verdict == "no_drift"
+    assert report.n_learned == 1_000
+    assert report.reason == (
+        "none of 31 columns drifted; the scores were left out: the model has learned from all 1,000 new rows"
+    )
+    assert of(report, Y_SCORE).verdict == "not_compared"
+
+
+def test_the_rows_behind_a_model_raise_no_alarm_when_they_are_ingested():
+    rows = sample(3_000, random_state=4)
+    sides = split(rows)
+    model = ExtraTreesClassifier(16, random_state=0).fit(*to_X_y(sides.train))
+
+    def y_score(rows):
+        return model.predict_proba(to_X(rows))[:, 1]
+
+    profile = reference_profile(rows, data_sha256="abc", y_score=y_score(sides.test))
+    assert compare(profile, rows, y_score=y_score(rows)).drifted == (Y_SCORE,)
+    report = compare(profile, rows, y_score=y_score(rows), learned=np.unique(vector_codes(sides.train)))
+    assert (report.verdict, report.n_learned) == ("no_drift", sides.report.n_train)
 
 
 def test_one_score_per_row(scored_profile, rows):
