@@ -30,10 +30,10 @@ def publish(name: str, folder: Path) -> Any:
     import mlflow
     from pydantic import SecretStr
 
-    from networksecurity.champion import registry
+    from networksecurity.champion.registry import CHAMPION, Registry
     from networksecurity.data import sample, schema, storage, validation
     from networksecurity.settings import Settings
-    from networksecurity.tracking import server as tracking_server
+    from networksecurity.tracking.server import connect
     from networksecurity.training import candidates
 
     X, y = schema.to_X_y(validation.validate(sample.make_phishing_websites(random_state=0)).accepted)
@@ -41,15 +41,15 @@ def publish(name: str, folder: Path) -> Any:
     largest = {"n_estimators": 256} if "n_estimators" in candidate.param_grid else {}
     model = candidates.make_pipeline(candidate, largest).fit(X, y)
     place = Settings(mlflow_tracking_uri=SecretStr(f"sqlite:///{folder / 'mlflow.db'}"))
-    server = tracking_server.connect(place)
     stored = folder / "model"
     mlflow.sklearn.save_model(
         model, stored, serialization_format="skops", skops_trusted_types=storage.TRUSTED_TYPES, pip_requirements=[]
     )
-    client, registered = server.client(), place.mlflow_registered_model_name
-    client.create_registered_model(registered)
-    version = client.create_model_version(registered, stored.as_uri(), client.create_run("0").info.run_id)
-    registry.set_alias(server, registered, registry.CHAMPION, version.version)
+    registry = Registry(connect(place), place.mlflow_registered_model_name)
+    with registry.server.client() as client:
+        client.create_registered_model(registry.name)
+        version = client.create_model_version(registry.name, stored.as_uri(), client.create_run("0").info.run_id)
+    registry.set_alias(CHAMPION, version.version)
     return model
 
 

@@ -47,8 +47,8 @@ def make_outcome():
     from networksecurity.data.storage import DataRef, fingerprint
     from networksecurity.data.validation import validate
     from networksecurity.monitoring.drift import reference_profile
-    from networksecurity.tracking import runs as tracking
     from networksecurity.tracking.figures import draw
+    from networksecurity.tracking.outcome import Outcome, Side
     from networksecurity.training import search
     from networksecurity.training.candidates import CANDIDATES, ENABLED
     from networksecurity.training.evaluation import evaluate_model
@@ -85,10 +85,10 @@ def make_outcome():
         )
 
     def side(frame):
-        return tracking.Side(DataRef(sha256=fingerprint(frame), n_rows=len(frame)), evaluate_model(model, frame))
+        return Side(DataRef(sha256=fingerprint(frame), n_rows=len(frame)), evaluate_model(model, frame))
 
     explanation = explain(model, sides.test)
-    return tracking.Outcome(
+    return Outcome(
         model,
         params={"model": "Gradient Boosting", **best},
         searches=[made_up(name) for name in ENABLED],
@@ -107,10 +107,10 @@ def measure(outcome) -> dict[str, float]:
     """Return the seconds of each part."""
     from pydantic import SecretStr
 
-    from networksecurity.champion import registry
+    from networksecurity.champion.registry import Registry
     from networksecurity.settings import Settings
-    from networksecurity.tracking import runs as tracking
-    from networksecurity.tracking import server as tracking_server
+    from networksecurity.tracking import runs
+    from networksecurity.tracking.server import connect
 
     seconds: dict[str, float] = {}
 
@@ -123,19 +123,18 @@ def measure(outcome) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         with timed("make the database (once in its life)"):
             settings = Settings(mlflow_tracking_uri=SecretStr(f"sqlite:///{folder}/mlflow.db"))
-            server = tracking_server.connect(settings)
+            server = connect(settings)
         with timed("open"):
-            training = tracking.start_training(server, "networksecurity", {})
+            training = runs.start_training(server, "networksecurity", {})
         with timed("grid points"):
             for result in outcome.searches:
-                tracking.log_search(server, training, result)
+                runs.log_search(server, training, result)
         with timed("figures, tables, pictures, model"):
-            logged = tracking.log_outcome(server, training, outcome)
+            logged = runs.log_outcome(server, training, outcome)
         with timed("register, close"):
-            registry.register(
-                server, "networksecurity-phishing", logged.model_uri, training.train_run_id, tags={}, description=""
-            )
-            tracking.end_training(server, training)
+            registry = Registry(server, "networksecurity-phishing")
+            registry.register(logged.model_uri, training.train_run_id, tags={}, description="")
+            runs.end_training(server, training)
     once = next(iter(seconds))
     return seconds | {"**all but the database**": sum(of for part, of in seconds.items() if part != once)}
 

@@ -22,12 +22,13 @@ from pydantic import Field
 from flows.parameters import TrainParameters
 from flows.steps import step
 from networksecurity.champion import decision as promotion
-from networksecurity.champion import registry
+from networksecurity.champion.changes import consider
 from networksecurity.champion.gate import Gate
+from networksecurity.champion.registry import RegisteredVersion, Registry
 from networksecurity.data.storage import DataRef, ModelRef, Storage
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import settings
-from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking.server import connect
 
 LIMIT = "networksecurity-promotion"
 """The Prefect concurrency limit that lets one run at a time change the champion."""
@@ -53,7 +54,7 @@ class Answer(RunInput):
 
 @step(task_run_name="promote")
 def weigh(
-    candidate: registry.RegisteredVersion,
+    candidate: RegisteredVersion,
     model: ModelRef,
     test: DataRef,
     train_f1_score: float,
@@ -79,13 +80,13 @@ def weigh(
         return promotion.answered(found, approved=answer.approve, comment=answer.comment) if answer else found
 
     with _turn():
-        server = tracking_server.connect(settings())
-        return registry.consider(server, candidate, judge, dry_run=dry_run, flow_run=str(flow_run.id))
+        registry = Registry(connect(settings()), candidate.name)
+        return consider(registry, candidate, judge, dry_run=dry_run, flow_run=str(flow_run.id))
 
 
 def settle(
     parameters: TrainParameters,
-    candidate: registry.RegisteredVersion,
+    candidate: RegisteredVersion,
     model: ModelRef,
     test: DataRef,
     train_f1_score: float,
@@ -110,7 +111,7 @@ def refuse_to_ask_nobody(parameters: TrainParameters) -> None:
         )
 
 
-def _ask(candidate: registry.RegisteredVersion, proposed: promotion.Decision, seconds: int) -> Answer:
+def _ask(candidate: RegisteredVersion, proposed: promotion.Decision, seconds: int) -> Answer:
     """Pause the run until somebody answers on its page; after `seconds` without an answer, the answer is no."""
     name = f"version {candidate.version} of {candidate.name}"
     before = f"in place of version {proposed.champion}" if proposed.champion else "as the first champion"

@@ -27,7 +27,7 @@ from rich.markup import escape
 from flows.parameters import MonitorParameters
 from flows.report import inline_picture
 from flows.steps import step
-from networksecurity.champion import registry
+from networksecurity.champion.registry import CANDIDATE, CHAMPION, WATERMARK_TAG, RegisteredVersion, Registry
 from networksecurity.data import mongodb, schema, validation
 from networksecurity.data import sources as datasets
 from networksecurity.data.storage import DataRef, Storage
@@ -35,9 +35,9 @@ from networksecurity.monitoring import drift
 from networksecurity.monitoring.thresholds import Thresholds
 from networksecurity.settings import settings
 from networksecurity.tracking import figures
-from networksecurity.tracking import runs as tracking
-from networksecurity.tracking import server as tracking_server
-from networksecurity.tracking.model_card import markdown_table
+from networksecurity.tracking.markdown import markdown_table
+from networksecurity.tracking.monitor_runs import LoggedCheck, log_check
+from networksecurity.tracking.server import connect, run_url
 
 DRIFT_EVENT = "networksecurity.drift.detected"
 """The event that says that the data has drifted; its payload holds the fields of `MonitorReport`."""
@@ -71,20 +71,18 @@ class NewRows(BaseModel, frozen=True):
     """How far it will have come when these are looked at."""
 
 
-def _server() -> tracking_server.TrackingServer:
-    return tracking_server.connect(settings())
+def _registry() -> Registry:
+    return Registry(connect(settings()), settings().mlflow_registered_model_name)
 
 
 @step(task_run_name="model in use")
-def find_model() -> registry.RegisteredVersion:
+def find_model() -> RegisteredVersion:
     """Look up the model in use."""
-    return registry.get_version(
-        _server(), settings().mlflow_registered_model_name, registry.CHAMPION, registry.CANDIDATE
-    )
+    return _registry().get(CHAMPION, CANDIDATE)
 
 
 @step(task_run_name="read new rows")
-def read_new(source: str, since: str, version: registry.RegisteredVersion) -> NewRows:
+def read_new(source: str, since: str, version: RegisteredVersion) -> NewRows:
     """Read and validate what came since the last look, or since the model was trained."""
     if not mongodb.is_address(source):
         frame, watch = datasets.read(source, settings()), mongodb.Watch()
@@ -99,20 +97,20 @@ def read_new(source: str, since: str, version: registry.RegisteredVersion) -> Ne
 
 
 @step(task_run_name="compare")
-def compare(new: DataRef, version: registry.RegisteredVersion, thresholds: Thresholds) -> drift.DriftReport:
+def compare(new: DataRef, version: RegisteredVersion, thresholds: Thresholds) -> drift.DriftReport:
     """Compare new rows, and what the model says of them, with its reference profile."""
     rows = Storage(settings().storage).get_frame(new)
-    server = _server()
+    registry = _registry()
     X, _ = schema.to_X_y(rows)
-    y_score = registry.load_model(server, version).predict_proba(X)[:, 1] if len(X) else None
-    return drift.compare(registry.load_reference(server, version), rows, y_score=y_score, thresholds=thresholds)
+    y_score = registry.load_model(version).predict_proba(X)[:, 1] if len(X) else None
+    return drift.compare(registry.load_reference(version), rows, y_score=y_score, thresholds=thresholds)
 
 
 @step(task_run_name="track")
-def track(version: registry.RegisteredVersion, report: drift.DriftReport, look: int | None) -> tracking.Look:
+def track(version: RegisteredVersion, report: drift.DriftReport, look: int | None) -> LoggedCheck:
     """Log the look as a step of the model's monitoring run."""
-    return tracking.log_look(
-        _server(),
+    return log_check(
+        connect(settings()),
         f"{settings().mlflow_experiment_name}-monitor",
         f"{version.name}-{version.version}",
         report,
@@ -122,20 +120,20 @@ def track(version: registry.RegisteredVersion, report: drift.DriftReport, look: 
 
 
 @step(task_run_name="record the look")
-def record(source: str, version: registry.RegisteredVersion, watch: mongodb.Watch) -> bool:
+def record(source: str, version: RegisteredVersion, watch: mongodb.Watch) -> bool:
     """Remember how far was looked."""
     return mongodb.advance_watch(_watch_name(version), watch, source, settings())
 
 
-def _watch_name(version: registry.RegisteredVersion) -> str:
+def _watch_name(version: RegisteredVersion) -> str:
     return f"{version.name}/{version.version}"
 
 
-def _trained_up_to(version: registry.RegisteredVersion, source: str) -> int | None:
+def _trained_up_to(version: RegisteredVersion, source: str) -> int | None:
     """Return the watermark of the rows a model has learned from, if they came from this collection."""
     if version.tags.get("data.source") != mongodb.describe(source, settings()):
         return None
-    watermark = version.tags.get(registry.WATERMARK_TAG)
+    watermark = version.tags.get(WATERMARK_TAG)
     return None if watermark is None else int(watermark)
 
 
@@ -164,7 +162,7 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
         n_rows=found.n_rows,
         n_rejected=new.n_rejected,
         look=logged.step if logged else 0,
-        link=tracking_server.run_url(_server().address, logged.experiment_id, logged.run_id) if logged else None,
+        link=run_url(connect(settings()).address, logged.experiment_id, logged.run_id) if logged else None,
     )
     _publish(report, found)
     # Too few rows are left for the next look, which then finds more.

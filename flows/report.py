@@ -12,7 +12,7 @@ from rich.table import Table
 
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.gate import PromotionMode
-from networksecurity.tracking.model_card import markdown_table
+from networksecurity.tracking.markdown import markdown_table
 from networksecurity.tracking.server import model_version_url, run_url, ui_command
 from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.search import SearchResult

@@ -33,16 +33,15 @@ from rich.markup import escape
 from flows.ingest import check, fetch
 from flows.parameters import ScoreParameters
 from flows.steps import progress, step
-from networksecurity.champion import registry
-from networksecurity.champion.registry import RegisteredVersion
+from networksecurity.champion.registry import RegisteredVersion, Registry
 from networksecurity.data import mongodb
 from networksecurity.data import sources as datasets
 from networksecurity.data.sources import SourceFile
 from networksecurity.prediction import files as predictions
 from networksecurity.prediction.scoring import BatchScorer, ScoringReport
 from networksecurity.settings import settings
-from networksecurity.tracking import server as tracking_server
-from networksecurity.tracking.model_card import markdown_table
+from networksecurity.tracking.markdown import markdown_table
+from networksecurity.tracking.server import connect, model_version_url
 
 
 class ScoreReport(BaseModel, frozen=True):
@@ -72,14 +71,14 @@ class Written(BaseModel, frozen=True):
 _NOTHING = Written(rows=ScoringReport(n_rows=0, n_scored=0, n_phishing=0, n_rejected=0, rejections={}), quarantine=None)
 
 
-def _server() -> tracking_server.TrackingServer:
-    return tracking_server.connect(settings())
+def _registry() -> Registry:
+    return Registry(connect(settings()), settings().mlflow_registered_model_name)
 
 
 @step(task_run_name="find the model")
 def find_model(wanted: str) -> RegisteredVersion:
     """Look up the version that is to score."""
-    return registry.choose_version(_server(), settings().mlflow_registered_model_name, wanted)
+    return _registry().choose(wanted)
 
 
 @step(task_run_name="score")
@@ -105,7 +104,7 @@ def score_collection(
 def _write(
     frames: Iterable[pd.DataFrame], output: str, version: RegisteredVersion, max_rejected: float, n_rows: int
 ) -> Written:
-    model = registry.load_model(_server(), version)
+    model = _registry().load_model(version)
     scorer = BatchScorer(model, name=version.name, version=version.version, max_rejected=max_rejected)
     with progress(f"score · {version.name} {version.version}", n_rows) as report:
         if mongodb.is_address(output):
@@ -176,7 +175,7 @@ def score(parameters: ScoreParameters) -> State:
         quarantine=done.quarantine,
         model_name=version.name,
         model_version=version.version,
-        link=tracking_server.model_version_url(_server().address, version.name, version.version),
+        link=model_version_url(_registry().server.address, version.name, version.version),
         seconds=round(time.monotonic() - started, 1),
     )
     if done.quarantine:

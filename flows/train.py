@@ -45,16 +45,25 @@ from flows.parameters import TrainParameters
 from flows.report import LeaderboardRow, TrainingReport, promotion_markdown, training_markdown
 from flows.steps import cached_step, one_thread, result_storage, step
 from flows.thread_runner import make_runner
-from networksecurity.champion import registry
+from networksecurity.champion.registry import (
+    CANDIDATE,
+    CHAMPION,
+    RANDOM_STATE_TAG,
+    TEST_SIZE_TAG,
+    WATERMARK_TAG,
+    RegisteredVersion,
+    Registry,
+)
 from networksecurity.data import mongodb, schema, splitting, validation
 from networksecurity.data import sources as datasets
 from networksecurity.data.storage import DataRef, ModelRef, Storage
 from networksecurity.exceptions import NetworkSecurityException, TimeLimitError, TrainingError
 from networksecurity.monitoring import drift
 from networksecurity.settings import settings
-from networksecurity.tracking import figures, provenance
-from networksecurity.tracking import runs as tracking
-from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking import figures, provenance, runs
+from networksecurity.tracking.model import warm_up
+from networksecurity.tracking.outcome import TRAINING_TAG, Logged, Outcome, Side, Training
+from networksecurity.tracking.server import TrackingServer, connect
 from networksecurity.training import candidates, evaluation, search
 from networksecurity.training import dask_backend as cluster
 from networksecurity.training.explanation import Explanation
@@ -120,8 +129,12 @@ def _backend() -> type[cluster.ClusterBackend] | None:
     return cluster.ClusterBackend if cluster.is_worker() else None
 
 
-def _server() -> tracking_server.TrackingServer:
-    return tracking_server.connect(settings())
+def _server() -> TrackingServer:
+    return connect(settings())
+
+
+def _registry() -> Registry:
+    return Registry(_server(), settings().mlflow_registered_model_name)
 
 
 @step(task_run_name="fetch")
@@ -294,46 +307,45 @@ def profile(accepted: DataRef, model: ModelRef, test: DataRef) -> drift.Referenc
 
 
 @step(task_run_name="find versions")
-def find_versions() -> list[registry.RegisteredVersion]:
+def find_versions() -> list[RegisteredVersion]:
     """Look up the model in use, and the newest one."""
-    name = settings().mlflow_registered_model_name
-    found = [registry.find_version(_server(), name, alias) for alias in (registry.CHAMPION, registry.CANDIDATE)]
-    return [version for version in found if version]
+    registry = _registry()
+    return [version for alias in (CHAMPION, CANDIDATE) if (version := registry.find(alias))]
 
 
 @step(task_run_name="open runs", retries=1, retry_delay_seconds=1)  # known soon, before anything is computed
-def start_training(create_repo: bool, public_repo: bool, tags: dict[str, str]) -> tracking.Training:
+def start_training(create_repo: bool, public_repo: bool, tags: dict[str, str]) -> Training:
     """Reach the tracking server and open the train run."""
-    server = tracking_server.connect(settings(), create_repo=create_repo, public_repo=public_repo)
-    return tracking.start_training(
+    server = connect(settings(), create_repo=create_repo, public_repo=public_repo)
+    return runs.start_training(
         server, settings().mlflow_experiment_name, tags, stale_after=settings().mlflow_stale_after
     )
 
 
 @step(task_run_name="track · {result.candidate}")
-def track_search(training: tracking.Training, result: search.SearchResult, runs: candidates.CandidateRuns) -> None:
+def track_search(training: Training, result: search.SearchResult, which: candidates.CandidateRuns) -> None:
     """Log a search's grid points."""
-    tracking.log_search(_server(), training, result, runs)
+    runs.log_search(_server(), training, result, which)
 
 
 @step(task_run_name="track")
 def track(
-    training: tracking.Training,
+    training: Training,
     model: ModelRef,
     params: dict[str, Any],
     searches: list[search.SearchResult],
     sides: Sides,
     findings: Findings,
     tags: dict[str, str],
-) -> tracking.Logged:
+) -> Logged:
     """Log what the training found, and the model."""
     storage = _storage()
-    outcome = tracking.Outcome(
+    outcome = Outcome(
         model=storage.get_model(model),
         params=params,
         searches=searches,
-        train=tracking.Side(sides.train, findings.train_metrics),
-        test=tracking.Side(sides.test, findings.test_metrics),
+        train=Side(sides.train, findings.train_metrics),
+        test=Side(sides.test, findings.test_metrics),
         explanation=findings.explained.explanation,
         pictures=findings.explained.pictures,
         leakage=findings.leakage,
@@ -342,28 +354,26 @@ def track(
         input_example=schema.to_X(storage.get_frame(sides.train).head(5)),
         threshold=findings.threshold,
     )
-    return tracking.log_outcome(_server(), training, outcome)
+    return runs.log_outcome(_server(), training, outcome)
 
 
 @step(task_run_name="register")
 def register(
-    training: tracking.Training, model_uri: str, model: str, test_metrics: dict[str, float], tags: dict[str, str]
-) -> registry.RegisteredVersion:
+    training: Training, model_uri: str, model: str, test_metrics: dict[str, float], tags: dict[str, str]
+) -> RegisteredVersion:
     """Register the model as a version, the newest candidate."""
-    return registry.register(
-        _server(),
-        settings().mlflow_registered_model_name,
+    return _registry().register(
         model_uri,
         training.train_run_id,
-        tags={**tags, tracking.TRAINING_TAG: training.name, **{name: str(of) for name, of in test_metrics.items()}},
+        tags={**tags, TRAINING_TAG: training.name, **{name: str(of) for name, of in test_metrics.items()}},
         description=f"{model} of training {training.name}, F1 {test_metrics['f1_score']:.4f} on its test rows",
     )
 
 
 @step(task_run_name="close runs")
-def end_training(training: tracking.Training, warning: str | None) -> None:
+def end_training(training: Training, warning: str | None) -> None:
     """Close the training's runs."""
-    tracking.end_training(_server(), training, reason=warning)
+    runs.end_training(_server(), training, reason=warning)
 
 
 def _run_name() -> str:
@@ -418,7 +428,7 @@ def _origin(parameters: TrainParameters) -> dict[str, str]:
 
 
 def _train(
-    parameters: TrainParameters, opening: PrefectFuture[tracking.Training], origin: dict[str, str]
+    parameters: TrainParameters, opening: PrefectFuture[Training], origin: dict[str, str]
 ) -> TrainingReport | State:
     log = get_run_logger()
     refresh = parameters.refresh or NotSet  # not set: as the setting PREFECT_TASKS_REFRESH_CACHE says
@@ -429,7 +439,7 @@ def _train(
     if checked.quarantine:
         log.warning("%s rows are not valid and were set aside: %s", checked.report["n_rejected"], checked.quarantine)
     if parameters.skip_unchanged and (same := _trained_on(checked.accepted)):
-        tracking.discard_training(_server(), opening.result())
+        runs.discard_training(_server(), opening.result())
         message = f"not trained: version {same.version} of {same.name} has learned from exactly these rows"
         log.warning(message)
         return Completed(name="Skipped", message=message)
@@ -466,13 +476,13 @@ def _train(
     tags = origin | {
         "data.sha256": checked.accepted.sha256,
         "data.n_rows": str(checked.accepted.n_rows),
-        registry.TEST_SIZE_TAG: str(parameters.test_size),
-        registry.RANDOM_STATE_TAG: str(seed),
+        TEST_SIZE_TAG: str(parameters.test_size),
+        RANDOM_STATE_TAG: str(seed),
     }
     if searched != sides.train:
         tags["data.n_rows_searched"] = str(searched.n_rows)
     if fetched.watermark is not None:
-        tags[registry.WATERMARK_TAG] = str(fetched.watermark)
+        tags[WATERMARK_TAG] = str(fetched.watermark)
     create_table_artifact(
         [row.to_table() for row in leaderboard], key="leaderboard", description=f"Trained on {tags['data.source']}"
     )
@@ -581,12 +591,12 @@ def _publish(report: TrainingReport, picture: bytes) -> None:
 
 def _warm_up(searches_run: Callable[[], bool]) -> None:
     """Load what is slow to load and needed later, as long as there is nothing to do but wait for the searches."""
-    tracking.warm_up()
+    warm_up()
     if searches_run():  # else they came from the cache, and so will the pictures
         figures.draw_nothing()
 
 
-def _trained_on(rows: DataRef) -> registry.RegisteredVersion | None:
+def _trained_on(rows: DataRef) -> RegisteredVersion | None:
     """Return the champion or the newest candidate, where one has learned from exactly these rows."""
     return next((version for version in find_versions() if version.tags.get("data.sha256") == rows.sha256), None)
 
@@ -614,11 +624,11 @@ def _gather(
     return found, failed
 
 
-def _end_failed(opening: PrefectFuture[tracking.Training], exc: BaseException) -> None:
+def _end_failed(opening: PrefectFuture[Training], exc: BaseException) -> None:
     """Close the training's runs with the reason, if they were opened and the server can be reached."""
     opening.wait()
     if opening.state.is_completed():
         status = "FAILED" if isinstance(exc, Exception) else "KILLED"
         reason = settings().redacted(": ".join(filter(None, (type(exc).__name__, str(exc)))))
         with suppress(NetworkSecurityException):  # the first error is the one to tell
-            tracking.end_training(_server(), opening.result(), status, reason)
+            runs.end_training(_server(), opening.result(), status, reason)

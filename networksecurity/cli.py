@@ -19,8 +19,7 @@ from networksecurity.settings import Settings, settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from networksecurity.champion.registry import RegisteredVersion
-    from networksecurity.tracking.server import TrackingServer
+    from networksecurity.champion.registry import RegisteredVersion, Registry
 
 app = typer.Typer(
     help="Tell phishing websites from legitimate ones: what is done by hand, beside the flows.",
@@ -190,28 +189,25 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, kept with the versio
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="A number.")]
 
 
-def _registry() -> "tuple[TrackingServer, str]":
-    """Return the tracking server of the settings and the name of the model."""
-    from networksecurity.tracking import server as tracking_server
+def _registry() -> "Registry":
+    from networksecurity.champion.registry import Registry
+    from networksecurity.tracking.server import connect
 
-    return tracking_server.connect(settings()), settings().mlflow_registered_model_name
+    return Registry(connect(settings()), settings().mlflow_registered_model_name)
 
 
 @champion.command()
 def show(as_json: Json = False) -> None:
     """Show which version is in use, which was before, and which is the newest."""
-    from networksecurity.champion import registry
+    from networksecurity.champion.registry import CANDIDATE, CHAMPION, PREVIOUS
 
-    server, name = _registry()
-    found = {
-        alias: registry.find_version(server, name, alias)
-        for alias in (registry.CHAMPION, registry.PREVIOUS, registry.CANDIDATE)
-    }
+    registry = _registry()
+    found = {alias: registry.find(alias) for alias in (CHAMPION, PREVIOUS, CANDIDATE)}
     if as_json:
         versions = {alias: version and version.model_dump(exclude={"tags"}) for alias, version in found.items()}
-        print(json.dumps({"name": name, **versions}, indent=2))
+        print(json.dumps({"name": registry.name, **versions}, indent=2))
         return
-    print(f"{name} at {server.address}")
+    print(f"{registry.name} at {registry.server.address}")
     for alias, version in found.items():
         print(f"{alias:>9}  {_version_line(version)}")
 
@@ -228,10 +224,10 @@ def history(as_json: Json = False) -> None:
     """Show all that was decided, the oldest first."""
     import pandas as pd
 
-    from networksecurity.champion import registry
+    from networksecurity.champion.changes import history
 
-    server, name = _registry()
-    events = registry.history(server, name)
+    registry = _registry()
+    events = history(registry)
     if as_json:
         print(json.dumps([event.model_dump(mode="json") for event in events], indent=2))
         return
@@ -247,16 +243,15 @@ def history(as_json: Json = False) -> None:
         )
         for event in events
     ]
-    _print_table(pd.DataFrame(rows, columns=columns), title=f"Decisions about {name}")
+    _print_table(pd.DataFrame(rows, columns=columns), title=f"Decisions about {registry.name}")
 
 
 @champion.command()
 def promote(version: Version, reason: Reason = "by hand", as_json: Json = False) -> None:
     """Put a version in use, whatever the gate would say; its stored model is checked first."""
-    from networksecurity.champion import registry
+    from networksecurity.champion.changes import promote
 
-    server, name = _registry()
-    _say_in_use(registry.promote(server, name, version, why=reason), as_json)
+    _say_in_use(promote(_registry(), version, why=reason), as_json)
 
 
 @champion.command()
@@ -266,10 +261,9 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Put an earlier version in use again; a second rollback undoes the first."""
-    from networksecurity.champion import registry
+    from networksecurity.champion.changes import rollback
 
-    server, name = _registry()
-    _say_in_use(registry.rollback(server, name, to or None, why=reason), as_json)
+    _say_in_use(rollback(_registry(), to or None, why=reason), as_json)
 
 
 def _say_in_use(version: "RegisteredVersion", as_json: bool) -> None:
@@ -285,20 +279,19 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say why a version is the champion, or is not: what was decided last about it, and on what figures."""
-    from networksecurity.champion import registry
+    from networksecurity.champion.changes import history
 
-    server, name = _registry()
-    if not version:
-        version = registry.get_version(server, name, registry.CHAMPION).version
-    events = [event for event in registry.history(server, name) if event.version == version]
+    registry = _registry()
+    version = version or registry.choose().version
+    events = [event for event in history(registry) if event.version == version]
     if not events:
-        raise TrackingError(f"nothing was decided about a version {version} of {name}")
+        raise TrackingError(f"nothing was decided about a version {version} of {registry.name}")
     last = events[-1]
     if as_json:
         print(last.model_dump_json(indent=2))
         return
     against = f"version {last.champion} was the champion" if last.champion else "there was no champion"
-    print(f"version {version} of {name}: {last.action} at {last.at:%Y-%m-%d %H:%M:%S} UTC, when {against}")
+    print(f"version {version} of {registry.name}: {last.action} at {last.at:%Y-%m-%d %H:%M:%S} UTC, when {against}")
     reasons = last.decision.reasons if last.decision and last.why in last.decision.reasons else (last.why,)
     for reason in reasons:
         print(f"- {reason}")

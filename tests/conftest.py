@@ -70,8 +70,8 @@ def outcome(rows):
     from networksecurity.data.schema import to_X_y
     from networksecurity.data.storage import DataRef, fingerprint
     from networksecurity.monitoring.drift import reference_profile
-    from networksecurity.tracking import runs as tracking
     from networksecurity.tracking.figures import draw
+    from networksecurity.tracking.outcome import Outcome, Side
     from networksecurity.training import search
     from networksecurity.training.candidates import CANDIDATES
     from networksecurity.training.evaluation import evaluate_model
@@ -92,9 +92,9 @@ def outcome(rows):
     explanation = explain(model, sides.test)
 
     def side(frame):
-        return tracking.Side(DataRef(sha256=fingerprint(frame), n_rows=len(frame)), evaluate_model(model, frame))
+        return Side(DataRef(sha256=fingerprint(frame), n_rows=len(frame)), evaluate_model(model, frame))
 
-    return tracking.Outcome(
+    return Outcome(
         model,
         params={"model": "Random Forest", **best, "cv": 3},
         searches=searches,
@@ -113,12 +113,10 @@ def outcome(rows):
 def server(tmp_path, mlflow_database, monkeypatch):
     """Return a tracking server of the test's own: a local database."""
     from networksecurity.settings import Settings
-    from networksecurity.tracking import server as tracking_server
+    from networksecurity.tracking.server import connect
 
     monkeypatch.chdir(tmp_path)
-    return tracking_server.connect(
-        Settings(mlflow_tracking_uri=SecretStr(f"sqlite:///{shutil.copy(mlflow_database, tmp_path)}"))
-    )
+    return connect(Settings(mlflow_tracking_uri=SecretStr(f"sqlite:///{shutil.copy(mlflow_database, tmp_path)}")))
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ import httpx
 from anyio.from_thread import start_blocking_portal
 from pydantic import SecretStr
 
-from networksecurity.champion import registry
+from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.data.schema import FEATURES
 from networksecurity.prediction import service
-from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking.server import connect
 
 NAME = "networksecurity-phishing"
 ROW = dict.fromkeys(FEATURES, 1)
@@ -24,7 +24,7 @@ def address(path):
 
 def crown(place, version):
     """Make a version the champion of the settings' tracking server."""
-    registry.set_alias(tracking_server.connect(place), NAME, registry.CHAMPION, version)
+    Registry(connect(place), NAME).set_alias(CHAMPION, version)
 
 
 class Service:

@@ -7,10 +7,10 @@ from mlflow import MlflowClient
 from playwright.sync_api import expect
 from pydantic import SecretStr
 
-from networksecurity.champion import registry
+from networksecurity.champion.registry import Registry
 from networksecurity.settings import Settings
-from networksecurity.tracking import runs as tracking
-from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking import runs
+from networksecurity.tracking.server import connect, model_version_url, run_url
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -18,13 +18,13 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def training(mlflow_server, outcome):
     """Log a training to the server."""
-    server = tracking_server.connect(Settings(mlflow_tracking_uri=SecretStr(mlflow_server)))
-    training = tracking.start_training(server, "pages", {})
+    server = connect(Settings(mlflow_tracking_uri=SecretStr(mlflow_server)))
+    training = runs.start_training(server, "pages", {})
     for result in outcome.searches:
-        tracking.log_search(server, training, result)
-    logged = tracking.log_outcome(server, training, outcome)
-    registry.register(server, "pages", logged.model_uri, training.train_run_id, tags={}, description="")
-    tracking.end_training(server, training)
+        runs.log_search(server, training, result)
+    logged = runs.log_outcome(server, training, outcome)
+    Registry(server, "pages").register(logged.model_uri, training.train_run_id, tags={}, description="")
+    runs.end_training(server, training)
     return training
 
 
@@ -40,8 +40,8 @@ def test_grid_points_are_compared_by_parallel_coordinates(page, mlflow_server, t
     children = MlflowClient(mlflow_server).search_runs(
         [training.experiment_id], f"tags.`mlflow.parentRunId` = '{training.train_run_id}'"
     )
-    runs = json.dumps([run.info.run_id for run in children])
-    page.goto(f'{mlflow_server}/#/compare-runs?runs={runs}&experiments=["{training.experiment_id}"]')
+    ids = json.dumps([run.info.run_id for run in children])
+    page.goto(f'{mlflow_server}/#/compare-runs?runs={ids}&experiments=["{training.experiment_id}"]')
     expect(page.get_by_role("heading", name="Comparing 8 Runs from 1 Experiment")).to_be_visible()
     axes = page.locator(".parcoords .axis-title")
     expect(axes.filter(has_text="mean_test_score")).to_be_visible()
@@ -49,13 +49,13 @@ def test_grid_points_are_compared_by_parallel_coordinates(page, mlflow_server, t
 
 
 def test_run_shows_card_and_figures(page, mlflow_server, training):
-    page.goto(tracking_server.run_url(mlflow_server, training.experiment_id, training.train_run_id))
+    page.goto(run_url(mlflow_server, training.experiment_id, training.train_run_id))
     expect(page.get_by_role("heading", name=f"Random Forest · {training.name}")).to_be_visible()
     expect(page.get_by_role("link", name="best_score_so_far/Random Forest")).to_be_visible()
     expect(page.get_by_role("link", name="f1_score", exact=True)).to_be_visible()
 
 
 def test_links_lead_to_the_version(page, mlflow_server, training):
-    page.goto(tracking_server.model_version_url(mlflow_server, "pages", "1"))
+    page.goto(model_version_url(mlflow_server, "pages", "1"))
     expect(page.get_by_text("candidate").first).to_be_visible()
     expect(page.get_by_text("Version 1").first).to_be_visible()

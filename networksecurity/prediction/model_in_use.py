@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from threading import Event, Lock, Thread
 from typing import Any
 
-from networksecurity.champion import registry
-from networksecurity.champion.registry import RegisteredVersion
+from networksecurity.champion.registry import CHAMPION, RegisteredVersion, Registry
 from networksecurity.data.schema import FEATURES
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.prediction import rows
 from networksecurity.settings import Settings
-from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking.server import connect
 
 _log = logging.getLogger(__name__)
 
@@ -67,20 +66,19 @@ class ModelInUse:
             self.problem, self._failed = problem, problem is not None
 
     def _refresh(self) -> str | None:
-        name = self._settings.mlflow_registered_model_name
-        server = tracking_server.connect(self._settings)
-        version = registry.find_version(server, name, registry.CHAMPION)
+        registry = Registry(connect(self._settings), self._settings.mlflow_registered_model_name)
+        version = registry.find(CHAMPION)
         if version is None:
             return (
-                f"no version of {name} is the champion at {server.address}: train one, or promote one with "
-                "`networksecurity champion promote VERSION`"
+                f"no version of {registry.name} is the champion at {registry.server.address}: train one, or promote "
+                "one with `networksecurity champion promote VERSION`"
             )
         now = self.current and self.current.version
         if now is None or (now.version, now.source) != (version.version, version.source):
-            model = registry.load_model(server, version)
+            model = registry.load_model(version)
             rows.predict(model, [dict.fromkeys(FEATURES)])  # a model that cannot answer does not take over
-            self.current = LoadedVersion(version, model, registry.load_card(server, version), datetime.now(UTC))
-            _log.info("version %s of %s is in use", version.version, name)
+            self.current = LoadedVersion(version, model, registry.load_card(version), datetime.now(UTC))
+            _log.info("version %s of %s is in use", version.version, version.name)
         return None
 
     @contextmanager

@@ -48,7 +48,7 @@ from networksecurity.prediction.openapi import (
     request_body,
 )
 from networksecurity.settings import Settings
-from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking.server import connect
 from networksecurity.training.candidates import decision_threshold
 from networksecurity.training.search import available_cores
 
@@ -334,7 +334,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         logging.getLogger("networksecurity").setLevel(logging.INFO)
         logging.getLogger("urllib3").setLevel(logging.ERROR)  # silences its retries
         with suppress(TransientError):  # reported by ModelInUse, which tries again
-            tracking_server.connect(settings)
+            connect(settings)
         if settings.serve_token is None and host not in {"127.0.0.1", "::1", "localhost"}:
             _log.warning("anyone who can reach %s gets predictions: set NETWORKSECURITY_SERVE_TOKEN", host)
         config = uvicorn.Config(

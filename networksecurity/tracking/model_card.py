@@ -1,19 +1,15 @@
-"""The model card: what a person who meets a trained model has to know of it, in Markdown.
+"""The model card: what people who meet a trained model need to know about it, in Markdown.
 
 After Mitchell et al., "Model Cards for Model Reporting", 2019: details, use, data, figures, caveats.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
 from networksecurity.data.schema import CLASS_LABELS, FEATURES
+from networksecurity.tracking.markdown import markdown_table
+from networksecurity.tracking.outcome import Outcome
 from networksecurity.tracking.provenance import library_versions
 from networksecurity.training.candidates import DECISION_THRESHOLD, decision_threshold, get_classifier
 from networksecurity.training.evaluation import precision_at
-
-if TYPE_CHECKING:
-    from networksecurity.tracking.runs import Outcome
-    from networksecurity.training.threshold import ThresholdChoice
+from networksecurity.training.threshold import ThresholdChoice
 
 _BASE_RATES = (0.1, 0.01, 0.001)
 
@@ -29,92 +25,55 @@ _FIGURES = {
 }
 
 
-def render(name: str, outcome: "Outcome") -> str:
+def render(name: str, outcome: Outcome) -> str:
     """Return the model card of the training called `name`."""
-    best = outcome.searches[0]
-    estimator = get_classifier(outcome.model)
-    leakage, on_test = outcome.leakage, outcome.test.metrics
-    labels = ", ".join(f"{value} = {label}" for value, label in CLASS_LABELS.items())
-    facts = {
-        "class": f"`{type(estimator).__module__}.{type(estimator).__qualname__}`, after an imputer",
-        "parameters": ", ".join(f"`{key}={value}`" for key, value in best.best.params.items()) or "defaults",
-        "output": f"{labels}; phishing from a probability of {decision_threshold(outcome.model):.4g}",
-        "rows": f"{outcome.train.rows.n_rows:,} to train on, {outcome.test.rows.n_rows:,} to test",
-        **{key: f"`{value}`" for key, value in outcome.tags.items()},
-        "versions": ", ".join(f"{key} {value}" for key, value in library_versions().items()),
-    }
-    figures = markdown_table(
-        ("", "train", "test"),
-        ((label, f"{outcome.train.metrics[key]:.4f}", f"{on_test[key]:.4f}") for key, label in _FIGURES.items()),
-    )
-    by_class = markdown_table(
-        ("", "precision", "recall", "F1", "rows"),
-        (
-            (label, f"{of.precision:.4f}", f"{of.recall:.4f}", f"{of.f1_score:.4f}", f"{of.support:,}")
-            for label, of in outcome.explanation.classification_report.items()
-        ),
-    )
-    ranking = markdown_table(
-        ("model", f"mean {best.scoring}", "deviation", "grid points"),
-        (
-            (of.candidate, f"{of.best.mean_test_score:.4f}", f"{of.best.std_test_score:.4f}", len(of.grid))
-            for of in outcome.searches
-        ),
-    )
-    choice = outcome.threshold
-    base_rates = sorted({*_BASE_RATES, choice.base_rate if choice else _BASE_RATES[0]}, reverse=True)
-    precisions = markdown_table(
-        ("share of phishing", "precision"),
-        (
-            (f"{rate:.4g}", f"{precision_at(rate, on_test['recall_score'], on_test['false_positive_rate']):.4f}")
-            for rate in base_rates
-        ),
-    )
+    best, leakage, on_test = outcome.searches[0], outcome.leakage, outcome.test.metrics
     return f"""# {best.candidate} · {name}
 
 Tells phishing websites from legitimate ones by 30 features of a website's address, page and domain.
 
-{markdown_table(("", ""), facts.items())}
+{_facts(outcome)}
 
 ## Figures
 
-The positive class is phishing. The test rows share no feature vector with the training rows and were touched once, by
-this model.
+The positive class is phishing. The test rows share no feature vector with the training rows, and only this model was
+tested on them.
 
-{figures}
+{_figures(outcome)}
 
 On the test rows:
 
-{by_class}
+{_by_class(outcome)}
 
 {on_test["false_positives"]:,.0f} legitimate websites were called phishing, {on_test["false_negatives"]:,.0f} phishing
 websites legitimate.
 
-Half of this data is phishing, the world is not. With the recall and the false positive rate of the test rows:
+Half of this data is phishing; on the web the share is far smaller. With the recall and the false positive rate of the
+test rows:
 
-{precisions}
+{_precisions(outcome)}
 
-{_threshold_sentence(choice)}
+{_threshold_sentence(outcome.threshold)}
 
 ## How it was chosen
 
-By its mean {best.scoring} over {len(best.best.split_test_scores)} folds of the training rows, in which equal feature
-vectors stand together.
+By its mean {best.scoring} over {len(best.best.split_test_scores)} folds of the training rows. Equal feature vectors
+are in the same fold.
 
-{ranking}
+{_ranking(outcome)}
 
-## What a careless split would have said
+## What a careless split would report
 
-Split at random, {leakage.random_split_seen_share:.0%} of the test rows would also stand in the training rows, and this
-model's F1 would read {leakage.random_split_f1_score:.4f} instead of {on_test["f1_score"]:.4f}. (One split each:
+With a random split, {leakage.random_split_seen_share:.0%} of the test rows would also be training rows, and this
+model's F1 would be {leakage.random_split_f1_score:.4f} instead of {on_test["f1_score"]:.4f}. (One split each:
 either figure moves by about 0.01 with the seed.) No function of these features can be right on more than
-{leakage.ceiling_accuracy:.2%} of the test rows, since equal ones carry both labels.
+{leakage.ceiling_accuracy:.2%} of the test rows, because equal vectors carry both labels.
 
 ## Use and limits
 
-- Features are -1, 0 or 1, computed from a website by rules of the data set's authors; missing values are legal, other
+- Features are -1, 0 or 1, computed from a website by rules of the data set's authors; missing values are allowed, other
   values are not.
-- Phishing changes. Watch the data, and train again.
+- Phishing changes. Monitor the data, and train again.
 - The built-in sample is synthetic: a model trained on it is for trying things out.
 
 ## Features
@@ -123,19 +82,59 @@ either figure moves by about 0.01 with the seed.) No function of these features 
 """
 
 
-def _threshold_sentence(choice: "ThresholdChoice | None") -> str:
+def _facts(outcome: Outcome) -> str:
+    best, estimator = outcome.searches[0].best, get_classifier(outcome.model)
+    labels = ", ".join(f"{value} = {label}" for value, label in CLASS_LABELS.items())
+    facts = {
+        "class": f"`{type(estimator).__module__}.{type(estimator).__qualname__}`, after an imputer",
+        "parameters": ", ".join(f"`{key}={value}`" for key, value in best.params.items()) or "defaults",
+        "output": f"{labels}; phishing from a probability of {decision_threshold(outcome.model):.4g}",
+        "rows": f"{outcome.train.rows.n_rows:,} to train on, {outcome.test.rows.n_rows:,} to test",
+        **{key: f"`{value}`" for key, value in outcome.tags.items()},
+        "versions": ", ".join(f"{key} {value}" for key, value in library_versions().items()),
+    }
+    return markdown_table(("", ""), facts.items())
+
+
+def _figures(outcome: Outcome) -> str:
+    train, test = outcome.train.metrics, outcome.test.metrics
+    rows = ((label, f"{train[key]:.4f}", f"{test[key]:.4f}") for key, label in _FIGURES.items())
+    return markdown_table(("", "train", "test"), rows)
+
+
+def _by_class(outcome: Outcome) -> str:
+    rows = (
+        (label, f"{of.precision:.4f}", f"{of.recall:.4f}", f"{of.f1_score:.4f}", f"{of.support:,}")
+        for label, of in outcome.explanation.classification_report.items()
+    )
+    return markdown_table(("", "precision", "recall", "F1", "rows"), rows)
+
+
+def _precisions(outcome: Outcome) -> str:
+    choice, on_test = outcome.threshold, outcome.test.metrics
+    base_rates = {*_BASE_RATES, choice.base_rate if choice else _BASE_RATES[0]}
+    rows = (
+        (f"{rate:.4g}", f"{precision_at(rate, on_test['recall_score'], on_test['false_positive_rate']):.4f}")
+        for rate in sorted(base_rates, reverse=True)
+    )
+    return markdown_table(("share of phishing", "precision"), rows)
+
+
+def _ranking(outcome: Outcome) -> str:
+    rows = (
+        (of.candidate, f"{of.best.mean_test_score:.4f}", f"{of.best.std_test_score:.4f}", len(of.grid))
+        for of in outcome.searches
+    )
+    return markdown_table(("model", f"mean {outcome.searches[0].scoring}", "deviation", "grid points"), rows)
+
+
+def _threshold_sentence(choice: ThresholdChoice | None) -> str:
     if choice is None:
-        return f"The decision threshold is the usual {DECISION_THRESHOLD}."
+        return f"The decision threshold is the default, {DECISION_THRESHOLD}."
     return (
         f"The decision threshold, {choice.threshold:.4g}, was chosen on training rows that the model had not seen, "
-        f"for a cost of {choice.cost_false_negative:g} of a phishing website that passes and "
-        f"{choice.cost_false_positive:g} of a legitimate one that is stopped, and a share of phishing of "
+        f"for a cost of {choice.cost_false_negative:g} for a phishing website that passes, "
+        f"{choice.cost_false_positive:g} for a legitimate one that is blocked, and a share of phishing of "
         f"{choice.base_rate:.4g}: {choice.expected_cost:.4g} for the average website, against "
         f"{choice.expected_cost_at_default:.4g} at {DECISION_THRESHOLD}."
     )
-
-
-def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -6,35 +6,37 @@ import pytest
 from mlflow import MlflowClient
 
 from networksecurity import cli
-from networksecurity.champion import registry
+from networksecurity.champion import changes
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.gate import Gate
+from networksecurity.champion.registry import CANDIDATE, CHAMPION, RegisteredVersion, Registry
+from networksecurity.exceptions import PromotionError
 from networksecurity.settings import settings
-from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking.server import connect
 
 NAME = "networksecurity-phishing"
 
 
 @pytest.fixture
-def server(tmp_path, mlflow_database, monkeypatch):
+def registry(tmp_path, mlflow_database, monkeypatch):
     """Return the place of the settings, with three versions that have no files and that nobody verifies."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(mlflow_database, tmp_path)}")
-    monkeypatch.setattr(registry, "verify", lambda *args: None)
+    monkeypatch.setattr(changes, "verify", lambda *args: None)
     settings.cache_clear()
-    server = tracking_server.connect(settings())
-    client = MlflowClient(server.uri)
+    registry = Registry(connect(settings()), NAME)
+    client = MlflowClient(registry.server.uri)
     client.create_registered_model(NAME)
     for _ in range(3):
         tags = {"f1_score": "0.951234", "data.source": "sample"}
         client.create_model_version(NAME, "file:///nowhere", client.create_run("0").info.run_id, tags=tags)
-    registry.set_alias(server, NAME, registry.CANDIDATE, "3")
-    yield server
+    registry.set_alias(CANDIDATE, "3")
+    yield registry
     settings.cache_clear()
 
 
 @pytest.fixture
-def command(server, monkeypatch, capsys):
+def command(registry, monkeypatch, capsys):
     """Return a function that runs `networksecurity champion …` here and returns its exit code and what it printed."""
 
     def run(*arguments):
@@ -47,19 +49,19 @@ def command(server, monkeypatch, capsys):
     return run
 
 
-def consider(server, version, outcome):
+def consider(registry, version, outcome):
     """Let the gate say this about a version."""
-    candidate = registry.RegisteredVersion(name=NAME, version=version, run_id="", source="", tags={})
+    candidate = RegisteredVersion(name=NAME, version=version, run_id="", source="", tags={})
     decision = Decision(
         outcome=outcome,
         reasons=("F1 is higher.", "Every floor holds."),
-        champion=current.version if (current := registry.find_version(server, NAME, registry.CHAMPION)) else None,
+        champion=current.version if (current := registry.find(CHAMPION)) else None,
         figures={"f1_score": 0.95},
         generalisation_gap=0.01,
         comparison=None,
         gate=Gate(),
     )
-    registry.consider(server, candidate, lambda champion: decision, flow_run="c0ffee")
+    changes.consider(registry, candidate, lambda champion: decision, flow_run="c0ffee")
 
 
 def test_promote_and_roll_back(command):
@@ -71,9 +73,9 @@ def test_promote_and_roll_back(command):
     assert (code, json.loads(out)["version"]) == (0, "3")
 
 
-def test_show(command, server):
+def test_show(command, registry):
     shown = command("show")[1].splitlines()
-    assert shown[0] == f"{NAME} at {server.address}"
+    assert shown[0] == f"{NAME} at {registry.server.address}"
     assert shown[1:3] == [" champion  none", " previous  none"]
     assert shown[3] == "candidate  version 3, f1_score 0.9512, sample"
     command("promote", "1")
@@ -84,11 +86,11 @@ def test_show(command, server):
     assert [found[alias]["version"] for alias in ("champion", "previous", "candidate")] == ["2", "1", "3"]
 
 
-def test_history(command, server):
+def test_history(command, registry):
     assert command("history")[1] == f"Decisions about {NAME}: empty\n"
     assert json.loads(command("history", "--json")[1]) == []
-    consider(server, "1", "promote")
-    consider(server, "2", "keep")
+    consider(registry, "1", "promote")
+    consider(registry, "2", "keep")
     command("promote", "3", "--reason", "[I] say so")
     lines = [line.split() for line in command("history")[1].splitlines() if line.strip().startswith("20")]
     assert [line[2:] for line in lines] == [
@@ -102,9 +104,9 @@ def test_history(command, server):
     assert found[1]["decision"]["figures"] == {"f1_score": 0.95}
 
 
-def test_explain(command, server):
-    consider(server, "1", "promote")
-    consider(server, "2", "keep")
+def test_explain(command, registry):
+    consider(registry, "1", "promote")
+    consider(registry, "2", "keep")
     code, out, _ = command("explain")
     assert code == 0
     first, *reasons = out.splitlines()
@@ -138,11 +140,11 @@ def test_an_error_is_one_line(arguments, code, message, command):
 
 
 def test_a_version_that_is_not_fit(command, monkeypatch):
-    def refuse(server, version):
-        raise registry.PromotionError(f"version {version.version} is not fit")
+    def refuse(registry, version):
+        raise PromotionError(f"version {version.version} is not fit")
 
     command("promote", "1")
-    monkeypatch.setattr(registry, "verify", refuse)
+    monkeypatch.setattr(changes, "verify", refuse)
     assert command("promote", "2") == (1, "", "error: version 2 is not fit\n")
     assert command("show")[1].splitlines()[1].startswith(" champion  version 1,")
     assert command("explain", "2")[1].splitlines()[1:] == ["- version 2 is not fit"]

@@ -82,12 +82,11 @@ def test_five_models_on_the_real_data(on_real_data, client):
 
 def test_the_newest_model_predicts_the_same_in_a_process_that_allows_no_pickle(on_real_data, environment, real_data):
     code = (
-        "import sys, pandas as pd; from networksecurity.champion import registry; "
-        "from networksecurity.tracking import server as tracking_server; "
-        "from networksecurity.settings import Settings; server = tracking_server.connect(Settings()); "
-        "version = registry.get_version(server, 'networksecurity-phishing', 'candidate'); "
+        "import sys, pandas as pd; from networksecurity.champion.registry import Registry; "
+        "from networksecurity.settings import Settings; from networksecurity.tracking.server import connect; "
+        "registry = Registry(connect(Settings()), 'networksecurity-phishing'); "
         "rows = pd.read_csv(sys.argv[1]).drop(columns='Result').astype('float64'); rows.iloc[::7, 5] = None; "
-        "print(registry.load_model(server, version).predict_proba(rows).tobytes().hex())"
+        "print(registry.load_model(registry.get('candidate')).predict_proba(rows).tobytes().hex())"
     )
     loaded = subprocess.run(
         [sys.executable, "-c", code, str(real_data)],
@@ -182,7 +181,7 @@ def test_dead_tracking_server(command):
     options = ("--source", "sample:1500", "--models", "Decision Tree")
     done = command(*options, MLFLOW_TRACKING_URI="http://127.0.0.1:9", NETWORKSECURITY_MLFLOW_TIMEOUT="1")
     assert done.returncode == 1
-    assert "what was computed is kept" in done.stderr
+    assert "finished steps are kept" in done.stderr
     assert "Traceback" not in done.stderr
     assert command(*options).returncode == 0
 

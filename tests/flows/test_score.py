@@ -16,7 +16,7 @@ from flows.ingest import ingest
 from flows.parameters import IngestParameters, ScoreParameters, TrainParameters
 from flows.score import score, show_scoring
 from flows.train import train
-from networksecurity.champion import registry
+from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.data import mongodb
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import (
@@ -27,7 +27,7 @@ from networksecurity.exceptions import (
     TrackingError,
 )
 from networksecurity.settings import settings
-from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking.server import connect
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(PROJECT / "flows" / "score.py")]
@@ -42,7 +42,7 @@ def fit(version, promoted=True):
     )
     assert state.is_completed()
     if promoted:
-        registry.set_alias(tracking_server.connect(settings()), MODEL, registry.CHAMPION, str(version))
+        Registry(connect(settings()), MODEL).set_alias(CHAMPION, str(version))
 
 
 @pytest.fixture
@@ -96,15 +96,14 @@ def test_from_a_file_to_a_file(champion, workplace, capsys):
 
 def test_one_version_scores_all_rows_whatever_is_promoted_meanwhile(champion, workplace, monkeypatch):
     fit(2, promoted=False)
-    look_up = registry.choose_version
-    server = tracking_server.connect(settings())
+    choose = Registry.choose
 
-    def then_promoted(*args):
-        version = look_up(*args)
-        registry.set_alias(server, MODEL, registry.CHAMPION, "2")
+    def then_promoted(registry, wanted):
+        version = choose(registry, wanted)
+        registry.set_alias(CHAMPION, "2")
         return version
 
-    monkeypatch.setattr(registry, "choose_version", then_promoted)
+    monkeypatch.setattr(Registry, "choose", then_promoted)
     assert run(write_csv(workplace), workplace / "scored.csv").result().model_version == "1"
     assert set(pd.read_csv(workplace / "scored.csv")["model_version"]) == {1}
 

@@ -27,7 +27,9 @@ from flows.parameters import TrainParameters
 from flows.steps import result_storage
 from flows.thread_runner import make_runner
 from flows.train import train
-from networksecurity.champion import registry
+from networksecurity.champion import changes
+from networksecurity.champion.registry import CANDIDATE, CHAMPION, Registry
+from networksecurity.champion.verification import verify
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import (
     ConfigurationError,
@@ -40,8 +42,8 @@ from networksecurity.exceptions import (
     TrainingError,
 )
 from networksecurity.settings import Settings, settings
-from networksecurity.tracking import server as tracking_server
-from networksecurity.tracking.runs import REASON_TAG
+from networksecurity.tracking.outcome import REASON_TAG
+from networksecurity.tracking.server import connect
 from networksecurity.training import candidates
 
 QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression", "promotion": "off"}
@@ -85,13 +87,13 @@ def test_a_training_from_source_to_runs(workplace):
         assert metrics.items() <= logged.data.metrics.items()
         assert logged.data.params["model"] == report.leaderboard[0].model
         assert logged.data.tags["data.sha256"] == report.data_sha256
-    server = tracking_server.connect(settings())
-    version = registry.get_version(server, report.model_name, registry.CANDIDATE)
+    registry = Registry(connect(settings()), report.model_name)
+    version = registry.get(CANDIDATE)
     assert version.version == report.model_version
     assert version.run_id == report.train_run_id
     assert version.tags["data.sha256"] == report.data_sha256
     assert float(version.tags["f1_score"]) == report.test_metrics["f1_score"]
-    model = registry.load_model(server, version)
+    model = registry.load_model(version)
     assert model.predict(pd.DataFrame([[1.0] * 30], columns=model.feature_names_in_)).tolist() in ([0], [1])
 
     made = artifacts(state)
@@ -267,7 +269,7 @@ def test_a_training_survives_a_dead_tracking_server(workplace, monkeypatch):
         away.setenv("NETWORKSECURITY_MLFLOW_TIMEOUT", "1")
         away.setattr(flow_module, "start_training", flow_module.start_training.with_options(retries=0))
         settings.cache_clear()
-        with pytest.raises(TrackingUnavailableError, match="what was computed is kept"):
+        with pytest.raises(TrackingUnavailableError, match="finished steps are kept"):
             run().result()
     settings.cache_clear()
     states = task_states(run())
@@ -289,9 +291,8 @@ def _unavailable(*args):
 
 
 def champion():
-    server = tracking_server.connect(settings())
-    name = settings().mlflow_registered_model_name
-    return registry.find_version(server, name, registry.CHAMPION), registry.history(server, name)
+    registry = Registry(connect(settings()), settings().mlflow_registered_model_name)
+    return registry.find(CHAMPION), changes.history(registry)
 
 
 def test_the_first_model_that_holds_the_floors_is_promoted_and_an_equal_one_is_not(workplace):
@@ -334,7 +335,7 @@ def test_a_model_of_the_sample_gives_way_to_one_of_a_file_and_does_not_replace_i
 
 
 def test_a_champion_that_changes_meanwhile_is_judged_again(workplace, monkeypatch):
-    consider, tries = registry.consider, []
+    consider, tries = changes.consider, []
 
     def slow(*args, **kwargs):
         tries.append(args)
@@ -342,8 +343,8 @@ def test_a_champion_that_changes_meanwhile_is_judged_again(workplace, monkeypatc
             raise PromotionConflictError("changed by another")
         return consider(*args, **kwargs)
 
-    monkeypatch.setattr(registry, "consider", slow)
-    monkeypatch.setattr(registry, "verify", lambda *args: None)
+    monkeypatch.setattr(approval, "consider", slow)
+    monkeypatch.setattr(changes, "verify", lambda *args: None)
     quick = approval.weigh.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
     monkeypatch.setattr(approval, "weigh", quick)
     assert run(promotion="auto").result().decision.outcome == "promote"
@@ -354,7 +355,7 @@ def test_a_stored_model_that_is_not_the_one_evaluated_fails_the_training(workpla
     def refuse(server, version):
         raise PromotionError("not fit to be the champion: it answers otherwise")
 
-    monkeypatch.setattr(registry, "verify", refuse)
+    monkeypatch.setattr(changes, "verify", refuse)
     with pytest.raises(PromotionError, match="not fit"):
         run(promotion="auto").result()
     assert champion()[0] is None
@@ -449,10 +450,10 @@ def test_costs_choose_the_threshold_and_the_model_keeps_it(workplace):
     assert choice.threshold > 0.5
     assert choice.expected_cost < choice.expected_cost_at_default
     assert report.test_metrics["false_positive_rate"] <= plain.test_metrics["false_positive_rate"]
-    server = tracking_server.connect(settings())
-    version = registry.get_version(server, report.model_name, registry.CANDIDATE)
-    assert candidates.decision_threshold(registry.load_model(server, version)) == choice.threshold
-    registry.verify(server, version)
+    registry = Registry(connect(settings()), report.model_name)
+    version = registry.get(CANDIDATE)
+    assert candidates.decision_threshold(registry.load_model(version)) == choice.threshold
+    verify(registry, version)
     for of_side in (report.train_run_id, report.test_run_id):
         logged = mlflow.get_run(of_side).data
         assert float(logged.params["decision_threshold"]) == choice.threshold
@@ -547,7 +548,7 @@ def test_threads_that_go_on_are_not_waited_for_for_ever(workplace, monkeypatch):
 def test_a_search_on_some_rows_fits_the_winner_on_all(workplace):
     state = run(search_rows=400)
     report = state.result()
-    version = registry.get_version(tracking_server.connect(settings()), report.model_name, registry.CANDIDATE)
+    version = Registry(connect(settings()), report.model_name).get(CANDIDATE)
     assert 350 < int(version.tags["data.n_rows_searched"]) <= 400
     counts = ("true_negatives", "false_positives", "false_negatives", "true_positives")
     assert sum(report.train_metrics[name] for name in counts) == report.split["n_train"] > 1_000

@@ -4,11 +4,11 @@ from dataclasses import replace
 import pytest
 from served import NAME, address, running
 
-from networksecurity.champion import registry
+from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.data.schema import to_X_y
 from networksecurity.settings import Settings
-from networksecurity.tracking import runs as tracking
-from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking import runs
+from networksecurity.tracking.server import connect
 from networksecurity.training.candidates import CANDIDATES, make_pipeline
 
 
@@ -23,17 +23,18 @@ def models(outcome, rows):
 def published(tmp_path_factory, mlflow_database, outcome, models):
     """Return the folder of a database with both models, the first the champion, and a third without files."""
     folder = tmp_path_factory.mktemp("published")
-    server = tracking_server.connect(Settings(mlflow_tracking_uri=address(shutil.copy(mlflow_database, folder))))
+    server = connect(Settings(mlflow_tracking_uri=address(shutil.copy(mlflow_database, folder))))
+    registry = Registry(server, NAME)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for model in models.values():
-            training = tracking.start_training(server, "serving", {})
-            uri = tracking.log_outcome(server, training, replace(outcome, model=model)).model_uri
+            training = runs.start_training(server, "serving", {})
+            uri = runs.log_outcome(server, training, replace(outcome, model=model)).model_uri
             tags = {"f1_score": "0.951234", "data.source": "sample"}
-            registry.register(server, NAME, uri, training.train_run_id, tags=tags, description="")
-    client = server.client()
-    client.create_model_version(NAME, f"file://{folder}/nowhere", client.create_run("0").info.run_id)
-    registry.set_alias(server, NAME, registry.CHAMPION, "1")
+            registry.register(uri, training.train_run_id, tags=tags, description="")
+    with server.client() as client:
+        client.create_model_version(NAME, f"file://{folder}/nowhere", client.create_run("0").info.run_id)
+    registry.set_alias(CHAMPION, "1")
     return folder
 
 

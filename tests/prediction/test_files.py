@@ -23,7 +23,7 @@ import pytest
 from leash import LEASH
 from pydantic import SecretStr
 
-from networksecurity.champion import registry
+from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, TARGET, to_X, to_X_y
 from networksecurity.data.sources import fetch_file, read_batches
@@ -33,8 +33,8 @@ from networksecurity.exceptions import ConfigurationError, DataValidationError
 from networksecurity.prediction import files as predictions
 from networksecurity.prediction.scoring import BatchScorer, score
 from networksecurity.settings import Settings
-from networksecurity.tracking import runs as tracking
-from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking import runs
+from networksecurity.tracking.server import connect
 from networksecurity.training.candidates import get_candidate, make_pipeline
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -238,14 +238,12 @@ def champion(real_data, outcome, mlflow_database, tmp_path_factory):
     sides = split(validate(pd.read_csv(real_data)).accepted)
     pipeline = make_pipeline(get_candidate("Random Forest"), {"n_estimators": 64}).fit(*to_X_y(sides.train))
     tracking_uri = f"sqlite:///{shutil.copy(mlflow_database, folder)}"
-    server = tracking_server.connect(Settings(mlflow_tracking_uri=SecretStr(tracking_uri)))
-    training = tracking.start_training(server, "networksecurity", {})
-    logged = tracking.log_outcome(server, training, replace(outcome, model=pipeline))
-    tracking.end_training(server, training)
-    version = registry.register(
-        server, "networksecurity-phishing", logged.model_uri, training.train_run_id, tags={}, description=""
-    )
-    registry.set_alias(server, version.name, registry.CHAMPION, version.version)
+    server = connect(Settings(mlflow_tracking_uri=SecretStr(tracking_uri)))
+    training = runs.start_training(server, "networksecurity", {})
+    logged = runs.log_outcome(server, training, replace(outcome, model=pipeline))
+    runs.end_training(server, training)
+    registry = Registry(server, "networksecurity-phishing")
+    registry.register(logged.model_uri, training.train_run_id, tags={}, description="", alias=CHAMPION)
 
     gaps = sides.test.astype(object)
     gaps[list(FEATURES)] = gaps[list(FEATURES)].mask(np.random.default_rng(0).random((len(gaps), 30)) < 0.1)
@@ -258,7 +256,7 @@ def champion(real_data, outcome, mlflow_database, tmp_path_factory):
         "NETWORKSECURITY_STORAGE": str(folder / "storage"),
     }
     with mlflow_at(tracking_uri):
-        yield Champion(pipeline, f"models:/{version.name}@{registry.CHAMPION}", rows, environment, folder)
+        yield Champion(pipeline, f"models:/{registry.name}@{CHAMPION}", rows, environment, folder)
 
 
 @contextmanager
@@ -281,11 +279,9 @@ def by_mlflow(champion):
 
 
 def by_the_package(champion):
-    server = tracking_server.connect(
-        Settings(mlflow_tracking_uri=SecretStr(champion.environment["MLFLOW_TRACKING_URI"]))
-    )
-    version = registry.get_version(server, "networksecurity-phishing", registry.CHAMPION)
-    found = score(registry.load_model(server, version), champion.rows)
+    server = connect(Settings(mlflow_tracking_uri=SecretStr(champion.environment["MLFLOW_TRACKING_URI"])))
+    registry = Registry(server, "networksecurity-phishing")
+    found = score(registry.load_model(registry.get(CHAMPION)), champion.rows)
     return found["phishing_probability"], found["label"] == "phishing"
 
 

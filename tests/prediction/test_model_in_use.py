@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from served import JSON, NAME, ROW, address, crown, running
 
-from networksecurity.champion import registry
+from networksecurity.champion.registry import Registry
 from networksecurity.data.schema import FEATURES, to_X
 from networksecurity.exceptions import TrackingUnavailableError
 from networksecurity.settings import Settings
-from networksecurity.tracking import server as tracking_server
+from networksecurity.tracking.server import connect
 
 
 def test_the_champion_is_described(shared):
@@ -37,10 +37,10 @@ def test_the_service_waits_for_its_first_champion(tmp_path, mlflow_database, pub
             assert answer.status_code == 503
             assert answer.headers["retry-after"] == "3600"
             assert "networksecurity champion promote VERSION" in answer.json()["detail"]
-        client = tracking_server.connect(empty).client()
-        client.create_registered_model(NAME)
         folder = next(published.rglob("MLmodel")).parent
-        client.create_model_version(NAME, f"file://{folder}", client.create_run("0").info.run_id)
+        with connect(empty).client() as client:
+            client.create_registered_model(NAME)
+            client.create_model_version(NAME, f"file://{folder}", client.create_run("0").info.run_id)
         crown(empty, "1")
         service.model_in_use.refresh()
         assert service.predict(ROW)["model"]["version"] == "1"
@@ -75,7 +75,7 @@ def test_the_model_stays_in_use_when_checking_for_a_new_one_fails(service, monke
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "find_version", fail)
+        patch.setattr(Registry, "find", fail)
         service.model_in_use.refresh()
     answer = service("GET", "/ready")
     assert said in answer.json()["problem"]

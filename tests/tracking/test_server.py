@@ -25,7 +25,7 @@ from networksecurity.exceptions import (
 )
 from networksecurity.settings import Settings
 from networksecurity.tracking import server as tracking_server
-from networksecurity.tracking.server import TrackingServer, connect, model_version_url, run_url, ui_command
+from networksecurity.tracking.server import TrackingServer, connect, forget, model_version_url, run_url, ui_command
 
 PROJECT = Path(__file__).resolve().parents[2]
 SECRET = "hush-3f1a9c"
@@ -39,9 +39,9 @@ def own_process(monkeypatch):
         for name in list(os.environ):
             if name.startswith(("MLFLOW_", "DAGSHUB_")) and name != "MLFLOW_DISABLE_TELEMETRY":
                 environment.delenv(name)
-        tracking_server.forget()
+        forget()
         yield
-        tracking_server.forget()
+        forget()
         mlflow.set_registry_uri(None)
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"):
             os.environ.pop(name, None)
@@ -74,7 +74,8 @@ class TestDatabase:
         assert server.address == server.uri == database
         assert server.logged_models
         assert server.aliases
-        assert server.client().tracking_uri == server.client()._registry_uri == database
+        with server.client() as client:
+            assert client.tracking_uri == database
 
     def test_it_becomes_the_current_one_of_mlflow_each_time(self, database, monkeypatch):
         monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///elsewhere.db")
@@ -100,7 +101,7 @@ class TestDatabase:
         code = (
             "import mlflow.store.tracking.sqlalchemy_store; from networksecurity.settings import Settings; "
             "from networksecurity.tracking.server import connect; print('ready', flush=True); name = input(); "
-            "connect(Settings()).client().create_experiment(name)"
+            "from mlflow import MlflowClient; MlflowClient(connect(Settings()).uri).create_experiment(name)"
         )
         environment = bare_environment(tmp_path, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/new/mlflow.db")
         names = ["a", "b"]
@@ -124,8 +125,8 @@ class TestDatabase:
                 process.stdin.flush()
             said = [process.communicate(timeout=120)[1] for process in started]
         assert [process.returncode for process in started] == [0, 0], said
-        client = connect(settings_for(environment["MLFLOW_TRACKING_URI"])).client()
-        assert {experiment.name for experiment in client.search_experiments()} == {"a", "b", "Default"}
+        with connect(settings_for(environment["MLFLOW_TRACKING_URI"])).client() as client:
+            assert {experiment.name for experiment in client.search_experiments()} == {"a", "b", "Default"}
 
     def test_file_that_is_no_database(self, tmp_path):
         (tmp_path / "rows.csv").write_text("SFH\n1\n" * 1000)
@@ -232,7 +233,8 @@ class TestServer:
     def test_credentials_are_not_part_of_an_address(self, capfd):
         with serving({"/": (200, "{}")}) as (url, seen):
             server = connect(settings_for(f"{url.replace('://', f'://me:{SECRET}%2F@')}/"))
-            server.client().search_experiments()
+            with server.client() as client:
+                client.search_experiments()
         assert {request.headers["Authorization"] for request in seen} == {"Basic bWU6aHVzaC0zZjFhOWMv"}
         assert mlflow.get_tracking_uri() == server.address == f"{url}/"
         assert SECRET not in repr(server) + os.environ["MLFLOW_TRACKING_URI"] + "".join(capfd.readouterr())
@@ -241,7 +243,8 @@ class TestServer:
         with serving({"/": (200, "{}")}) as (first, _), serving({"/": (200, "{}")}) as (second, seen):
             settings = settings_for(first.replace("://", f"://me:{SECRET}@"))
             connect(settings)
-            connect(settings_for(second)).client().search_experiments()
+            with connect(settings_for(second)).client() as client:
+                client.search_experiments()
             assert {request.headers["Authorization"] for request in seen} == {None}
             connect(settings)
             assert os.environ["MLFLOW_TRACKING_PASSWORD"] == SECRET
@@ -296,17 +299,20 @@ class TestServer:
     def test_real_one(self, mlflow_server, tmp_path):
         server = connect(settings_for(mlflow_server))
         assert server == TrackingServer(mlflow_server, mlflow_server, logged_models=True, aliases=True)
-        client = server.client()
-        run = client.create_run(client.create_experiment("real one"))
         (tmp_path / "file").write_text("x" * 100_000)
-        with server.errors():
+        with server.client() as client:
+            run = client.create_run(client.create_experiment("real one"))
             client.log_artifact(run.info.run_id, str(tmp_path / "file"))
             assert Path(client.download_artifacts(run.info.run_id, "file", str(tmp_path))).stat().st_size == 100_000
-        with pytest.raises(TrackingError, match="refused: .*not found"), server.errors():
+        with pytest.raises(TrackingError, match="refused: .*not found"), server.client() as client:
             client.get_run("0" * 32)
 
 
 class TestErrors:
+    @pytest.fixture(autouse=True)
+    def without_a_client(self, monkeypatch):
+        monkeypatch.setattr(tracking_server, "MlflowClient", lambda *args, **kwargs: None)
+
     SERVER = TrackingServer(f"postgresql://me:{SECRET}@host/db", "postgresql://host/db", True, True)
 
     @pytest.mark.parametrize(
@@ -324,7 +330,7 @@ class TestErrors:
         ],
     )
     def test_each_becomes_one_of_ours(self, raised, error):
-        with pytest.raises(NetworkSecurityException, match=r"postgresql://host/db .*x") as caught, self.SERVER.errors():
+        with pytest.raises(NetworkSecurityException, match=r"postgresql://host/db .*x") as caught, self.SERVER.client():
             raise raised
         assert type(caught.value) is error
         assert caught.value.__suppress_context__, "a traceback would show the cause, which may hold a secret"
@@ -333,19 +339,19 @@ class TestErrors:
     def test_answer_to_an_artifact(self, status, error):
         answer = requests.Response()
         answer.status_code = status
-        with pytest.raises(error, match=str(status)), self.SERVER.errors():
+        with pytest.raises(error, match=str(status)), self.SERVER.client():
             answer.raise_for_status()
 
     def test_others_pass(self):
-        with pytest.raises(KeyError), self.SERVER.errors():
+        with pytest.raises(KeyError), self.SERVER.client():
             raise KeyError
-        with pytest.raises(ConfigurationError), self.SERVER.errors():
+        with pytest.raises(ConfigurationError), self.SERVER.client():
             raise ConfigurationError
 
     @pytest.mark.parametrize("name", ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "DAGSHUB_USER_TOKEN"])
     def test_no_secret_is_told(self, name, monkeypatch):
         monkeypatch.setenv(name, "hunter2-hunter2")
-        with pytest.raises(TrackingUnavailableError) as caught, self.SERVER.errors():
+        with pytest.raises(TrackingUnavailableError) as caught, self.SERVER.client():
             raise MlflowException(f"{self.SERVER.uri} took hunter2-hunter2\nand fell over {'.' * 1000}")
         message = str(caught.value)
         assert "postgresql://host/db took … and fell over" in message
@@ -388,13 +394,13 @@ assert connect(settings) is server
 print(repr(server), server.uri)
 import mlflow
 assert mlflow.get_tracking_uri() == mlflow.get_registry_uri() == server.uri
-with server.errors():
+with server.client() as client:
     mlflow.set_experiment(sys.argv[1])
     with mlflow.start_run() as run:
         mlflow.log_metric("f1_score", 0.95)
         mlflow.log_text("x" * 100_000, "folder/file.txt")
     assert len(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/folder/file.txt")) == 100_000
-    print("tags", dict(server.client().get_run(run.info.run_id).data.tags))
+    print("tags", dict(client.get_run(run.info.run_id).data.tags))
 """
 
 

@@ -1,0 +1,109 @@
+"""The model as it is stored: an MLflow model in skops' format (no pickle), its signature, description and probe."""
+
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow.sklearn
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import Pipeline
+
+from networksecurity.data.sample import make_phishing_websites
+from networksecurity.data.schema import CLASS_LABELS, FEATURES, to_X_y
+from networksecurity.data.storage import TRUSTED_TYPES
+from networksecurity.tracking.outcome import PROBE_FILE, REFERENCE_FILE, TRAINING_TAG, Outcome, Training
+from networksecurity.tracking.provenance import COMPUTED_WITH, library_versions
+from networksecurity.training.candidates import decision_threshold, get_classifier
+
+_SERVED_WITH = ("mlflow", *COMPUTED_WITH, "joblib")
+_ARTIFACT_PATH = "model"
+_N_PROBES = 200
+
+
+def warm_up() -> None:
+    """Load skops and MLflow's list of installed packages, which the first `save_model` of a process waits for."""
+    with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+        mlflow.sklearn.save_model(
+            DummyClassifier().fit([[0]], [0]),
+            f"{folder}/{_ARTIFACT_PATH}",
+            serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+            pip_requirements=_requirements(),
+        )
+
+
+def create_logged_model(client: MlflowClient, training: Training, outcome: Outcome) -> str:
+    """Return the id of the training's MLflow 3 logged model, created unless an earlier attempt did."""
+    run = client.get_run(training.train_run_id)
+    if run.outputs and run.outputs.model_outputs:
+        return run.outputs.model_outputs[0].model_id
+    logged = client.create_logged_model(
+        training.experiment_id,
+        name=training.name,
+        source_run_id=training.train_run_id,
+        tags={**outcome.tags, TRAINING_TAG: training.name},
+        params={name: str(value) for name, value in outcome.params.items()},
+        model_type="classifier",
+    )
+    client.log_outputs(training.train_run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return logged.model_id
+
+
+def log_model(client: MlflowClient, training: Training, outcome: Outcome, model_id: str | None) -> str:
+    """Upload the model's files, to its logged model or else to the train run, and return their address."""
+    with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+        path = f"{folder}/{_ARTIFACT_PATH}"
+        save_model(path, training, outcome, model_id)
+        if model_id is None:
+            client.log_artifacts(training.train_run_id, path, _ARTIFACT_PATH)
+            return f"runs:/{training.train_run_id}/{_ARTIFACT_PATH}"
+        client.log_model_artifacts(model_id, path)
+        client.finalize_logged_model(model_id, "READY")
+        return f"models:/{model_id}"
+
+
+def save_model(path: str, training: Training, outcome: Outcome, model_id: str | None = None) -> None:
+    """Write the winner as an MLflow model into the new folder `path`, with its description, probe and data profile."""
+    estimator = get_classifier(outcome.model)
+    mlflow.sklearn.save_model(
+        outcome.model,
+        path,
+        mlflow_model=Model(run_id=training.train_run_id, model_id=model_id),
+        serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+        skops_trusted_types=TRUSTED_TYPES,
+        # Required doubles: they accept missing values (NaN), and a request that lacks a column is refused by its name.
+        signature=ModelSignature(
+            inputs=Schema([ColSpec(DataType.double, name) for name in FEATURES]),
+            outputs=Schema([ColSpec(DataType.long)]),
+        ),
+        input_example=outcome.input_example,
+        pip_requirements=_requirements(),  # else MLflow starts a process to find out
+        metadata={
+            **outcome.tags,
+            "training": training.name,
+            "class": f"{type(estimator).__module__}.{type(estimator).__qualname__}",
+            "feature_names": list(FEATURES),
+            "class_labels": CLASS_LABELS,
+            "decision_threshold": decision_threshold(outcome.model),
+            "versions": library_versions(),
+        },
+    )
+    Path(path, REFERENCE_FILE).write_text(outcome.reference.model_dump_json(), encoding="utf-8")
+    _probe(outcome.model).to_parquet(Path(path, PROBE_FILE))
+
+
+def _requirements() -> list[str]:
+    return [f"{package}=={version(package)}" for package in _SERVED_WITH]
+
+
+def _probe(model: Pipeline) -> pd.DataFrame:
+    """Return rows of the built-in sample, each feature missing in at least one of them, and a model's answers."""
+    X, _ = to_X_y(make_phishing_websites(_N_PROBES, random_state=0))
+    with_gaps = X.head(len(FEATURES)).mask(np.eye(len(FEATURES), dtype=bool))
+    X = pd.concat([X, with_gaps], ignore_index=True)
+    return X.assign(y_pred=model.predict(X), y_score=model.predict_proba(X)[:, 1])

@@ -1,0 +1,89 @@
+"""What the monitor leaves in MLflow: one run for each model and version, in which each check is a step."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Run
+from pydantic import BaseModel
+
+from networksecurity.monitoring.drift import DriftReport
+from networksecurity.tracking.figures import draw_drift
+from networksecurity.tracking.outcome import SIDE_TAG
+from networksecurity.tracking.runs import create_run, get_experiment, search_runs
+from networksecurity.tracking.server import TrackingServer
+
+
+class LoggedCheck(BaseModel, frozen=True):
+    """Where a check was logged."""
+
+    experiment_id: str
+    run_id: str
+    step: int
+
+
+def log_check(
+    server: TrackingServer,
+    experiment_name: str,
+    monitored: str,
+    report: DriftReport,
+    *,
+    step: int | None,
+    tags: Mapping[str, str],
+) -> LoggedCheck:
+    """Log a check for drift as a step of the run that holds all checks of a model.
+
+    The metrics are `n_rows`, `n_drifted`, `psi/<column>` and `missing/<column>`; the report and its picture go to the
+    folder `look-<step>`. A step that already exists is left unchanged.
+
+    Parameters
+    ----------
+    server : TrackingServer
+    experiment_name : str
+    monitored : str
+        The model and its version: the run is called `monitor-<monitored>`.
+    report : DriftReport
+    step : int or None
+        The check's number, from 1; None for the next.
+    tags : mapping of str to str
+    """
+    with server.client() as client:
+        experiment_id = get_experiment(client, experiment_name, server.uri)
+        run_id = _find_or_create(client, experiment_id, f"monitor-{monitored}", tags).info.run_id
+        steps = {metric.step for metric in client.get_metric_history(run_id, "n_rows")}
+        step = 1 + max(steps, default=0) if step is None else step
+        check = LoggedCheck(experiment_id=experiment_id, run_id=run_id, step=step)
+        if step in steps:
+            return check
+        now = round(time.time() * 1_000)
+        figures: dict[str, float] = {"n_rows": report.n_rows, "n_drifted": len(report.drifted)}
+        for column in report.columns:
+            if column.psi is not None:
+                figures[f"psi/{column.name}"] = column.psi
+                figures[f"missing/{column.name}"] = column.missing_new
+        with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+            Path(folder, "drift_report.json").write_text(report.model_dump_json(indent=2), encoding="utf-8")
+            if report.columns:
+                Path(folder, "drift.png").write_bytes(draw_drift(report, f"{monitored}, check {step}"))
+                report.to_frame().to_csv(Path(folder, "drift.csv"))
+            client.log_artifacts(run_id, folder, f"look-{step:04}")
+        # Last, because the step marks a check as complete.
+        client.log_batch(run_id, metrics=[Metric(name, value, now, step) for name, value in figures.items()])
+        client.set_terminated(run_id)
+        return check
+
+
+def _find_or_create(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
+    def oldest() -> Run | None:
+        found = search_runs(client, experiment_id, f"tags.`{SIDE_TAG}` = 'monitor' and attributes.run_name = '{name}'")
+        return min(found, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+    if run := oldest():
+        return run
+    mine = create_run(client, experiment_id, name, {**tags, SIDE_TAG: "monitor"})
+    run = oldest() or mine
+    if run.info.run_id != mine.info.run_id:  # another monitor created one at the same time
+        client.delete_run(mine.info.run_id)
+    return run

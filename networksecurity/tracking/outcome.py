@@ -1,0 +1,96 @@
+"""What a training found, and the names of its tags and files in MLflow."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel
+from sklearn.pipeline import Pipeline
+
+from networksecurity.data.storage import DataRef
+from networksecurity.monitoring.drift import ReferenceProfile
+from networksecurity.training.explanation import Explanation
+from networksecurity.training.leakage import LeakageLedger
+from networksecurity.training.search import SearchResult
+from networksecurity.training.threshold import ThresholdChoice
+
+TRAINING_TAG = "networksecurity.training"
+"""The tag, on all runs of a training, that holds its name."""
+SIDE_TAG = "networksecurity.side"
+"""The tag that tells the runs of a training apart: `train`, `test` or `grid point`."""
+GRID_POINT_TAG = "networksecurity.grid_point"
+"""The tag, on the run of a grid point, that holds its model and its place in the model's grid."""
+PROCESS_TAG = "networksecurity.process"
+"""The tag, on an unfinished run, that names the machine and process writing it."""
+REASON_TAG = "networksecurity.reason"
+"""The tag that says why a run failed or was closed."""
+
+CARD_FILE = "model_card.md"
+"""The model card, on the train run."""
+REFERENCE_FILE = "reference_profile.json"
+"""The profile of the rows behind the model, beside the model's own file."""
+PROBE_FILE = "probe.parquet"
+"""Made-up rows, beside the model's own file, with the answers of the model that was evaluated: `y_pred` and `y_score`,
+the probability of phishing."""
+
+
+class Training(BaseModel, frozen=True):
+    """A training that is being logged: what its steps need to find its runs."""
+
+    name: str
+    experiment_id: str
+    train_run_id: str
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a training: its rows, and the winner's figures on them."""
+
+    rows: DataRef
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training found.
+
+    Attributes
+    ----------
+    model : sklearn.pipeline.Pipeline
+        The fitted winner.
+    params : mapping of str to object
+        The training's parameters, and the winner's best ones.
+    searches : sequence of SearchResult
+        Best first.
+    train, test : Side
+        Their metrics have the same names.
+    tags : mapping of str to str
+        For both runs and the model; `data.source` among them, the source of the rows without credentials.
+    input_example : DataFrame of shape (n_samples, 30)
+    pictures : mapping of str to bytes
+        Files of the explanation's pictures, by name.
+    threshold : ThresholdChoice, optional
+        How the model's decision threshold was chosen; None for the default threshold.
+    """
+
+    model: Pipeline
+    params: Mapping[str, Any]
+    searches: Sequence[SearchResult]
+    train: Side
+    test: Side
+    explanation: Explanation
+    pictures: Mapping[str, bytes]
+    leakage: LeakageLedger
+    reference: ReferenceProfile
+    tags: Mapping[str, str]
+    input_example: pd.DataFrame
+    threshold: ThresholdChoice | None = None
+
+
+class Logged(BaseModel, frozen=True):
+    """Where a training was logged."""
+
+    test_run_id: str
+    model_uri: str
+    """Address of the model's files: `models:/m-…`, or `runs:/…` on a server without logged models."""
