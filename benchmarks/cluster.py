@@ -70,12 +70,12 @@ def search_on(n_workers: int, source: str, models: list[str]) -> tuple[float, di
 
 
 def load(source: str) -> tuple[Any, Any, Any]:
-    from networksecurity.data import sources as datasets
-    from networksecurity.data import splitting
+    from networksecurity.data import sources, splitting
     from networksecurity.data.schema import to_X_y
     from networksecurity.data.validation import validate
+    from networksecurity.settings import settings
 
-    train = splitting.split(validate(datasets.read(source)).accepted).train
+    train = splitting.split(validate(sources.parse(source, settings()).read().frame).accepted).train
     return *to_X_y(train), splitting.assign_folds(train)
 
 

@@ -3,13 +3,14 @@
 Usage: python benchmarks/mongodb.py [--rows 100000 1000000] [--rounds 3] [--csv] [--cases ingest again fetch find]
 Each case runs in a process of its own, so that its peak memory is its own; time and memory begin with its imports done.
 `fetch` and `DataFrame(list(find()))` take turns on the same collection. With --csv the rows are ingested from a CSV
-file (made in a temporary folder), which is hashed, checked and then read again to be written, as by flows/ingest.py.
+file (made in a temporary folder), which is checked and hashed and then read again to be written, as by flows/ingest.py.
 Of more than a million rows, leave out `find`: it needs some 5 KB of memory for each.
 The server is that of the extra `dev` (Linux on x86-64).
 """
 
 import argparse
 import contextlib
+import hashlib
 import re
 import resource
 import shutil
@@ -38,25 +39,28 @@ def measure(case: str, source: str, uri: str) -> tuple[float, float, int]:
     import pandas as pd
     from pymongo import MongoClient
 
-    from networksecurity.data import mongodb
-    from networksecurity.data import sources as datasets
+    from networksecurity.data import mongodb, sources
+    from networksecurity.data.sample import is_synthetic
     from networksecurity.data.validation import Validation
+    from networksecurity.settings import Settings
 
     started = time.perf_counter()
     if case == "find":
         with MongoClient(uri) as client:
             n_rows = len(pd.DataFrame(list(client.get_default_database()["rows"].find())))
     elif case == "fetch":
-        n_rows = len(mongodb.read(f"{uri}.rows").frame)
+        n_rows = len(sources.parse(f"{uri}.rows", Settings()).read().frame)
     else:
-        file = datasets.fetch_file(source, Path.cwd())
-        if file.kind != "sample":  # which needs no check
-            validation = Validation()
-            for frame in datasets.read_batches(file):
-                validation.add(frame)
+        file, digest = sources.parse_file(source, Settings()).fetch(Path.cwd()), hashlib.sha256()
+        validation = Validation()
+        if not is_synthetic(source):  # which needs no check
+            with file.batches(digest=digest) as batches:
+                for frame in batches.frames:
+                    validation.add(frame)
             validation.finish()
-        batches = map(Validation().add, datasets.read_batches(file))
-        n_rows = mongodb.ingest(batches, sha256=file.sha256, source=file.source, target=f"{uri}.rows").n_rows
+        with file.batches() as batches, mongodb.open(mongodb.parse_target(f"{uri}.rows", Settings())) as opened:
+            judged = map(validation.add, batches.frames)
+            n_rows = opened.ingest(judged, sha256=digest.hexdigest(), source=file.shown).n_rows
     seconds = time.perf_counter() - started
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, n_rows
 

@@ -67,13 +67,13 @@ def compare(loop: dict[str, Any], training: dict[str, Any]) -> float:
 
 def search_side(side: str, source: str, models: list[str]) -> dict[str, Any]:
     """Return wall seconds, and by model the best parameters and the mean score of each grid point."""
-    from networksecurity.data import sources as datasets
-    from networksecurity.data import splitting
+    from networksecurity.data import sources, splitting
     from networksecurity.data.schema import to_X_y
     from networksecurity.data.validation import validate
+    from networksecurity.settings import settings
     from networksecurity.training import search
 
-    train = splitting.split(validate(datasets.read(source)).accepted).train
+    train = splitting.split(validate(sources.parse(source, settings()).read().frame).accepted).train
     X, y = to_X_y(train)
     test_fold = splitting.assign_folds(train)
     started = time.perf_counter()

@@ -22,10 +22,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[2_000, 10_000])
     options = parser.parse_args()
 
-    from networksecurity.data import sources as datasets
-    from networksecurity.data import splitting
+    from networksecurity.data import sources, splitting
     from networksecurity.data.schema import to_X_y
     from networksecurity.data.validation import validate
+    from networksecurity.settings import settings
     from networksecurity.training import search
     from networksecurity.training.candidates import CANDIDATES
     from networksecurity.training.evaluation import evaluate_model
@@ -33,7 +33,7 @@ def main() -> None:
     models = sorted(options.models.split(","), key=lambda name: -CANDIDATES[name].cost)
     costs = {name: CANDIDATES[name].cost for name in models}
     n_jobs = search.available_cores()
-    sides = splitting.split(validate(datasets.read(options.source)).accepted)
+    sides = splitting.split(validate(sources.parse(options.source, settings()).read().frame).accepted)
     print(f"| searched on | search, s | winner | cv F1 | test F1 |\n{'| --- ' * 5}|")
     with ThreadPoolExecutor(len(models) if n_jobs > 1 else 1) as threads:
         for n_rows in [len(sides.train), *options.rows]:

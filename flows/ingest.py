@@ -1,7 +1,7 @@
 """Ingest: a file → checked as a whole → its rows in MongoDB, each once, and those that are not valid in quarantine.
 
-The file is read twice, a part at a time: nothing of a file that is refused as a whole gets written, and no file is too
-large. As a command: `python flows/ingest.py --help`.
+The file is read twice, a part at a time: first it is checked, and a file that is refused as a whole leaves nothing
+behind; no file is too large. As a command: `python flows/ingest.py --help`.
 """
 
 if __name__ == "__main__":  # options are read before the slow imports below
@@ -14,6 +14,7 @@ if __name__ == "__main__":  # options are read before the slow imports below
 
     sys.exit(run("flows.ingest:ingest", IngestParameters, show="flows.ingest:show_ingestion"))
 
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,10 +29,11 @@ from rich.markup import escape
 
 from flows.parameters import IngestParameters
 from flows.steps import progress, step
-from networksecurity.data import mongodb
-from networksecurity.data import sources as datasets
-from networksecurity.data.sources import SourceFile
+from networksecurity.data import mongodb, sources
+from networksecurity.data.files import File
+from networksecurity.data.sample import Sample
 from networksecurity.data.validation import Validation
+from networksecurity.data.web import Url
 from networksecurity.settings import settings
 
 
@@ -45,50 +47,60 @@ class IngestReport(BaseModel, frozen=True):
 
 
 @step(task_run_name="fetch")
-def fetch(source: str, folder: Path) -> SourceFile:
+def fetch(source: Sample | File | Url, folder: Path) -> Sample | File:
     """Bring the file to this machine."""
-    return datasets.fetch_file(source, folder, settings())
+    return source.fetch(folder)
+
+
+class Checked(BaseModel, frozen=True):
+    """What reading a whole file tells."""
+
+    sha256: str
+    validation: dict[str, Any]
 
 
 @step(task_run_name="check")
-def check(file: SourceFile, max_rejected: float, with_target: bool = True) -> dict[str, Any]:
+def check(file: Sample | File, max_rejected: float, with_target: bool = True) -> Checked:
     """Refuse a file that is not what it should be, before anything of it is written."""
-    validation = Validation(max_rejected=max_rejected, with_target=with_target)
-    with progress("check") as report:
-        for frame in datasets.read_batches(file):
+    validation, digest = Validation(max_rejected=max_rejected, with_target=with_target), sha256()
+    with progress("check") as report, file.batches(digest=digest) as batches:
+        for frame in batches.frames:
             validation.add(frame)
             report(frame.index[-1] + 1)
-    return validation.finish().to_dict()
+    return Checked(sha256=digest.hexdigest(), validation=validation.finish().to_dict())
 
 
 @step(task_run_name="write")
-def write(file: SourceFile, target: str, n_rows: int) -> mongodb.Ingested:
-    """Write each row to where it belongs, unless it is there already."""
-    batches = map(Validation().add, datasets.read_batches(file))
-    with progress(f"write · {file.source}", n_rows) as report:
-        return mongodb.ingest(
-            batches, sha256=file.sha256, source=file.source, target=target, settings=settings(), on_progress=report
-        )
+def write(file: Sample | File, target: mongodb.Collection, checked: Checked) -> mongodb.Ingested:
+    """Write each row to where it belongs, unless it already exists there."""
+    with (
+        progress(f"write · {file.shown}", checked.validation["n_rows"]) as report,
+        file.batches() as batches,
+        mongodb.open(target) as opened,
+    ):
+        judged = map(Validation().add, batches.frames)
+        return opened.ingest(judged, sha256=checked.sha256, source=file.shown, on_progress=report)
 
 
 def _run_name() -> str:
-    return f"ingest · {datasets.describe(flow_run.parameters['parameters'].source, settings())}"
+    return f"ingest · {sources.parse(flow_run.parameters['parameters'].source, settings()).shown}"
 
 
 @flow(name="ingest", flow_run_name=_run_name, result_serializer="json")
 def ingest(parameters: IngestParameters) -> IngestReport:
     """Write the rows of a file to MongoDB, each once, and those that are not valid to its quarantine."""
     log = get_run_logger()
-    mongodb.describe(parameters.target, settings())  # a wrong one is said before the file is read
+    source = sources.parse_file(parameters.source, settings())
+    target = mongodb.parse_target(parameters.target, settings())
     with TemporaryDirectory(prefix="networksecurity-") as folder:
-        file = fetch(parameters.source, Path(folder))
-        validation = check(file, parameters.max_rejected)
-        rows = write(file, parameters.target, validation["n_rows"])
+        file = fetch(source, Path(folder))
+        checked = check(file, parameters.max_rejected)
+        rows = write(file, target, checked)
     if rows.n_quarantined:
         log.warning("%s rows are not valid and were set aside: %s", rows.n_quarantined, rows.quarantine)
-    report = IngestReport(source=file.source, sha256=file.sha256, validation=validation, rows=rows)
+    report = IngestReport(source=file.shown, sha256=checked.sha256, validation=checked.validation, rows=rows)
     create_markdown_artifact(
-        ingest_markdown(report), key="ingest-report", description=f"Ingestion {rows.ingestion} of {file.source}"
+        ingest_markdown(report), key="ingest-report", description=f"Ingestion {rows.ingestion} of {file.shown}"
     )
     return report
 

@@ -28,8 +28,9 @@ from flows.parameters import MonitorParameters
 from flows.report import inline_picture
 from flows.steps import step
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, WATERMARK_TAG, RegisteredVersion, Registry
-from networksecurity.data import mongodb, schema, validation
-from networksecurity.data import sources as datasets
+from networksecurity.data import mongodb, schema, sources, validation
+from networksecurity.data.mongodb import Checkpoint, Collection
+from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef, Storage
 from networksecurity.monitoring import drift
 from networksecurity.monitoring.thresholds import Thresholds
@@ -67,7 +68,7 @@ class NewRows(BaseModel, frozen=True):
 
     rows: DataRef
     n_rejected: int
-    watch: mongodb.Watch
+    checkpoint: Checkpoint
     """How far it will have come when these are looked at."""
 
 
@@ -82,18 +83,19 @@ def find_model() -> RegisteredVersion:
 
 
 @step(task_run_name="read new rows")
-def read_new(source: str, since: str, version: RegisteredVersion) -> NewRows:
+def read_new(source: Source, since: str, version: RegisteredVersion) -> NewRows:
     """Read and validate what came since the last look, or since the model was trained."""
-    if not mongodb.is_address(source):
-        frame, watch = datasets.read(source, settings()), mongodb.Watch()
+    if isinstance(source, Collection):
+        with mongodb.open(source) as opened:
+            last = opened.get_checkpoint(_checkpoint_name(version))
+            start = mongodb.parse_since(since) if since else last.watermark or _trained_up_to(version, source)
+            new = opened.read(since=start)
+        checkpoint = Checkpoint(n_checks=last.n_checks + 1, watermark=new.watermark)
     else:
-        last = mongodb.get_watch(_watch_name(version), source, settings())
-        start = mongodb.parse_since(since) if since else last.watermark or _trained_up_to(version, source)
-        new = mongodb.read(source, settings(), since=start)
-        frame, watch = new.frame, mongodb.Watch(n_looks=last.n_looks + 1, watermark=new.watermark)
-    accepted, rejected = validation.Validation().add(frame)
+        new, checkpoint = source.read(), Checkpoint()
+    accepted, rejected = validation.Validation().add(new.frame)
     stored = Storage(settings().storage).put_frame(accepted)
-    return NewRows(rows=stored, n_rejected=len(rejected), watch=watch)
+    return NewRows(rows=stored, n_rejected=len(rejected), checkpoint=checkpoint)
 
 
 @step(task_run_name="compare")
@@ -120,40 +122,41 @@ def track(version: RegisteredVersion, report: drift.DriftReport, look: int | Non
 
 
 @step(task_run_name="record the look")
-def record(source: str, version: RegisteredVersion, watch: mongodb.Watch) -> bool:
-    """Remember how far was looked."""
-    return mongodb.advance_watch(_watch_name(version), watch, source, settings())
+def record(source: Collection, version: RegisteredVersion, checkpoint: Checkpoint) -> bool:
+    """Remember how far was checked."""
+    with mongodb.open(source) as opened:
+        return opened.advance_checkpoint(_checkpoint_name(version), checkpoint)
 
 
-def _watch_name(version: RegisteredVersion) -> str:
+def _checkpoint_name(version: RegisteredVersion) -> str:
     return f"{version.name}/{version.version}"
 
 
-def _trained_up_to(version: RegisteredVersion, source: str) -> int | None:
+def _trained_up_to(version: RegisteredVersion, source: Collection) -> int | None:
     """Return the watermark of the rows a model has learned from, if they came from this collection."""
-    if version.tags.get("data.source") != mongodb.describe(source, settings()):
+    if version.tags.get("data.source") != source.shown:
         return None
     watermark = version.tags.get(WATERMARK_TAG)
     return None if watermark is None else int(watermark)
 
 
 def _run_name() -> str:
-    return f"monitor · {datasets.describe(flow_run.parameters['parameters'].source, settings())}"
+    return f"monitor · {sources.parse(flow_run.parameters['parameters'].source, settings()).shown}"
 
 
 @flow(name="monitor", flow_run_name=_run_name, result_serializer="json")
 def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     """Compare new rows with those behind the model in use; emit an event where they have drifted."""
     log = get_run_logger()
-    source = datasets.describe(parameters.source, settings())
+    source = sources.parse(parameters.source, settings())
     version = find_model()
-    new = read_new(parameters.source, parameters.since, version)
+    new = read_new(source, parameters.since, version)
     found = compare(new.rows, version, parameters.thresholds)
 
     looked = found.verdict != "too_few_rows"
-    logged = track(version, found, look=new.watch.n_looks or None) if looked else None
+    logged = track(version, found, look=new.checkpoint.n_checks or None) if looked else None
     report = MonitorReport(
-        source=source,
+        source=source.shown,
         model_name=version.name,
         model_version=version.version,
         verdict=found.verdict,
@@ -166,7 +169,7 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     )
     _publish(report, found)
     # Too few rows are left for the next look, which then finds more.
-    if looked and mongodb.is_address(parameters.source) and not record(parameters.source, version, new.watch):
+    if looked and isinstance(source, Collection) and not record(source, version, new.checkpoint):
         log.warning(
             "another monitor has made look %s at the same time: nothing is lost, nothing more to do", report.look
         )

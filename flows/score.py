@@ -1,8 +1,11 @@
 """Score: rows → validated → what the champion says of each → a file, or a collection in MongoDB.
 
-One version of the model is looked up at the beginning and scores all rows of a run. From a collection to a collection,
-how far each version has come is recorded last: a run that is cut off is made again, and writes the same once more to
-the same place. As a command: `python flows/score.py --help`.
+One version of the model is looked up at the beginning and scores all rows of a run. A file that is scored to a file is
+read once: a file of predictions appears as a whole, or not at all if its source turns out to be bad. Into a collection
+rows are written as they come, so the file is checked first. From a collection to a collection, the checkpoint of each
+version is recorded last: an interrupted run is made again, and writes the same once more to the same place.
+
+As a command: `python flows/score.py --help`.
 """
 
 if __name__ == "__main__":  # options are read before the slow imports below
@@ -16,11 +19,9 @@ if __name__ == "__main__":  # options are read before the slow imports below
     sys.exit(run("flows.score:score", ScoreParameters, show="flows.score:show_scoring"))
 
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pandas as pd
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.logging import get_run_logger
@@ -30,13 +31,16 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 
-from flows.ingest import check, fetch
+from flows.ingest import Checked, check, fetch
 from flows.parameters import ScoreParameters
 from flows.steps import progress, step
 from networksecurity.champion.registry import RegisteredVersion, Registry
-from networksecurity.data import mongodb
-from networksecurity.data import sources as datasets
-from networksecurity.data.sources import SourceFile
+from networksecurity.data import mongodb, sources
+from networksecurity.data.files import File
+from networksecurity.data.mongodb import Checkpoint, Collection
+from networksecurity.data.raw import Batches
+from networksecurity.data.sample import Sample
+from networksecurity.data.sources import Source
 from networksecurity.prediction import files as predictions
 from networksecurity.prediction.scoring import BatchScorer, ScoringReport
 from networksecurity.settings import settings
@@ -82,95 +86,108 @@ def find_model(wanted: str) -> RegisteredVersion:
 
 
 @step(task_run_name="score")
-def score_file(file: SourceFile, output: str, version: RegisteredVersion, max_rejected: float, n_rows: int) -> Written:
-    """Score the rows of a file."""
-    frames = datasets.read_batches(file, exact_others=True)
-    if mongodb.is_address(output):
-        frames = mongodb.with_keys(frames, file.sha256)
-    return _write(frames, output, version, max_rejected, n_rows)
+def score_file(
+    file: Sample | File,
+    output: Collection | str,
+    version: RegisteredVersion,
+    max_rejected: float,
+    checked: Checked | None,
+) -> Written:
+    """Score the rows of a file; one that was not checked before goes to a file."""
+    with file.batches(exact_others=True) as batches:
+        if checked is None:
+            return _write(batches, output, version, max_rejected)
+        keyed = mongodb.with_keys(batches.frames, checked.sha256)
+        return _write(Batches(keyed, checked.validation["n_rows"]), output, version, max_rejected)
 
 
 @step(task_run_name="score")
 def score_collection(
-    source: str, output: str, version: RegisteredVersion, max_rejected: float, since: str, watch: mongodb.Watch
+    source: Collection,
+    output: Collection | str,
+    version: RegisteredVersion,
+    max_rejected: float,
+    since: str,
+    checkpoint: Checkpoint,
 ) -> Written:
     """Score the rows of a collection, all or those that are new."""
-    start = mongodb.parse_since(since) if since else watch.watermark
-    with mongodb.reading(source, settings(), since=start) as new:
-        done = _write(new.batches, output, version, max_rejected, new.n_rows) if new.n_rows else _NOTHING
+    start = mongodb.parse_since(since) if since else checkpoint.watermark
+    with source.batches(since=start) as new:
+        done = _write(new, output, version, max_rejected) if new.n_rows else _NOTHING
         return done.model_copy(update={"watermark": new.watermark})
 
 
-def _write(
-    frames: Iterable[pd.DataFrame], output: str, version: RegisteredVersion, max_rejected: float, n_rows: int
-) -> Written:
+def _write(batches: Batches, output: Collection | str, version: RegisteredVersion, max_rejected: float) -> Written:
     model = _registry().load_model(version)
     scorer = BatchScorer(model, name=version.name, version=version.version, max_rejected=max_rejected)
-    with progress(f"score · {version.name} {version.version}", n_rows) as report:
-        if mongodb.is_address(output):
-            batches = scorer.over(frames)
-            quarantine = mongodb.write_predictions(batches, target=output, settings=settings(), on_progress=report)
+    with progress(f"score · {version.name} {version.version}", batches.n_rows) as report:
+        scored = scorer.over(batches.frames)
+        if isinstance(output, Collection):
+            with mongodb.open(output) as opened:
+                quarantine = opened.write_predictions(scored, on_progress=report)
         else:
-            quarantine = predictions.write_file(scorer.over(frames), output=output, on_progress=report)
+            quarantine = predictions.write_file(scored, output=output, on_progress=report)
     rows = scorer.finish()
     return Written(rows=rows, quarantine=quarantine if rows.n_rejected else None)
 
 
-@step(task_run_name="how far it has come")
-def find_watch(name: str, source: str) -> mongodb.Watch:
+@step(task_run_name="find the checkpoint")
+def find_checkpoint(name: str, source: Collection) -> Checkpoint:
     """Look up how far this version has come."""
-    return mongodb.get_watch(name, source, settings())
+    with mongodb.open(source) as opened:
+        return opened.get_checkpoint(name)
 
 
-@step(task_run_name="record how far it has come")
-def record(name: str, source: str, watch: mongodb.Watch) -> bool:
+@step(task_run_name="record the checkpoint")
+def record(name: str, source: Collection, checkpoint: Checkpoint) -> bool:
     """Remember how far this version has come."""
-    return mongodb.advance_watch(name, watch, source, settings())
+    with mongodb.open(source) as opened:
+        return opened.advance_checkpoint(name, checkpoint)
 
 
-def _score_new(parameters: ScoreParameters, output: str, version: RegisteredVersion) -> Written:
+def _score_new(
+    parameters: ScoreParameters, source: Collection, output: Collection, version: RegisteredVersion
+) -> Written:
     """Score what is new to this version in a collection, into a collection; `since` looks back, and records nothing."""
-    source, name = parameters.source, f"score/{version.name}/{version.version}/{output}"
-    watch = find_watch(name, source)
-    done = score_collection(source, parameters.output, version, parameters.max_rejected, parameters.since, watch)
-    reached = mongodb.Watch(n_looks=watch.n_looks + 1, watermark=done.watermark)
-    if not parameters.since and done.watermark != watch.watermark and not record(name, source, reached):
+    name = f"score/{version.name}/{version.version}/{output.shown}"
+    checkpoint = find_checkpoint(name, source)
+    done = score_collection(source, output, version, parameters.max_rejected, parameters.since, checkpoint)
+    reached = Checkpoint(n_checks=checkpoint.n_checks + 1, watermark=done.watermark)
+    if not parameters.since and done.watermark != checkpoint.watermark and not record(name, source, reached):
         get_run_logger().warning("another run has scored the same rows at the same time: nothing is lost or doubled")
     return done
 
 
-def _score(parameters: ScoreParameters, output: str, version: RegisteredVersion) -> Written:
-    source, max_rejected = parameters.source, parameters.max_rejected
-    if not mongodb.is_address(source):
-        with TemporaryDirectory(prefix="networksecurity-") as folder:
-            file = fetch(source, Path(folder))
-            validation = check(file, max_rejected, with_target=False)
-            return score_file(file, parameters.output, version, max_rejected, validation["n_rows"])
-    if mongodb.is_address(parameters.output):
-        return _score_new(parameters, output, version)
-    return score_collection(source, parameters.output, version, max_rejected, parameters.since, mongodb.Watch())
-
-
-def _describe_output(output: str) -> str:
-    if mongodb.is_address(output):
-        return mongodb.describe_predictions(output, settings())
-    return predictions.check_output(output)
+def _score(
+    parameters: ScoreParameters, source: Source, output: Collection | str, version: RegisteredVersion
+) -> Written:
+    max_rejected = parameters.max_rejected
+    if isinstance(source, Collection):
+        if isinstance(output, Collection):
+            return _score_new(parameters, source, output, version)
+        return score_collection(source, output, version, max_rejected, parameters.since, Checkpoint())
+    with TemporaryDirectory(prefix="networksecurity-") as folder:
+        file = fetch(source, Path(folder))
+        checked = check(file, max_rejected, with_target=False) if isinstance(output, Collection) else None
+        return score_file(file, output, version, max_rejected, checked)
 
 
 def _run_name() -> str:
-    return f"score · {datasets.describe(flow_run.parameters['parameters'].source, settings())}"
+    return f"score · {sources.parse(flow_run.parameters['parameters'].source, settings()).shown}"
 
 
 @flow(name="score", flow_run_name=_run_name, result_serializer="json")
 def score(parameters: ScoreParameters) -> State:
     """Say of each row of a source how probably it is phishing."""
     started = time.monotonic()
-    output = _describe_output(parameters.output)  # a wrong one is said before anything is read
+    source = sources.parse(parameters.source, settings())
+    output = mongodb.parse_output(parameters.output, settings()) or parameters.output
+    shown = output.shown if isinstance(output, Collection) else predictions.check_output(output)
     version = find_model(parameters.model_version)
-    done = _score(parameters, output, version)
+    done = _score(parameters, source, output, version)
     report = ScoreReport(
-        source=datasets.describe(parameters.source, settings()),
-        output=output,
+        source=source.shown,
+        output=shown,
         rows=done.rows,
         quarantine=done.quarantine,
         model_name=version.name,

@@ -54,8 +54,8 @@ from networksecurity.champion.registry import (
     RegisteredVersion,
     Registry,
 )
-from networksecurity.data import mongodb, schema, splitting, validation
-from networksecurity.data import sources as datasets
+from networksecurity.data import schema, sources, splitting, validation
+from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef, ModelRef, Storage
 from networksecurity.exceptions import NetworkSecurityException, TimeLimitError, TrainingError
 from networksecurity.monitoring import drift
@@ -138,12 +138,10 @@ def _registry() -> Registry:
 
 
 @step(task_run_name="fetch")
-def fetch(source: str) -> Fetched:
+def fetch(source: Source) -> Fetched:
     """Read rows from their source, as they are."""
-    if mongodb.is_address(source):
-        read = mongodb.read(source, settings())
-        return Fetched(rows=_storage().put_frame(read.frame), watermark=read.watermark)
-    return Fetched(rows=_storage().put_frame(datasets.read(source, settings())), watermark=None)
+    read = source.read()
+    return Fetched(rows=_storage().put_frame(read.frame), watermark=read.watermark)
 
 
 @cached_step(task_run_name="validate")
@@ -377,7 +375,7 @@ def end_training(training: Training, warning: str | None) -> None:
 
 
 def _run_name() -> str:
-    return f"train · {datasets.describe(flow_run.parameters['parameters'].source, settings())}"
+    return f"train · {sources.parse(flow_run.parameters['parameters'].source, settings()).shown}"
 
 
 @flow(
@@ -390,10 +388,11 @@ def _run_name() -> str:
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
     """Train every model on one source of rows, choose the best by cross-validation, evaluate, log and register it."""
     refuse_to_ask_nobody(parameters)
-    origin = _origin(parameters)
+    source = sources.parse(parameters.source, settings())
+    origin = _origin(parameters, source)
     opening = start_training.submit(parameters.create_repo, parameters.public_repo, origin)
     try:
-        return _train(parameters, opening, origin)
+        return _train(parameters, source, opening, origin)
     except BaseException as exc:  # Ctrl-C, cancellation, SIGTERM too: do not wait for what nobody will read
         if not isinstance(exc, Exception):
             end_soon(_SECONDS_TO_END)
@@ -411,10 +410,10 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
 train.result_storage = result_storage(settings().storage)
 
 
-def _origin(parameters: TrainParameters) -> dict[str, str]:
+def _origin(parameters: TrainParameters, source: Source) -> dict[str, str]:
     """Return the tags that say where a training's runs and model come from."""
     tags = {
-        "data.source": datasets.describe(parameters.source, settings()),
+        "data.source": source.shown,
         "networksecurity.code_version": provenance.code_version(),
         "prefect.flow_run_id": str(flow_run.id),
     }
@@ -428,13 +427,16 @@ def _origin(parameters: TrainParameters) -> dict[str, str]:
 
 
 def _train(
-    parameters: TrainParameters, opening: PrefectFuture[Training], origin: dict[str, str]
+    parameters: TrainParameters,
+    source: Source,
+    opening: PrefectFuture[Training],
+    origin: dict[str, str],
 ) -> TrainingReport | State:
     log = get_run_logger()
     refresh = parameters.refresh or NotSet  # not set: as the setting PREFECT_TASKS_REFRESH_CACHE says
     seed = parameters.random_state
 
-    fetched = fetch(parameters.source)
+    fetched = fetch(source)
     checked = validate.with_options(refresh_cache=refresh)(fetched.rows, parameters.max_rejected)
     if checked.quarantine:
         log.warning("%s rows are not valid and were set aside: %s", checked.report["n_rejected"], checked.quarantine)

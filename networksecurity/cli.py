@@ -7,6 +7,7 @@ Ctrl-C.
 
 import json
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,7 +80,9 @@ def list_(place: Place = None) -> None:
     if place == STORAGE:
         counts, shown = _count_stored(settings()), settings().storage
     else:
-        counts, shown = mongodb.count_quarantined(place, settings()), mongodb.describe(place, settings())
+        collection = mongodb.parse_target(place, settings())
+        with mongodb.open(collection) as opened:
+            counts, shown = opened.count_quarantined(), collection.shown
     _print_table(counts, title=f"Quarantine of {shown}")
 
 
@@ -95,7 +98,11 @@ def export(
     from networksecurity.data import mongodb
 
     place = _place(place)
-    rows = _read_stored(settings()) if place == STORAGE else mongodb.quarantined(place, settings())
+    if place == STORAGE:
+        rows = _read_stored(settings())
+    else:
+        with mongodb.open(mongodb.parse_target(place, settings())) as opened:
+            rows = opened.quarantined()
     try:
         if file.suffix.lower() == ".csv":
             rows.to_csv(file, index=False)
@@ -111,22 +118,17 @@ def resubmit(
     file: Annotated[Path, typer.Argument(help="Corrected rows, as exported.", metavar="FILE")], place: Place = None
 ) -> None:
     """Check corrected rows again and move those that are valid now to the collection, under the key they had."""
-    from networksecurity.data import mongodb
-    from networksecurity.data import sources as datasets
+    from networksecurity.data import mongodb, sources
 
     place = _place(place)
     if place == STORAGE:
         raise ConfigurationError(
             "rows in the storage belong to no collection: correct them in the file they come from, and train again"
         )
-    corrected = datasets.fetch_file(str(file), file.parent, settings())
-    done = mongodb.resubmit(
-        datasets.read(str(file), settings()),
-        sha256=corrected.sha256,
-        source=corrected.source,
-        target=place,
-        settings=settings(),
-    )
+    source = sources.parse_file(str(file), settings())
+    corrected = source.read().frame
+    with mongodb.open(mongodb.parse_target(place, settings())) as opened:
+        done = opened.resubmit(corrected, sha256=sha256(file.read_bytes()).hexdigest(), source=source.shown)
     print(
         f"{done.n_inserted:,} rows moved to {done.collection} (ingestion {done.ingestion}), "
         f"{done.n_already_there:,} were there already, {done.n_quarantined:,} are still not valid"

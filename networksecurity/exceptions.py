@@ -81,3 +81,8 @@ class TrackingUnavailableError(TransientError):
 
 class PromotionConflictError(TransientError):
     """Another run changed the champion meanwhile; the decision has to be made again."""
+
+
+def one_line(exc: BaseException) -> str:
+    """Return what a foreign error says, as part of a message of one line; its name if it says nothing."""
+    return " ".join(str(exc).split()) or type(exc).__name__

@@ -6,7 +6,7 @@ import traceback
 import pandas as pd
 import pytest
 
-from networksecurity.data import sources as datasets
+from networksecurity.data import mongodb, sources
 from networksecurity.settings import Settings
 
 PASSWORD = "hunter2"
@@ -16,8 +16,19 @@ def configured(**values):
     return Settings(_env_file=None, **values)
 
 
+def opened(target, **values):
+    """Return the context in which a collection is open."""
+    return mongodb.open(mongodb.parse_target(target, configured(**values)))
+
+
+def frames(source, batch_rows=20_000, **options):
+    """Yield the batches of a source that was parsed."""
+    with source.batches(batch_rows, **options) as batches:
+        yield from batches.frames
+
+
 def read(source, **values):
-    frame = datasets.read(str(source), configured(**values))
+    frame = sources.parse(str(source), configured(**values)).read().frame
     assert isinstance(frame.index, pd.RangeIndex)
     for column in frame.dtypes:
         assert column == "str" or pd.api.types.is_integer_dtype(column) or pd.api.types.is_float_dtype(column)
@@ -32,7 +43,7 @@ def cells(column):
 def refused(error, source, *, says, **values):
     """Return the message of the error with which `source` is refused: one line, and no password even in its causes."""
     with pytest.raises(error) as caught:
-        datasets.read(str(source), configured(**values))
+        sources.parse(str(source), configured(**values)).read()
     assert type(caught.value) is error
     message = str(caught.value)
     assert "\n" not in message

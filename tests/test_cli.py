@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -5,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from reading import frames, opened, read
 
 from networksecurity import cli
 from networksecurity.data import mongodb
-from networksecurity.data import sources as datasets
+from networksecurity.data.files import File
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import DOMAINS
 from networksecurity.data.storage import Storage
@@ -55,10 +57,10 @@ def target(mongod, collection, tmp_path, monkeypatch):
     monkeypatch.setenv("MONGODB_URI", uri)
     settings.cache_clear()
     bad_rows().to_csv(tmp_path / "rows.csv", index=False)
-    file = datasets.fetch_file("rows.csv", tmp_path)
-    mongodb.ingest(
-        map(Validation().add, datasets.read_batches(file)), sha256=file.sha256, source=file.source, target=uri
-    )
+    path = tmp_path / "rows.csv"
+    with opened(uri) as rows:
+        judged = map(Validation().add, frames(File.at(str(path))))
+        rows.ingest(judged, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), source=str(path))
     return uri
 
 
@@ -96,7 +98,7 @@ def test_list_of_nothing(command, collection, mongod):
 def test_export_of_a_collection(name, command, target, tmp_path):
     code, out, _ = command("quarantine", "export", name)
     assert (code, out) == (0, f"2 rows written to {name}\n")
-    rows = datasets.read(name)
+    rows = read(name)
     assert rows.columns.tolist() == [*mongodb.ORIGIN, *DOMAINS]
     assert rows["row"].tolist() == [3, 8]
     assert rows["SFH"].tolist() == ["abc", "abc"]
@@ -105,7 +107,7 @@ def test_export_of_a_collection(name, command, target, tmp_path):
 
 def test_export_of_the_storage(command, stored):
     assert command("quarantine", "export", "rows_out.csv", "--in", "storage")[0] == 0
-    rows = datasets.read("rows_out.csv")
+    rows = read("rows_out.csv")
     assert rows[["file", "row", "SFH"]].to_numpy().tolist() == [[stored, 3, "abc"], [stored, 8, "abc"]]
     assert command("quarantine", "export", "none.parquet", "--in", "storage")[0] == 0
 
@@ -121,7 +123,7 @@ def test_export_overwrites_nothing(command, target, tmp_path):
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_correct_and_resubmit(kind, command, target, collection):
     command("quarantine", "export", f"rows_out.{kind}")
-    rows = datasets.read(f"rows_out.{kind}")
+    rows = read(f"rows_out.{kind}")
     rows["SFH"] = "1"
     getattr(rows, f"to_{kind}")(f"corrected.{kind}", index=False)
     for moved, there in ((1, 0), (0, 1)):
@@ -129,8 +131,9 @@ def test_correct_and_resubmit(kind, command, target, collection):
         assert code == 0
         assert f"{moved} rows moved to {target} (ingestion " in out
         assert out.endswith(f"{there} were there already, 1 are still not valid\n")
-    assert collection.count_documents({}) == len(datasets.read("mongodb")) == 99
-    left = mongodb.quarantined()
+    assert collection.count_documents({}) == len(read(target)) == 99
+    with opened(target) as rows:
+        left = rows.quarantined()
     assert left[["row", "SFH", "reasons"]].to_numpy().tolist() == [[8, "1", "port is not one of -1, 1"]]
 
 

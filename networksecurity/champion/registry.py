@@ -19,7 +19,7 @@ from mlflow.models import Model
 from pydantic import BaseModel, ValidationError
 from sklearn.pipeline import Pipeline
 
-from networksecurity.data.sources import is_sample
+from networksecurity.data.sample import is_synthetic
 from networksecurity.data.storage import load_model as load_skops
 from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.drift import ReferenceProfile
@@ -55,7 +55,7 @@ class RegisteredVersion(BaseModel, frozen=True):
     @property
     def is_synthetic(self) -> bool:
         """Whether it has learned from the built-in sample."""
-        return is_sample(self.tags.get("data.source", ""))
+        return is_synthetic(self.tags.get("data.source", ""))
 
 
 @dataclass(frozen=True)

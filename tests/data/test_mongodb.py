@@ -15,10 +15,11 @@ import pytest
 from bson import Decimal128, Int64, ObjectId
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
-from reading import PASSWORD, cells, configured, read, refused
+from reading import PASSWORD, cells, configured, frames, opened, read, refused
 
 from networksecurity.data import mongodb
-from networksecurity.data import sources as datasets
+from networksecurity.data.files import File
+from networksecurity.data.mongodb import ORIGIN, Checkpoint, quarantine, reading, server
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import DOMAINS, FEATURES, to_X_y
 from networksecurity.data.validation import Validation, validate
@@ -54,7 +55,7 @@ def failing(mongod, app, *, skip=0, **failure):
 
 
 def test_collection_is_read_in_order_of_id(mongod, collection, monkeypatch):
-    monkeypatch.setattr(mongodb, "_BATCH_SIZE", 300)
+    monkeypatch.setattr(server, "BATCH_SIZE", 300)
     expected = make_phishing_websites(1000, random_state=0)
     documents = [{"_id": i, "source": "x", **row} for i, row in enumerate(expected.to_dict("records"))]
     collection.insert_many(documents[::-1])
@@ -135,7 +136,7 @@ def test_values_are_kept_as_they_are(mongod, collection):
 
 @pytest.mark.parametrize("n_odd_first", [0, 20])
 def test_odd_cell_in_one_batch_only(n_odd_first, mongod, collection, monkeypatch):
-    monkeypatch.setattr(mongodb, "_BATCH_SIZE", 10)
+    monkeypatch.setattr(server, "BATCH_SIZE", 10)
     values = ["na"] * n_odd_first + [1] * 30 + [None] + [True]
     collection.insert_many([{"_id": i, "port": value} for i, value in enumerate(values)])
     assert cells(read(source_of(mongod, collection))["port"]) == [None if v is None else str(v) for v in values]
@@ -249,7 +250,7 @@ def test_other_failure_of_the_server(mongod, collection):
 
 @pytest.mark.parametrize("failure", [{"closeConnection": True}, {"errorCode": 43}, {"errorCode": 50}])
 def test_lost_in_the_middle(failure, mongod, collection, monkeypatch):
-    monkeypatch.setattr(mongodb, "_BATCH_SIZE", 10)
+    monkeypatch.setattr(server, "BATCH_SIZE", 10)
     collection.insert_many([{"port": 1} for _ in range(30)])
     with failing(mongod, "lost", failCommands=["getMore"], **failure):
         refused(
@@ -281,7 +282,7 @@ def target(mongod, collection):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setattr(mongodb, "_BATCH_SIZE", 40)
+    monkeypatch.setattr(server, "BATCH_SIZE", 40)
 
 
 @pytest.fixture
@@ -305,20 +306,16 @@ def sample(n_rows=300, bad=(), random_state=0):
 
 
 def batches_of(path, batch_rows=100):
-    file = datasets.fetch_file(str(path), path.parent, configured())
-    return file, map(Validation().add, datasets.read_batches(file, batch_rows))
+    return map(Validation().add, frames(File.at(str(path)), batch_rows))
+
+
+def sha256_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def ingest(path, target, *, on_progress=None, **values):
-    file, batches = batches_of(path)
-    return mongodb.ingest(
-        batches,
-        sha256=file.sha256,
-        source=file.source,
-        target=target,
-        settings=configured(**values),
-        on_progress=on_progress,
-    )
+    with opened(target, **values) as collection:
+        return collection.ingest(batches_of(path), sha256=sha256_of(path), source=str(path), on_progress=on_progress)
 
 
 def numbers(ingested):
@@ -434,7 +431,7 @@ def test_lost_at_any_command_and_run_again(command, skip, failure, mongod, targe
         ingest(path, f"{target}?appName=lost")
     if collection.find_one():  # half a file is not read
         with pytest.raises(DataSourceError, match="have not finished: run them again"):
-            datasets.read(target, configured())
+            read(target)
     done = ingest(path, target)
     assert numbers(done) == (300, 297, 0, 3)
     assert bookkeeping(collection).count_documents({}) == 1
@@ -521,7 +518,7 @@ def test_target_that_is_not_there(closed_port, write):
 def test_target_of_the_settings(mongod, target, collection, write):
     path = write(sample())
     done = ingest(path, "mongodb", mongodb_uri=target)
-    assert done.collection == mongodb.describe("mongodb", configured(mongodb_uri=target))
+    assert done.collection == mongodb.parse("mongodb", configured(mongodb_uri=target)).shown
     assert_holds(collection, path)
 
 
@@ -556,7 +553,7 @@ def test_a_number_is_not_given_twice_where_bookkeeping_was_lost(target, collecti
 
 
 def rows_since(target, since=None):
-    rows = mongodb.read(target, configured(), since=since)
+    rows = mongodb.parse(target, configured()).read(since=since)
     return rows.frame, rows.watermark
 
 
@@ -606,7 +603,7 @@ def test_what_began_before_a_watermark_and_finished_after_it_is_new(target, coll
 def test_what_finishes_during_a_full_read_is_left_to_the_next(target, collection, write, monkeypatch):
     first, during, begun = (write(sample(random_state=number), f"{number}.csv") for number in range(3))
     ingest(first, target)
-    select = mongodb._select_all
+    select = reading._select_all
 
     def and_then(*args):
         found = select(*args)
@@ -616,7 +613,7 @@ def test_what_finishes_during_a_full_read_is_left_to_the_next(target, collection
     def in_the_middle(n_rows):
         if n_rows == 100:
             with monkeypatch.context() as patched:
-                patched.setattr(mongodb, "_select_all", and_then)
+                patched.setattr(reading, "_select_all", and_then)
                 read_.append(rows_since(target))
 
     read_ = []
@@ -680,14 +677,14 @@ def test_rows_that_are_left_out_are_said(target, mongod, collection, write, capl
 
 def test_the_first_ingestion_begins_during_a_read(target, collection, write, monkeypatch):
     collection.insert_many(make_phishing_websites(20).to_dict("records"))
-    columns = mongodb._columns
+    columns = reading._columns
 
     def meanwhile(*args):
-        monkeypatch.setattr(mongodb, "_columns", columns)
+        monkeypatch.setattr(reading, "_columns", columns)
         ingest(write(sample()), target)
         return columns(*args)
 
-    monkeypatch.setattr(mongodb, "_columns", meanwhile)
+    monkeypatch.setattr(reading, "_columns", meanwhile)
     frame, watermark = rows_since(target)
     assert (len(frame), watermark) == (320, 1)
 
@@ -740,14 +737,18 @@ def test_full_and_new_rows_are_found_by_an_index(target, collection, write, mong
 
 def resubmit(frame, target, write, name="corrected.csv"):
     path = write(frame, name)
-    corrected, _ = batches_of(path)
-    return mongodb.resubmit(
-        datasets.read(str(path), configured()),
-        sha256=corrected.sha256,
-        source=corrected.source,
-        target=target,
-        settings=configured(),
-    )
+    with opened(target) as collection:
+        return collection.resubmit(read(path), sha256=sha256_of(path), source=str(path))
+
+
+def quarantined(target):
+    with opened(target) as collection:
+        return collection.quarantined()
+
+
+def count_quarantined(target):
+    with opened(target) as collection:
+        return collection.count_quarantined()
 
 
 @pytest.fixture
@@ -760,7 +761,7 @@ def bad_file(target, write):
 def test_counts_by_ingestion_and_reason(target, collection, write, bad_file):
     other = write(sample(bad=[1], random_state=1), "other.csv")
     ingest(other, target)
-    counts = mongodb.count_quarantined(target, configured())
+    counts = count_quarantined(target)
     assert counts[["ingestion", "source", "reason", "rows"]].to_numpy().tolist() == [
         [1, str(bad_file), "SFH is not a whole number", 3],
         [1, str(bad_file), "port is not one of -1, 1", 3],
@@ -771,13 +772,13 @@ def test_counts_by_ingestion_and_reason(target, collection, write, bad_file):
 
 
 def test_empty_quarantine(target, collection):
-    assert mongodb.count_quarantined(target, configured()).empty
-    assert mongodb.quarantined(target, configured()).empty
+    assert count_quarantined(target).empty
+    assert quarantined(target).empty
 
 
 def test_quarantined_rows_with_their_values(target, collection, bad_file):
-    rows = mongodb.quarantined(target, configured())
-    assert rows.columns.tolist() == [*mongodb.ORIGIN, *DOMAINS]
+    rows = quarantined(target)
+    assert rows.columns.tolist() == [*ORIGIN, *DOMAINS]
     assert rows["row"].tolist() == [5, 150, 299]
     assert rows["port"].tolist() == ["7"] * 3
     assert rows["SFH"].tolist() == ["x"] * 3
@@ -787,7 +788,7 @@ def test_quarantined_rows_with_their_values(target, collection, bad_file):
 
 def test_corrected_rows_move_once(target, collection, write, bad_file):
     _, watermark = rows_since(target)
-    corrected = mongodb.quarantined(target, configured())
+    corrected = quarantined(target)
     corrected.loc[0, ["port", "SFH"]] = ["1", "-1"]
     corrected.loc[1, "SFH"] = "na"
     done = resubmit(corrected, target, write)
@@ -813,7 +814,7 @@ def test_corrected_rows_move_once(target, collection, write, bad_file):
     ("command", "skip"), [("insert", 0), ("insert", 1), ("delete", 0), ("update", 0), ("update", 2)]
 )
 def test_resubmission_lost_on_the_way(command, skip, target, mongod, collection, write, bad_file):
-    corrected = mongodb.quarantined(target, configured())
+    corrected = quarantined(target)
     corrected.loc[0, ["port", "SFH"]] = ["1", "-1"]
     with (
         failing(mongod, "lost", skip=skip, failCommands=[command], closeConnection=True),
@@ -830,7 +831,7 @@ def test_corrections_cut_short_and_corrected_further(
     first, expected, target, mongod, collection, write, bad_file, caplog
 ):
     _, watermark = rows_since(target)
-    corrected = mongodb.quarantined(target, configured())
+    corrected = quarantined(target)
     corrected.loc[0, ["port", "SFH"]] = ["1", "-1"]
     with (
         failing(mongod, "lost", failCommands=["aggregate"], closeConnection=True),
@@ -848,17 +849,17 @@ def test_corrections_cut_short_and_corrected_further(
 
 
 def test_one_resubmission_at_a_time(target, collection, write, bad_file, monkeypatch):
-    corrected = mongodb.quarantined(target, configured())
+    corrected = quarantined(target)
     other = corrected[1:2].assign(port="1", SFH="-1")
     mine = corrected[:1].assign(port="1", SFH="-1")
-    insert = mongodb._insert
+    insert = quarantine.insert
 
     def and_another_one(*args):
-        monkeypatch.setattr(mongodb, "_insert", insert)
+        monkeypatch.setattr(quarantine, "insert", insert)
         assert numbers(resubmit(other, target, write, "other.csv")) == (1, 1, 0, 0)
         insert(*args)
 
-    monkeypatch.setattr(mongodb, "_insert", and_another_one)
+    monkeypatch.setattr(quarantine, "insert", and_another_one)
     with pytest.raises(SourceUnavailableError, match="took over ingestion 2: run this one again"):
         resubmit(mine, target, write)
     _, watermark = rows_since(target)
@@ -882,7 +883,7 @@ def test_one_resubmission_at_a_time(target, collection, write, bad_file, monkeyp
     ],
 )
 def test_corrections_that_cannot_be_used(change, says, target, collection, write, bad_file):
-    corrected = mongodb.quarantined(target, configured())
+    corrected = quarantined(target)
     with pytest.raises(DataValidationError, match=says):
         resubmit(change(corrected), target, write)
     assert_holds(collection, bad_file)
@@ -918,9 +919,9 @@ def scores(mongod, collection):
 def score_new(model, target, into, version="1", since=None, on_progress=None, batch_rows=100):
     """Score what is new in a collection and return how many rows were read, and how far."""
     scorer = BatchScorer(model, name="phishing", version=version, max_rejected=1)
-    with mongodb.reading(target, configured(), since=since, batch_rows=batch_rows) as new:
-        batches = map(scorer.add, new.batches)
-        mongodb.write_predictions(batches, target=into, settings=configured(), on_progress=on_progress)
+    rows = mongodb.parse(target, configured())
+    with rows.batches(batch_rows, since=since) as new, opened(into) as output:
+        output.write_predictions(map(scorer.add, new.frames), on_progress=on_progress)
         return new.n_rows, new.watermark
 
 
@@ -952,13 +953,13 @@ def assert_scored(model, collection, scores, *versions):
 def test_reading_gives_what_read_gives_with_keys(target, collection, write, small_batches):
     ingest(write(sample(bad=[5])), target)
     collection.insert_many([{"_id": key, "port": 1.0, "Result": "x"} for key in (b"k", 7, "key", ObjectId())])
-    with mongodb.reading(target, configured(), batch_rows=120) as new:
+    with mongodb.parse(target, configured()).batches(120) as new:
         assert new.n_rows == 303
-        batches = list(new.batches)
+        batches = list(new.frames)
         assert new.watermark == 1
     assert [len(batch) for batch in batches] == [120, 120, 63]
     assert [row for batch in batches for row in batch.index] == list(range(303))
-    whole = mongodb.read(target, configured()).frame
+    whole = read(target)
     together = pd.concat([batch[list(FEATURES)].astype("str") for batch in batches], ignore_index=True)
     pd.testing.assert_frame_equal(together, whole[list(FEATURES)].astype("str"))
     keys = [key for batch in batches for key in batch["_id"]]
@@ -968,12 +969,12 @@ def test_reading_gives_what_read_gives_with_keys(target, collection, write, smal
 def test_reading_what_is_new(target, collection, write, small_batches):
     ingest(write(sample()), target)
     ingest(write(sample(80, random_state=1), "more.csv"), target)
-    with mongodb.reading(target, configured(), since=1) as new:
+    with mongodb.parse(target, configured()).batches(since=1) as new:
         assert (new.n_rows, new.watermark) == (80, 2)
-        (batch,) = new.batches
+        (batch,) = new.frames
         assert {key["row"] for key in batch["_id"]} == set(range(80))
-    with mongodb.reading(target, configured(), since=2) as new:
-        assert (new.n_rows, list(new.batches), new.watermark) == (0, [], 2)
+    with mongodb.parse(target, configured()).batches(since=2) as new:
+        assert (new.n_rows, list(new.frames), new.watermark) == (0, [], 2)
 
 
 def test_a_prediction(model, target, collection, scores, write):
@@ -1057,13 +1058,14 @@ def test_a_row_that_was_changed_is_scored_as_it_is_now(model, target, collection
 
 def test_rows_of_a_file_are_scored_under_the_keys_of_ingest(model, target, collection, scores, write):
     path = write(sample(bad=[5]).assign(url="https://example.org"))
-    file = datasets.fetch_file(str(path), path.parent, configured())
+    file = sha256_of(path)
     scorer = BatchScorer(model, name="phishing", version="1", max_rejected=0.5)
-    frames = mongodb.with_keys(datasets.read_batches(file, 100, exact_others=True), file.sha256)
-    mongodb.write_predictions(map(scorer.add, frames), target=f"{target}_scores", settings=configured())
-    assert scores.count_documents({"url": "https://example.org", "_id.row.file": file.sha256}) == 299
+    keyed = mongodb.with_keys(frames(File.at(str(path)), 100, exact_others=True), file)
+    with opened(f"{target}_scores") as output:
+        output.write_predictions(map(scorer.add, keyed))
+    assert scores.count_documents({"url": "https://example.org", "_id.row.file": file}) == 299
     (unscored,) = in_quarantine(scores).find()
-    assert unscored["_id"] == {"file": file.sha256, "row": 5}
+    assert unscored["_id"] == {"file": file, "row": 5}
     with pytest.raises(DataValidationError, match="a column _id"):
         list(mongodb.with_keys([pd.DataFrame({"_id": [1]})], "abc"))
 
@@ -1077,9 +1079,10 @@ def test_a_collection_of_rows_takes_no_predictions(model, target, collection, wr
 
 def test_where_predictions_go():
     values = {"mongodb_uri": "mongodb://me:hunter2@host/", "mongodb_collection": "rows"}
-    shown = mongodb.describe_predictions("mongodb", configured(**values))
+    shown = mongodb.parse_output("mongodb", configured(**values)).shown
     assert shown == "mongodb://host/networksecurity.rows_scores"
-    assert mongodb.describe_predictions("mongodb://host/db.mine", configured(**values)) == "mongodb://host/db.mine"
+    assert mongodb.parse_output("mongodb://host/db.mine", configured(**values)).shown == "mongodb://host/db.mine"
+    assert mongodb.parse_output("scored.csv", configured(**values)) is None
 
 
 # --- servers that die -------------------------------------------------------------------------------------------------
@@ -1186,3 +1189,20 @@ def test_servers_found_by_their_name(mongod, collection, write, monkeypatch):
     path = write(sample())
     assert ingest(path, target).collection == f"mongodb+srv://cluster.example.org/{collection.full_name}"
     assert_holds(collection, path)
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def test_of_two_checks_at_once_only_one_is_recorded(target, collection):
+    with opened(target) as rows:
+        assert rows.get_checkpoint("model/1") == Checkpoint()
+        assert rows.advance_checkpoint("model/1", Checkpoint(n_checks=1, watermark=1))
+        assert not rows.advance_checkpoint("model/1", Checkpoint(n_checks=1, watermark=1))
+        assert rows.advance_checkpoint("model/1", Checkpoint(n_checks=2, watermark=4))
+        assert not rows.advance_checkpoint("model/1", Checkpoint(n_checks=2, watermark=3))
+        assert rows.get_checkpoint("model/1") == Checkpoint(n_checks=2, watermark=4)
+        assert rows.get_checkpoint("model/2") == Checkpoint()
+    watches = collection.database[f"{collection.name}_watches"]  # as stored by earlier versions
+    assert list(watches.find()) == [{"_id": "model/1", "n_looks": 2, "watermark": 4}]
+    watches.drop()

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from reading import PASSWORD, cells, configured, read, refused
+from reading import PASSWORD, cells, configured, frames, read, refused
 
-from networksecurity.data import sources as datasets
+from networksecurity.data import sources
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import DOMAINS
 from networksecurity.exceptions import ConfigurationError, DataSourceError, SourceUnavailableError
@@ -51,7 +51,7 @@ def test_describe(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     settings = configured(mongodb_uri=f"mongodb://me:{PASSWORD}@a:1,b:2/?tls=true")
     assert [
-        datasets.describe(source, settings)
+        sources.parse(source, settings).shown
         for source in [
             "sample:5",
             "data/x.csv",
@@ -191,17 +191,17 @@ def test_file_of_unknown_kind(tmp_path):
         (".csv", b"\x00\x01\x02\x03,\x00\n\x00,\x00\n", "is binary"),
         (".csv", np.random.default_rng(0).bytes(5000), "not UTF-8"),
         (".csv", b"<!DOCTYPE html><html>", "is a web page"),
-        (".csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-10], "damaged or cut short"),
-        (".csv.gz", gzip.compress(CSV.encode(), mtime=0)[:12], "damaged or cut short"),
-        (".csv.gz", b"\x1f\x8b\x08" + bytes(7) + b"garbage", "damaged or cut short"),
+        (".csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-10], "damaged or incomplete"),
+        (".csv.gz", gzip.compress(CSV.encode(), mtime=0)[:12], "damaged or incomplete"),
+        (".csv.gz", b"\x1f\x8b\x08" + bytes(7) + b"garbage", "damaged or incomplete"),
         (".parquet", b"", "is empty"),
         (".parquet", CSV.encode(), "cannot be read as Parquet"),
         (".parquet", KINDS[".parquet"][:-10], "cannot be read as Parquet"),
         (".parquet", to_parquet_with_pandas_notes(b"{}"), "cannot be read as Parquet"),
         (".parquet", to_parquet_with_pandas_notes(b"not JSON"), "cannot be read as Parquet"),
         (".parquet", to_parquet(TABLE[:0]), "holds no rows"),
-        (".zip", CSV.encode(), "damaged or cut short"),
-        (".zip", KINDS[".zip"][:-30], "damaged or cut short"),
+        (".zip", CSV.encode(), "damaged or incomplete"),
+        (".zip", KINDS[".zip"][:-30], "damaged or incomplete"),
         (".zip", to_zip(rows__csv=CSV), "holds no .arff file, only rows.csv"),
         (".arff", b"hello\nworld\n", "is not ARFF"),
         (".arff", CSV.encode(), "is not ARFF"),
@@ -228,7 +228,7 @@ def test_damaged_file_is_read_or_refused(kind, data, tmp_path):
     path = tmp_path / f"rows{kind}"
     path.write_bytes(content)
     with suppress(DataSourceError):
-        datasets.read(str(path), configured())
+        read(path)
 
 
 def read_csv(tmp_path, text):
@@ -355,7 +355,7 @@ def test_url_of_every_kind(kind, web):
 def test_uci_is_its_archive(web, monkeypatch):
     web.answers["/static/public/327/phishing+websites.zip"] = Answer(KINDS[".zip"])
     monkeypatch.setattr(
-        datasets, "UCI_URL", datasets.UCI_URL.replace("https://archive.ics.uci.edu", f"http://{web.host}")
+        sources, "UCI_URL", sources.UCI_URL.replace("https://archive.ics.uci.edu", f"http://{web.host}")
     )
     assert read("uci").to_numpy().tolist() == ROWS
 
@@ -459,7 +459,13 @@ def test_odd_pages(web):
 
 
 def fetched(source, tmp_path):
-    return datasets.fetch_file(str(source), tmp_path, configured())
+    return sources.parse_file(str(source), configured()).fetch(tmp_path)
+
+
+def digest_of(source, batch_rows=100):
+    digest = hashlib.sha256()
+    list(frames(source, batch_rows, digest=digest))
+    return digest.hexdigest()
 
 
 def big_file(kind, tmp_path, n_rows=250):
@@ -481,19 +487,19 @@ def big_file(kind, tmp_path, n_rows=250):
 def test_batches_are_the_rows_of_the_file(kind, tmp_path):
     path = big_file(kind, tmp_path)
     file = fetched(path, tmp_path)
-    assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest_of(file) == hashlib.sha256(path.read_bytes()).hexdigest()
     for _ in range(2):
-        batches = list(datasets.read_batches(file, 100))
+        batches = list(frames(file, 100))
         assert all(0 < len(batch) <= 100 for batch in batches)
         pd.testing.assert_frame_equal(pd.concat(batches), read(path))
 
 
 def test_batches_of_a_sample(tmp_path):
-    file, other = fetched("sample:250", tmp_path), fetched("sample:251", tmp_path)
-    assert file.sha256 != other.sha256
+    file = fetched("sample:250", tmp_path)
     assert file == fetched("sample:250", tmp_path)
-    assert fetched("sample", tmp_path).sha256 == fetched("sample:11055", tmp_path).sha256
-    batches = list(datasets.read_batches(file, 100))
+    assert digest_of(file) == digest_of(file) != digest_of(fetched("sample:251", tmp_path))
+    assert digest_of(fetched("sample", tmp_path)) == digest_of(fetched("sample:11055", tmp_path))
+    batches = list(frames(file, 100))
     assert [len(batch) for batch in batches] == [100, 100, 50]
     pd.testing.assert_frame_equal(pd.concat(batches), read("sample:250"))
     with pytest.raises(ConfigurationError, match="sample:N"):
@@ -503,16 +509,16 @@ def test_batches_of_a_sample(tmp_path):
 def test_batches_of_a_url(web, tmp_path):
     web.answers["/rows.csv"] = Answer(CSV.encode())
     file = fetched(f"http://me:{PASSWORD}@{web.host}/rows.csv?token={PASSWORD}", tmp_path)
-    assert file.source == f"http://{web.host}/rows.csv"
+    assert file.shown == f"http://{web.host}/rows.csv"
     assert PASSWORD not in repr(file)
-    assert file.sha256 == hashlib.sha256(CSV.encode()).hexdigest()
-    assert next(datasets.read_batches(file)).to_numpy().tolist() == ROWS
+    assert digest_of(file) == hashlib.sha256(CSV.encode()).hexdigest()
+    assert next(frames(file)).to_numpy().tolist() == ROWS
 
 
 def test_batches_may_differ_in_kind(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("port,Result\n" + "1,1\n" * 10 + "na,1\n1.5,1\n")
-    first, second = datasets.read_batches(fetched(path, tmp_path), 10)
+    first, second = frames(fetched(path, tmp_path), 10)
     assert [frame["port"].dtype for frame in (first, second)] == ["int8", "str"]
     assert second["port"].to_dict() == {10: "na", 11: "1.5"}
 
@@ -525,7 +531,7 @@ def test_batches_may_differ_in_kind(tmp_path):
         (".csv", b"port,Result\n" + b"1,1\n" * 150 + b"1,1,1\n", "line 152"),
         (".csv", b"port,Result\n1,1,\n1,1,\n", "more cells than its header"),
         (".csv", b"port,Result\n" + b"1,1\n" * 150 + b"\xff,1\n", "not UTF-8"),
-        (".csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-10], "damaged or cut short"),
+        (".csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-10], "damaged or incomplete"),
         (".parquet", KINDS[".parquet"][:-10], "cannot be read as Parquet"),
         (".parquet", to_parquet_with_pandas_notes(b"not JSON"), "cannot be read as Parquet"),
         (".parquet", to_parquet(TABLE[:0]), "holds no rows"),
@@ -536,7 +542,7 @@ def test_bad_file_in_batches(kind, content, says, tmp_path):
     path = tmp_path / f"rows{kind}"
     path.write_bytes(content)
     with pytest.raises(DataSourceError, match=says) as caught:
-        list(datasets.read_batches(fetched(path, tmp_path), 100))
+        list(frames(fetched(path, tmp_path), 100))
     assert str(path) in str(caught.value)
 
 
@@ -546,10 +552,10 @@ def test_file_that_is_changed_meanwhile(kind, tmp_path):
     file = fetched(path, tmp_path)
     big_file(kind, tmp_path, n_rows=240)
     with pytest.raises(DataSourceError, match=r"rows\..* was changed while it was read"):
-        list(datasets.read_batches(file, 100))
+        list(frames(file, 100))
     path.unlink()
     with pytest.raises(DataSourceError, match="there is no file"):
-        list(datasets.read_batches(file, 100))
+        list(frames(file, 100))
 
 
 @pytest.mark.parametrize(
@@ -572,8 +578,7 @@ def test_source_that_is_no_file(source, error, says, tmp_path, monkeypatch):
 
 
 def exact(path, batch_rows):
-    file = datasets.fetch_file(str(path), path.parent, configured())
-    return pd.concat(datasets.read_batches(file, batch_rows, exact_others=True))
+    return pd.concat(frames(fetched(path, path.parent), batch_rows, exact_others=True))
 
 
 def test_other_columns_of_a_csv_file_are_its_text(tmp_path):

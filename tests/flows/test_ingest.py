@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 from pymongo import MongoClient
+from reading import read
 from records import artifacts, task_tries
 
 from flows import ingest as flow_module
 from flows.ingest import ingest, show_ingestion
 from flows.parameters import IngestParameters
-from networksecurity.data import mongodb
-from networksecurity.data import sources as datasets
+from networksecurity.data.mongodb import ingestion, server
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import (
     ConfigurationError,
@@ -76,7 +76,7 @@ def test_what_may_pass_is_tried_again_and_doubles_nothing(workplace, target, col
     monkeypatch.setattr(
         flow_module, "write", flow_module.write.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
     )
-    insert, calls = mongodb._insert, []
+    insert, calls = ingestion.insert, []
 
     def lost_once(*args):
         insert(*args)
@@ -84,8 +84,8 @@ def test_what_may_pass_is_tried_again_and_doubles_nothing(workplace, target, col
         if len(calls) == 2:
             raise SourceUnavailableError("away")
 
-    monkeypatch.setattr(mongodb, "_BATCH_SIZE", 100)
-    monkeypatch.setattr(mongodb, "_insert", lost_once)
+    monkeypatch.setattr(server, "BATCH_SIZE", 100)
+    monkeypatch.setattr(ingestion, "insert", lost_once)
     state = run(source, target)
     rows = state.result().rows
     assert (rows.n_inserted, rows.n_already_there) == (500, 0)
@@ -154,7 +154,7 @@ def test_real_data_twice_through_the_command(command, real_data, target, collect
         done = command("--source", str(real_data), MONGODB_URI=target)
         assert done.returncode == 0, done.stderr
         assert re.search(rf"inserted +{inserted}\s+already there +{there}\s", done.stdout)
-    pd.testing.assert_frame_equal(mongodb.read(target).frame, datasets.read(str(real_data)), check_dtype=False)
+    pd.testing.assert_frame_equal(read(target), read(real_data), check_dtype=False)
 
 
 @pytest.mark.integration
@@ -205,9 +205,9 @@ def test_command_killed_in_the_middle_then_again(command, environment, tmp_path,
             process.wait(30)
         assert 20_000 <= rows.count_documents({}) < 119_998
         with pytest.raises(DataSourceError, match="have not finished"):
-            mongodb.read(target)
+            read(target)
         done = command("--source", source, "--target", target)
         assert done.returncode == 0, done.stderr
         assert re.search(r"inserted +119,998\s+already there +0\s+quarantined +2\s", done.stdout)
-        assert rows.count_documents({}) == len(mongodb.read(target).frame) == 119_998
+        assert rows.count_documents({}) == len(read(target)) == 119_998
         assert [each["_id"]["row"] for each in client["db"]["rows_quarantine"].find()] == [3, 77_000]

@@ -11,8 +11,7 @@ from flows.ingest import ingest
 from flows.monitor import DRIFT_EVENT, monitor
 from flows.parameters import IngestParameters, MonitorParameters, TrainParameters
 from flows.train import train
-from networksecurity.data import mongodb
-from networksecurity.data.mongodb import Watch
+from networksecurity.data.mongodb import OpenCollection
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import ConfigurationError, DataSourceError, TrackingError
 from networksecurity.settings import settings
@@ -148,30 +147,19 @@ def test_without_a_model_there_is_nothing_to_compare_with(workplace):
         look(source="sample:1000").result()
 
 
-def test_of_two_looks_at_once_one_is_recorded(growing):
-    growing(100, 1)
-    assert mongodb.get_watch("model/1") == Watch()
-    assert mongodb.advance_watch("model/1", Watch(n_looks=1, watermark=1))
-    assert not mongodb.advance_watch("model/1", Watch(n_looks=1, watermark=1))
-    assert mongodb.advance_watch("model/1", Watch(n_looks=2, watermark=4))
-    assert not mongodb.advance_watch("model/1", Watch(n_looks=2, watermark=3))
-    assert mongodb.get_watch("model/1") == Watch(n_looks=2, watermark=4)
-    assert mongodb.get_watch("model/2") == Watch()
-
-
 def test_two_monitors_at_once_do_no_harm(growing, monkeypatch):
     growing(1_500, 1)
     assert fit().is_completed()
     growing(1_000, 2, SSLfinal_State=True)
-    both, get_watch = Barrier(2), mongodb.get_watch
+    both, get_checkpoint = Barrier(2), OpenCollection.get_checkpoint
 
     def see_the_same(*args):
-        found = get_watch(*args)
+        found = get_checkpoint(*args)
         both.wait(timeout=120)
         return found
 
     with monkeypatch.context() as at_once:
-        at_once.setattr(mongodb, "get_watch", see_the_same)
+        at_once.setattr(OpenCollection, "get_checkpoint", see_the_same)
         with ThreadPoolExecutor(2) as threads:
             looks = [threads.submit(look) for _ in range(2)]
     assert {(each.result().name, each.result().result().look) for each in looks} == {("Drift detected", 1)}

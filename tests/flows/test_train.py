@@ -30,7 +30,7 @@ from flows.train import train
 from networksecurity.champion import changes
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, Registry
 from networksecurity.champion.verification import verify
-from networksecurity.data.sample import make_phishing_websites
+from networksecurity.data.sample import Sample, make_phishing_websites
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,
@@ -248,7 +248,7 @@ def test_runs_of_grid_points(workplace, candidate_runs, expected):
 
 
 def test_what_may_pass_is_tried_again(workplace, monkeypatch):
-    read, tries = flow_module.datasets.read, []
+    read, tries = Sample.read, []
 
     def away_twice(*args):
         tries.append(args)
@@ -256,7 +256,7 @@ def test_what_may_pass_is_tried_again(workplace, monkeypatch):
             raise SourceUnavailableError("away")
         return read(*args)
 
-    monkeypatch.setattr(flow_module.datasets, "read", away_twice)
+    monkeypatch.setattr(Sample, "read", away_twice)
     quick = flow_module.fetch.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
     monkeypatch.setattr(flow_module, "fetch", quick)
     assert run().is_completed()

@@ -22,11 +22,12 @@ import pyarrow.parquet
 import pytest
 from leash import LEASH
 from pydantic import SecretStr
+from reading import frames
 
 from networksecurity.champion.registry import CHAMPION, Registry
+from networksecurity.data.files import File
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, TARGET, to_X, to_X_y
-from networksecurity.data.sources import fetch_file, read_batches
 from networksecurity.data.splitting import split
 from networksecurity.data.validation import Validation, validate
 from networksecurity.exceptions import ConfigurationError, DataValidationError
@@ -66,10 +67,9 @@ def write_csv(frame, folder):
 
 
 def scored(model, path, output, max_rejected=0.5, **options):
-    file = fetch_file(str(path), path.parent, Settings(_env_file=None))
     scorer = BatchScorer(model, name="phishing", version="7", max_rejected=max_rejected)
-    frames = read_batches(file, 100, exact_others=True)
-    return predictions.write_file(scorer.over(frames), output=str(output), **options)
+    batches = scorer.over(frames(File.at(str(path)), 100, exact_others=True))
+    return predictions.write_file(batches, output=str(output), **options)
 
 
 def read(path):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from served import CSV, JSON, NAME, ROW, address, crown, running
 
 from networksecurity.data import splitting, validation
+from networksecurity.data.files import File
 from networksecurity.data.schema import FEATURES, to_X
-from networksecurity.data.sources import read
 from networksecurity.prediction import openapi
 from networksecurity.settings import Settings
 
@@ -20,7 +20,7 @@ from networksecurity.settings import Settings
 @pytest.fixture(scope="module")
 def real_test_rows(real_data):
     """Return the whole real test set, and once more with every tenth value missing."""
-    test = splitting.split(validation.validate(read(str(real_data))).accepted).test[list(FEATURES)]
+    test = splitting.split(validation.validate(File.at(str(real_data)).read().frame).accepted).test[list(FEATURES)]
     holes = np.random.default_rng(0).random(test.shape) < 0.1
     return {"complete": test.reset_index(drop=True), "with missing values": test.reset_index(drop=True).mask(holes)}
 

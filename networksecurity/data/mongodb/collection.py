@@ -1,0 +1,96 @@
+"""A collection as a source and a target: parsed once, then opened once for all that is done with it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+from networksecurity.data.mongodb import checkpoints, ingestion, quarantine, reading, scores
+from networksecurity.data.mongodb.server import Address, Connection, connected, resolve
+from networksecurity.data.raw import Batches, Rows
+from networksecurity.exceptions import ConfigurationError
+from networksecurity.settings import Settings, without_credentials
+
+
+@dataclass(frozen=True)
+class Collection(Address):
+    """A collection of rows; `mongodb.open` connects to it."""
+
+    def read(self, *, since: int | datetime | None = None) -> Rows:
+        """Connect for one call of `OpenCollection.read`."""
+        with open(self) as opened:
+            return opened.read(since=since)
+
+    @contextmanager
+    def batches(self, batch_rows: int = 20_000, *, since: int | datetime | None = None) -> Iterator[Batches]:
+        """Connect for one call of `OpenCollection.batches`."""
+        with open(self) as opened, opened.batches(batch_rows, since=since) as batches:
+            yield batches
+
+
+class OpenCollection(Connection):
+    """A collection while a client is connected to it."""
+
+    read = reading.read
+    batches = reading.batches
+    ingest = ingestion.ingest
+    count_quarantined = quarantine.count_quarantined
+    quarantined = quarantine.quarantined
+    resubmit = quarantine.resubmit
+    write_predictions = scores.write_predictions
+    get_checkpoint = checkpoints.get_checkpoint
+    advance_checkpoint = checkpoints.advance_checkpoint
+
+
+@contextmanager
+def open(collection: Address) -> Iterator[OpenCollection]:
+    """Connect to a collection.
+
+    Raises
+    ------
+    ConfigurationError
+        Its address is no connection string that works.
+    DataSourceError
+        The server refuses.
+    SourceUnavailableError
+        The server cannot be reached, or was lost in the middle.
+    """
+    with connected(collection) as client:
+        yield OpenCollection(collection, client)
+
+
+def parse(text: str, settings: Settings) -> Collection | None:
+    """Return the collection that a text names (`mongodb`, `mongodb://…`, `mongodb+srv://…`), None if it names none.
+
+    Raises
+    ------
+    ConfigurationError
+        The address is not valid, or MONGODB_URI is needed and not set.
+    """
+    address = resolve(text, settings)
+    return Collection(**asdict(address)) if address else None
+
+
+def parse_target(text: str, settings: Settings) -> Collection:
+    """Return the collection that a text names.
+
+    Raises
+    ------
+    ConfigurationError
+        As from `parse`, or it names none.
+    """
+    if collection := parse(text, settings):
+        return collection
+    raise ConfigurationError(
+        f"{without_credentials(text)!r} is not a collection: mongodb://host/database.collection, mongodb+srv://…, or "
+        "mongodb (with MONGODB_URI set)"
+    )
+
+
+def parse_output(text: str, settings: Settings) -> Collection | None:
+    """Return the collection for predictions that a text names, as `parse` does.
+
+    `mongodb` is not the collection of rows, but the one beside it: `C_scores`.
+    """
+    collection = parse(text, settings)
+    return replace(collection, name=f"{collection.name}_scores") if collection and text == "mongodb" else collection

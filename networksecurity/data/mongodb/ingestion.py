@@ -1,0 +1,275 @@
+"""Writing rows: each once, whatever happens on the way.
+
+**A row's key** is the file it stands in and its place there: `_id = {file: SHA-256 of the file's bytes, row: 0, 1, …}`.
+A row is inserted under its key, or is there already; nothing is overwritten. So the same file again, a retry, or a
+run after a crash adds what is missing and nothing else; equal rows of one file stay, and another file adds its own.
+A rejected row has the same key in the quarantine, and is in one of the two collections only.
+
+**An ingestion** has a number, taken when it begins; its rows carry it in `ingestion.id`, with the source and the time.
+While it is open its rows are not read: they are half a file. A file whose ingestion is open is taken up again under the
+same number. When all its rows are acknowledged, by a majority and in the journal, it gets a second number: its
+`position` in the order in which ingestions *finished*, and is open no longer.
+
+**A watermark** is the number of the ingestion that finished last. What is new since then are the rows of the ingestions
+with a higher position. Clocks play no part, nor does it matter that ingestions overlap:
+
+- Positions have no gaps: an ingestion takes one more than the highest it sees, and a unique index lets only one of
+  two do so. Whoever sees position n therefore sees, or has seen, each one below n; nothing turns up behind a watermark.
+- A position is written after the rows, so whoever sees it sees the rows. (With several servers this takes majority
+  reads in a causally consistent session, which is how bookkeeping and rows are read here.)
+- A full read leaves out each ingestion without a position up to its watermark, whether it finishes, or begins,
+  meanwhile. So a full read, then reads since the watermark of the one before, give every row once.
+
+A time as a starting point is compared with the times of finishing, taken from the server's clock. Rows that other
+programs wrote are in full reads only.
+
+**A correction** of rejected rows is an ingestion of its own, so that readers get the rows it moves; those keep their
+keys.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+
+from networksecurity.data.mongodb import server
+from networksecurity.data.mongodb.reading import last_finished
+from networksecurity.data.mongodb.server import Connection, already_exists
+from networksecurity.data.schema import DOMAINS, MISSING, canonical_name
+from networksecurity.exceptions import DataSourceError, SourceUnavailableError
+
+if TYPE_CHECKING:
+    from pymongo.collection import Collection
+
+
+class Ingested(BaseModel, frozen=True):
+    """What became of the rows of one file: n_rows = n_inserted + n_already_there + n_quarantined."""
+
+    ingestion: int
+    """Its number, which `read` takes as `since`."""
+    collection: str
+    quarantine: str
+    n_rows: int
+    n_inserted: int
+    """By this ingestion, in however many attempts."""
+    n_already_there: int
+    """Inserted by an earlier ingestion, or resubmitted since."""
+    n_quarantined: int
+    """Not valid, and in the quarantine now; some perhaps since an earlier ingestion."""
+
+
+def ingest(
+    opened: Connection,
+    batches: Iterable[tuple[pd.DataFrame, pd.DataFrame]],
+    *,
+    sha256: str,
+    source: str,
+    on_progress: Callable[[int], None] | None = None,
+) -> Ingested:
+    """Write the rows of one file, the accepted to the collection and the rejected to its quarantine, each once.
+
+    What a whole file is refused for has to be found before: rows are written as they come.
+
+    Parameters
+    ----------
+    opened : Connection
+    batches : iterable of (accepted, rejected)
+        As `validation.Validation.add` returns them; a frame's index holds the numbers of its rows in the file.
+    sha256 : str
+        Of the file's bytes, in hex.
+    source : str
+        The file's name, without credentials.
+    on_progress : callable, optional
+        Called after each batch with the number of rows done.
+
+    Raises
+    ------
+    DataSourceError
+        The server refused, or the collection holds rows under another spelling of the columns.
+    SourceUnavailableError
+        The server could not be reached or was lost. The same call again goes on from there.
+    """
+    store = Store(opened)
+    ingestion = store.begin(sha256, source)
+    resumed = store.rows.find_one(_of_file(sha256)) is not None
+    had_rejected = store.quarantine.find_one(_of_file(sha256)) is not None
+    n_rows = n_accepted = n_corrected = 0
+    for accepted, rejected in batches:
+        for documents in in_batches(to_documents(accepted, sha256, ingestion)):
+            present = _present(store.rows, documents) if resumed else set()
+            insert(store.rows, [each for each in documents if each["_id"]["row"] not in present])
+            if had_rejected:
+                store.quarantine.delete_many({"_id": {"$in": [document["_id"] for document in documents]}})
+        for documents in in_batches(_to_quarantine(rejected, sha256, ingestion)):
+            corrected = _present(store.rows, documents) if resumed else set()
+            insert(store.quarantine, [each for each in documents if each["_id"]["row"] not in corrected])
+            n_corrected += len(corrected)
+        n_rows += len(accepted) + len(rejected)
+        n_accepted += len(accepted)
+        if on_progress:
+            on_progress(n_rows)
+    n_inserted = store.finish(ingestion)
+    return Ingested(
+        ingestion=ingestion["id"],
+        collection=opened.address.shown,
+        quarantine=opened.address.quarantine,
+        n_rows=n_rows,
+        n_inserted=n_inserted,
+        n_already_there=n_accepted - n_inserted + n_corrected,
+        n_quarantined=n_rows - n_accepted - n_corrected,
+    )
+
+
+class Store:
+    """The collections of an address, open for writing."""
+
+    def __init__(self, opened: Connection) -> None:
+        self.rows, self.quarantine, self.ingestions = (
+            opened.writable(suffix, journal=True) for suffix in ("", "_quarantine", "_ingestions")
+        )
+        self._shown = opened.address.shown
+
+    def begin(self, sha256: str, source: str) -> dict[str, Any]:
+        """Open an ingestion, or the one that was left open for the same file; return what its rows carry."""
+        from pymongo import WriteConcern
+        from pymongo.errors import DuplicateKeyError, OperationFailure
+
+        self._refuse_other_spelling()
+        try:
+            self.ingestions.create_index("position", unique=True, sparse=True)
+        except OperationFailure as exc:
+            if exc.code != 2 or "journal" not in str(exc):
+                raise
+            # A server for tests, all in memory.
+            plain = WriteConcern("majority")
+            self.rows, self.quarantine, self.ingestions = (
+                collection.with_options(write_concern=plain)
+                for collection in (self.rows, self.quarantine, self.ingestions)
+            )
+            self.ingestions.create_index("position", unique=True, sparse=True)
+        # One open ingestion per file: two processes with the same file share it.
+        self.ingestions.create_index("file", unique=True, partialFilterExpression={"open": True})
+        # What is new is found by ingestion, and read in the order of `_id` without a sort.
+        self.rows.create_index([("ingestion.id", 1), ("_id", 1)])
+        while True:
+            ingestion = self.ingestions.find_one({"file": sha256, "open": True})
+            if ingestion is None:
+                newest = self.ingestions.find_one(sort={"_id": -1})
+                # Of the rows too: bookkeeping that was lost must not give a number twice.
+                row = self.rows.find_one({"ingestion.id": {"$gt": 0}}, sort={"ingestion.id": -1})
+                ingestion = {
+                    "_id": 1 + max(newest["_id"] if newest else 0, row["ingestion"]["id"] if row else 0),
+                    "file": sha256,
+                    "source": source,
+                    "time": self.ingestions.database.command("hello")["localTime"],
+                    "open": True,
+                }
+                try:
+                    self.ingestions.insert_one(ingestion)
+                except DuplicateKeyError:  # another process took the number, or opened the same file
+                    continue
+            return {"id": ingestion["_id"], "source": ingestion["source"], "time": ingestion["time"]}
+
+    def finish(self, ingestion: dict[str, Any]) -> int:
+        """Give an ingestion its position, so that its rows are read from now on; return how many they are."""
+        from pymongo.errors import DuplicateKeyError
+
+        number = ingestion["id"]
+        n_inserted = self.rows.count_documents({"ingestion.id": number})
+        while True:
+            last = last_finished(self.ingestions)
+            try:
+                done = self.ingestions.update_one(
+                    {"_id": number, "open": True},
+                    {
+                        "$set": {"position": 1 + (last["position"] if last else 0), "n_inserted": n_inserted},
+                        "$unset": {"open": ""},
+                        "$currentDate": {"finished": True},
+                    },
+                )
+            except DuplicateKeyError:  # another one finished at this moment
+                continue
+            if not done.matched_count and self.ingestions.find_one({"_id": number, "position": None}):
+                raise SourceUnavailableError(
+                    f"another resubmission to {self._shown} took over ingestion {number}: run this one again"
+                )
+            return n_inserted
+
+    def take_over(self, ingestion: dict[str, Any]) -> None:
+        """Make an ingestion the only open one of its kind, and the rows of those that will not finish its own.
+
+        Of a file that was cut short the rest comes with the same file, under the same number. Corrections that were cut
+        short may never come again as they were.
+        """
+        self.ingestions.update_one({"_id": ingestion["id"]}, {"$set": {"resubmission": True}})
+        others = {"resubmission": True, "position": None, "_id": {"$ne": ingestion["id"]}}
+        self.ingestions.update_many(others, {"$unset": {"open": ""}})  # so that they cannot finish any more
+        numbers = [other["_id"] for other in self.ingestions.find(others)]
+        self.rows.update_many({"ingestion.id": {"$in": numbers}}, {"$set": {"ingestion": ingestion}})
+
+    def _refuse_other_spelling(self) -> None:
+        document = self.rows.find_one({"ingestion.id": None}) or {}
+        other = [name for name in document if name not in DOMAINS and canonical_name(name)]
+        if other:
+            raise DataSourceError(
+                f"{self._shown} holds rows of another program, which call columns {', '.join(other[:3])}: "
+                "with this package's names beside them they could not be read as one; name another collection"
+            )
+
+
+def _of_file(sha256: str) -> dict[str, Any]:
+    from bson.max_key import MaxKey
+
+    return {"_id": {"$gte": {"file": sha256, "row": 0}, "$lt": {"file": sha256, "row": MaxKey()}}}
+
+
+def in_batches(documents: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Yield documents in lists of at most `BATCH_SIZE`."""
+    while batch := list(itertools.islice(documents, server.BATCH_SIZE)):
+        yield batch
+
+
+def to_documents(accepted: pd.DataFrame, sha256: str, ingestion: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield accepted rows as documents, keyed by `sha256` and the frame's index."""
+    codes = np.column_stack([accepted[name].to_numpy("int8", na_value=MISSING) for name in DOMAINS])
+    for row, cells in zip(accepted.index.tolist(), codes.tolist(), strict=True):
+        values = [None if cell == MISSING else cell for cell in cells] if MISSING in cells else cells
+        yield {
+            "_id": {"file": sha256, "row": row},
+            **dict(zip(DOMAINS, values, strict=True)),
+            "ingestion": ingestion,
+        }
+
+
+def _to_quarantine(rejected: pd.DataFrame, sha256: str, ingestion: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for row, content in zip(rejected.index.tolist(), quarantined_content(rejected), strict=True):
+        yield {"_id": {"file": sha256, "row": row}, **content, "ingestion": ingestion}
+
+
+def quarantined_content(rejected: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield what the documents of rejected rows hold beside key and ingestion."""
+    # As text: a cell may hold what BSON has no type for.
+    text = rejected.astype("str").astype(object).where(rejected.notna(), None)
+    for reasons, values in zip(text["reasons"], text[list(DOMAINS)].to_dict("records"), strict=True):
+        yield {"values": values, "reasons": reasons.split("; ")}
+
+
+def _present(collection: "Collection", documents: list[dict[str, Any]]) -> set[int]:
+    keys = [document["_id"] for document in documents]
+    return {found["_id"]["row"] for found in collection.find({"_id": {"$in": keys}}, {"_id": True})}
+
+
+def insert(collection: "Collection", documents: list[dict[str, Any]]) -> None:
+    """Insert documents, except those whose key is there already."""
+    from pymongo.errors import BulkWriteError
+
+    if not documents:
+        return
+    try:
+        collection.insert_many(documents, ordered=False)
+    except BulkWriteError as exc:
+        if exc.details["writeConcernErrors"] or not all(map(already_exists, exc.details["writeErrors"])):
+            raise
