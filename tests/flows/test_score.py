@@ -132,7 +132,7 @@ def test_without_a_champion_it_says_what_to_do(workplace):
     [
         (lambda frame: frame.assign(SFH="abc"), "300 of 300 rows"),
         (lambda frame: frame.drop(columns="SFH"), "1 missing: SFH"),
-        (lambda frame: frame.rename(columns={"key": "label"}), "called as those of a prediction: label"),
+        (lambda frame: frame.rename(columns={"key": "label"}), "reserved for predictions: label"),
     ],
 )
 def test_of_a_file_that_is_refused_nothing_is_written(change, message, champion, workplace):
