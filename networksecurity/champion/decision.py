@@ -1,9 +1,9 @@
 """Whether a candidate replaces the champion: both predict the same test rows, and the differences are weighed.
 
-A row is test by a hash of its feature vector (`splitting`), so neither model has trained on it, however old the
-champion is; of a champion with another split, only the rows that are test in both are looked at. Equal vectors get
-equal answers, so that the vectors are what is counted and resampled, not the rows: more than half of the rows of the
-UCI data are copies of another.
+A hash of its feature vector makes a row a test row (`splitting`), so neither model has trained on it, however old the
+champion is; if the champion was trained with another split, only the rows that are test rows in both are compared.
+Equal vectors get equal answers. Vectors are therefore counted and resampled, not rows: more than half of the rows of
+the UCI data are copies of another.
 """
 
 from dataclasses import dataclass
@@ -27,15 +27,15 @@ _COMPARED = ("f1_score", "precision", "recall_score", "false_positive_rate", "ac
 
 @dataclass(frozen=True)
 class Champion:
-    """The model in use, as far as it can be had.
+    """The model in use, as far as it can be loaded.
 
     Attributes
     ----------
     version : str
     model : estimator or None
-        None where it cannot be loaded.
+        None if it cannot be loaded.
     split : tuple of (float, int), or None
-        `test_size` and `random_state` of its training; None where they are not known.
+        `test_size` and `random_state` of its training; None if they are not known.
     problem : str
         Why it cannot be loaded.
     synthetic : bool
@@ -57,34 +57,38 @@ class Comparison(BaseModel, frozen=True):
     """Distinct feature vectors among them."""
     candidate: dict[str, float]
     champion: dict[str, float]
-    """Figures of both on these rows, under the names that `evaluation.evaluate` gives them."""
+    """Figures of both on these rows, by the names of `evaluation.evaluate`."""
     f1_difference: float
     """The candidate's minus the champion's."""
     low: float
     high: float
     """Bounds of the difference: a bootstrap interval of the gate's confidence."""
     fixed: int
-    """Rows in which the candidate is right and the champion wrong."""
+    """Rows on which the candidate is right and the champion wrong."""
     broken: int
-    """Rows in which it is the other way round."""
+    """Rows on which the candidate is wrong and the champion right."""
+    fixed_vectors: int | None = None
+    """Vectors on which the candidate makes fewer errors; None in older decisions."""
+    broken_vectors: int | None = None
+    """Vectors on which the candidate makes more errors; None in older decisions."""
     p_value: float
     """Of McNemar's exact test, two-sided, with one vote for each vector."""
 
 
 class Decision(BaseModel, frozen=True):
-    """What was decided, why, and on what figures; in plain values that JSON can hold."""
+    """What was decided, why, and on which figures, in plain values that JSON can hold."""
 
     outcome: Literal["promote", "keep"]
     reasons: tuple[str, ...]
     """Sentences, the decisive ones first."""
     champion: str | None
-    """The version that was in use; None where there was none."""
+    """The version that was in use; None if there was none."""
     figures: dict[str, float]
     """The candidate's, on all test rows."""
     generalisation_gap: float
     """F1 on the training rows minus F1 on the test rows."""
     comparison: Comparison | None
-    """None where there is no champion, or the two cannot be compared."""
+    """None if there is no champion, or the two cannot be compared."""
     gate: Gate
 
 
@@ -100,17 +104,17 @@ def decide(
 ) -> Decision:
     """Decide whether a candidate replaces the champion.
 
-    It does where it holds every floor of the gate and there is no champion, or where it also is better than the
-    champion in F1 (the bootstrap interval lies above 0) and in its number of errors (McNemar's test), and neither
-    its recall nor its false positive rate is worse by more than the margin.
+    The candidate has to pass every floor of the gate. If there is a champion, it must also be better in F1 (the
+    bootstrap interval lies above 0) and in errors (McNemar's test), and neither its recall nor its false positive rate
+    may be worse by more than the margin.
 
-    A model of the built-in sample and one of other rows are not compared: the sample is synthetic, and was made from
-    all of the UCI data, test rows too. Whatever its figures, it gives way to the other, and does not replace it.
+    A model of the built-in sample is not compared with one of other rows: the sample is synthetic, and was made from
+    all of the UCI data, including its test rows. It gives way to the other model and never replaces it.
 
     Parameters
     ----------
     candidate : estimator
-        Its answer to a row depends on that row's features only.
+        Its answer to a row must depend on that row's features only.
     champion : Champion or None
     test_rows : DataFrame of shape (n_samples, 31)
         Test rows of the candidate's split, of both classes.
@@ -121,6 +125,23 @@ def decide(
         Whether the candidate has learned from the built-in sample.
     random_state : int, default=0
         Seed of the bootstrap.
+
+    Examples
+    --------
+    >>> from networksecurity.data.sample import make_phishing_websites
+    >>> from networksecurity.data.splitting import split
+    >>> from networksecurity.data.validation import validate
+    >>> from networksecurity.training.candidates import get_candidate, make_pipeline
+    >>> sides = split(validate(make_phishing_websites(3_000, random_state=0)).accepted)
+    >>> tree, regression = (
+    ...     make_pipeline(get_candidate(name)).fit(*to_X_y(sides.train))
+    ...     for name in ("Decision Tree", "Logistic Regression")
+    ... )
+    >>> decide(tree, None, sides.test, train_f1_score=0.97).reasons[0]
+    'There is no champion yet.'
+    >>> decision = decide(regression, Champion("1", tree, (0.2, 0)), sides.test, train_f1_score=0.92)
+    >>> decision.outcome, decision.comparison.fixed_vectors, decision.comparison.broken_vectors
+    ('keep', 24, 17)
     """
     X, y = to_X_y(test_rows)
     y_pred = candidate.predict(X)
@@ -140,7 +161,7 @@ def decide(
         usable, problem = _comparable_rows(champion, test_rows)
         if problem:
             better, reasons = False, [f"The champion, version {champion.version}, cannot be compared: {problem}."]
-            reasons.append("`networksecurity champion promote` replaces it all the same.")
+            reasons.append("`networksecurity champion promote` replaces it regardless.")
         else:
             comparison = _compare(
                 y[usable],
@@ -169,7 +190,7 @@ def decide(
 
 
 def answered(decision: Decision, *, approved: bool, comment: str) -> Decision:
-    """Return a decision to promote after a person was asked about it; one to keep needs no answer and stays."""
+    """Return a decision after a person answered: only a decision to promote depends on the answer."""
     if decision.outcome == "keep":
         return decision
     sentence = ("Approved" if approved else "Not approved") + (f": {comment}" if comment else "") + "."
@@ -200,7 +221,7 @@ def _figures_sentence(figures: dict[str, float], gap: float) -> str:
 
 
 def _comparable_rows(champion: Champion, test_rows: pd.DataFrame) -> tuple[np.ndarray, str]:
-    """Return which test rows the champion has not trained on, and why they are of no use, if they are not."""
+    """Return which test rows the champion has not trained on, and why the two cannot be compared, if they cannot."""
     usable = np.ones(len(test_rows), dtype=bool)
     if champion.model is None:
         return usable, champion.problem
@@ -229,7 +250,7 @@ def _compare(
         [np.bincount(of_row, weights=weights) for weights in ((y & y_pred), ~right, (y & y_champion), ~champion_right)]
     ).T
     low, high = _f1_difference_interval(by_vector, confidence, random_state)
-    # Rows of one vector are right or wrong together: counted one by one, they would be taken for independent evidence.
+    # Rows of one vector are right or wrong together: counted one by one, they would pass for independent evidence.
     gained = np.sign(by_vector[:, 3] - by_vector[:, 1])
     n_better, n_worse = int((gained > 0).sum()), int((gained < 0).sum())
     figures, champion_figures = _figures(y, y_pred), _figures(y, y_champion)
@@ -244,6 +265,8 @@ def _compare(
         fixed=int((right & ~champion_right).sum()),
         broken=int((~right & champion_right).sum()),
         # Exact McNemar: McNemar, "Note on the sampling error of the difference between correlated proportions", 1947.
+        fixed_vectors=n_better,
+        broken_vectors=n_worse,
         p_value=float(binomtest(n_better, n_better + n_worse).pvalue) if n_better + n_worse else 1.0,
     )
 
@@ -254,19 +277,20 @@ def _figures(y: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
 
 
 def _f1_difference_interval(by_vector: np.ndarray, confidence: float, random_state: int) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a difference of F1, resampling feature vectors.
+    """Return the percentile bootstrap interval of a difference of F1, resampled by feature vector.
 
     Parameters
     ----------
     by_vector : ndarray of shape (n_vectors, 4)
-        True positives and errors of the one model, then of the other. F1 = 2 TP / (2 TP + errors).
+        True positives and errors of one model, then of the other. F1 = 2 TP / (2 TP + errors).
     confidence : float
     random_state : int
 
     Notes
     -----
-    Vectors with the same four counts are alike, so how often each *kind* is drawn is multinomial: the same
-    distribution as of `scipy.stats.bootstrap` with `method="percentile"`, at the cost of the few kinds there are.
+    Vectors with the same four counts are interchangeable, so the number of draws of each *kind* is multinomial. That
+    is the distribution of `scipy.stats.bootstrap` with `method="percentile"`, which would draw 10^9 indices for
+    200,000 vectors.
     """
     kinds, n_vectors = np.unique(by_vector, axis=0, return_counts=True)
     draws = np.random.default_rng(random_state).multinomial(
@@ -295,12 +319,14 @@ def _weigh(found: Comparison, version: str, gate: Gate) -> tuple[bool, list[str]
         better.append(f"{f1}.")
     else:
         worse.append(f"{f1}, which does not show that it is higher.")
+    fixed, broken = found.fixed_vectors or 0, found.broken_vectors or 0
     changed = (
-        f"Of {found.fixed + found.broken:,} rows that only one of the two gets right, it is this one in "
-        f"{found.fixed:,} and version {version} in {found.broken:,} (McNemar's exact test on feature vectors: "
-        f"p {found.p_value:.2g})"
+        f"Of {fixed + broken:,} feature vectors on which the two make different numbers of errors, it makes fewer on "
+        f"{fixed:,} and version {version} on {broken:,} (McNemar's exact test: p {found.p_value:.2g}; "
+        f"{found.fixed:,} and {found.broken:,} rows)"
     )
-    if found.fixed > found.broken and found.p_value <= 1 - gate.confidence:
+    # Direction and p-value from the same vectors: rows would let 50 copies of a few vectors outvote many others.
+    if fixed > broken and found.p_value <= 1 - gate.confidence:
         better.append(f"{changed}.")
     else:
         worse.append(f"{changed}, which does not show that it makes fewer errors.")

@@ -1,6 +1,6 @@
-"""When a candidate replaces the champion: what a promotion can be asked.
+"""The conditions under which a candidate replaces the champion.
 
-Apart from `promotion`, so that the command line knows it without loading what computes.
+A module of its own: the command line reads it without loading what computes.
 """
 
 from typing import Literal
@@ -8,14 +8,14 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 PromotionMode = Literal["auto", "dry-run", "off", "ask"]
-"""Judge and promote, judge only, neither, or judge and promote what a person approves."""
+"""Judge and promote, judge only, neither, or promote what a person approves."""
 
 
 class Gate(BaseModel, frozen=True, extra="forbid"):
     """What a candidate has to show on the test rows.
 
-    The floors are there to stop what is broken, not to choose between good models: on the UCI data the worst of the
-    five models has F1 0.92, recall 0.91, a false positive rate of 0.05 and a gap of 0.06.
+    The floors stop broken models; they do not choose between good ones. On the UCI data the worst of the five models
+    has F1 0.92, recall 0.91, a false positive rate of 0.05 and a gap of 0.06.
     """
 
     min_f1_score: float = Field(default=0.85, ge=0, le=1, description="smallest F1")

@@ -61,7 +61,7 @@ def test_a_better_one_is_promoted(rows):
     assert found.n_rows == found.n_vectors == len(rows)
     f1, interval, floors = decision.reasons[0], decision.reasons[1], decision.reasons[-1]
     assert f"{found.f1_difference:+.4f}" in f1
-    assert "30 rows that only one of the two gets right, it is this one in 30" in interval
+    assert "it makes fewer on 30 and version 3 on 0" in interval
     assert floors.startswith("Every floor holds: F1 0.9")
 
 
@@ -185,6 +185,22 @@ def test_a_vector_with_both_labels_votes_by_its_majority(rows):
     assert (found.fixed, found.broken, found.p_value) == (5, 5, 1.0)
 
 
+def test_a_model_that_is_worse_on_more_vectors_is_not_promoted_for_the_copies_of_a_few(rows):
+    codes = vector_codes(rows)
+    copies = pd.concat([rows, *[rows[:6]] * 49], ignore_index=True)
+    decision = judge(copies, Answers(rows, codes[6:26]), Answers(rows, codes[:6]), Gate(margin=1))
+    found = decision.comparison
+    assert (found.fixed, found.broken) == (300, 20)
+    assert (found.fixed_vectors, found.broken_vectors) == (6, 20)
+    assert found.p_value == binomtest(6, 26).pvalue < 0.01
+    assert found.low > 0  # the rows of the few vectors carry F1
+    assert decision.outcome == "keep"
+    assert decision.reasons[0] == (
+        "Of 26 feature vectors on which the two make different numbers of errors, it makes fewer on 6 and version 3 on "
+        "20 (McNemar's exact test: p 0.0094; 300 and 20 rows), which does not show that it makes fewer errors."
+    )
+
+
 def test_interval_is_that_of_scipy(rows):
     candidate, champion = make(rows, 25), make(rows, 25, first=10)
     found = judge(rows, candidate, champion, Gate(confidence=0.9)).comparison
@@ -209,6 +225,15 @@ def test_the_same_seed_gives_the_same_decision_and_it_goes_through_json(rows):
     assert Decision.model_validate_json(text) == decision
     json.loads(text, parse_constant=pytest.fail)
     assert len(text) < 4_000  # a tag of an old MLflow server holds 5,000 characters
+
+
+def test_a_decision_stored_by_an_earlier_version_is_read(rows):
+    decision = judge(rows, make(rows, 10), make(rows, 40))
+    stored = json.loads(decision.model_dump_json())
+    del stored["comparison"]["fixed_vectors"], stored["comparison"]["broken_vectors"]
+    read = Decision.model_validate(stored).comparison
+    assert (read.fixed_vectors, read.broken_vectors) == (None, None)
+    assert (read.fixed, read.broken) == (30, 0)
 
 
 def test_a_person_can_only_stop_a_promotion(rows):
