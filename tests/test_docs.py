@@ -1,0 +1,82 @@
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from flows.parameters import TrainParameters
+from networksecurity.data.schema import DOMAINS, FEATURES, canonical_name, is_row_number
+
+PROJECT = Path(__file__).resolve().parents[1]
+PAGES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("deployments/*.md")]
+TEXTS = {str(page.relative_to(PROJECT)): page.read_text(encoding="utf-8") for page in PAGES}
+
+
+def anchors(text):
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"(?m)^#+ (.+)", text)}
+
+
+def section(page, heading):
+    return re.split(r"(?m)^## ", TEXTS[page].split(f"\n## {heading}\n")[1])[0]
+
+
+def first_cells(text):
+    return [re.findall(r"`([^`]+)`", cell) for cell in re.findall(r"(?m)^\| (`[^|]*) \|", text)]
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_link_leads_somewhere(page):
+    links = re.findall(r'\]\(([^)\s]+)\)|src="([^"]+)"', TEXTS[page])
+    for link in (link for pair in links for link in pair if link and not link.startswith(("http://", "https://"))):
+        file, _, anchor = link.partition("#")
+        target = (PROJECT / page).parent / file if file else PROJECT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_file_of_the_project_that_is_named_exists(page):
+    named = re.findall(r"`((?:networksecurity|flows|tests|benchmarks|scripts|deployments)/[\w/.-]+)`", TEXTS[page])
+    assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", [page for page in TEXTS if page != "CHANGELOG.md"])
+def test_every_import_in_an_example_works(page):
+    for example in re.findall(r"(?ms)^```python\n(.*?)^```", TEXTS[page]):
+        names = {}
+        for node in ast.walk(ast.parse(example)):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    try:
+                        found = importlib.import_module(f"{node.module}.{alias.name}")
+                    except ModuleNotFoundError:
+                        found = getattr(importlib.import_module(node.module), alias.name)
+                    names[alias.asname or alias.name] = found
+        for node in ast.walk(ast.parse(example)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names:
+                assert hasattr(names[node.value.id], node.attr), node.attr
+
+
+def test_the_readme_is_short():
+    assert len(TEXTS["README.md"].splitlines()) <= 200
+
+
+def test_every_option_of_a_training_is_explained():
+    options = {option for cell in first_cells(TEXTS["docs/training.md"]) for option in cell if option.startswith("--")}
+    fields = {f"--{name.replace('_', '-')}" for name in TrainParameters.model_fields}
+    assert {"--gate" if option == "--gate.…" else option for option in options} == fields
+
+
+def test_every_spelling_of_a_column_that_is_listed_is_known():
+    for row in re.findall(r"(?m)^\| `\w+` \| .+ \|$", section("docs/data.md", "Columns")):
+        name, *spellings = re.findall(r"`([^`]+)`", row)
+        assert name in DOMAINS
+        assert [canonical_name(spelling) for spelling in spellings] == [name] * len(spellings)
+    assert all(is_row_number(name) for name in ("id", "index", "row", "row number", "Unnamed: 0", ""))
+
+
+def test_every_feature_is_explained():
+    assert [name for name, *_ in first_cells(section("docs/data.md", "What the features were meant to be"))] == [
+        *FEATURES
+    ]
