@@ -23,7 +23,7 @@ from networksecurity.exceptions import DataValidationError
 from networksecurity.monitoring.thresholds import Correction, Thresholds
 
 Y_SCORE = "y_score"
-"""The name under which the model's scores stand among the columns of a report."""
+"""The name of the model's scores among the columns of a report."""
 N_BINS = 10
 SCORE_EDGES = tuple(edge / N_BINS for edge in range(N_BINS + 1))
 """Bins of the scores, of equal width; a score on an edge counts above it, 1 below."""
@@ -33,12 +33,12 @@ ColumnVerdict = Literal["no_drift", "drift", "not_compared"]
 
 
 class ReferenceProfile(BaseModel, frozen=True, extra="forbid"):
-    """What the rows behind a model looked like, in counts; `model_dump_json` and `model_validate_json` carry it."""
+    """The rows behind a model in counts; stored by `model_dump_json`, loaded by `model_validate_json`."""
 
     data_sha256: str
     n_rows: PositiveInt
     design_effect: float = Field(ge=1)
-    """Rows per independent row, because equal feature vectors come together; 1 where no vector stands twice."""
+    """Rows per independent row, because equal feature vectors come together; 1 if no vector occurs twice."""
     counts: dict[str, dict[int, NonNegativeInt]]
     """Rows by value, for each feature and the target; values that no row holds are left out."""
     missing: dict[str, NonNegativeInt]
@@ -58,7 +58,7 @@ DEFAULT_THRESHOLDS = Thresholds()
 
 
 class ColumnDrift(BaseModel, frozen=True, extra="forbid"):
-    """How one column of the new rows differs from the reference; None where there was nothing to test."""
+    """How one column of the new rows differs from the reference; None if there was nothing to test."""
 
     name: str
     verdict: ColumnVerdict
@@ -91,13 +91,13 @@ class DriftReport(BaseModel, frozen=True, extra="forbid"):
     n_learned: NonNegativeInt = 0
     """New rows with a feature vector that the model has learned from; their scores are not compared."""
     design_effect: float | None = None
-    """Of the new rows, as it was used: at most that of the reference; None when there were too few rows."""
+    """Of the new rows, and at most that of the reference; None if there were too few rows."""
     n_reference: PositiveInt
     data_sha256: str
     """Of the reference's data."""
     thresholds: Thresholds
     columns: tuple[ColumnDrift, ...] = ()
-    """Features, target, scores, then those left out; empty when there were too few rows."""
+    """Features, target, scores, then those left out; empty if there were too few rows."""
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per column, the fields of `ColumnDrift` as columns, indexed by name."""
@@ -118,7 +118,7 @@ def reference_profile(
         Fingerprint of the data, kept in the profile.
     y_score : array-like of shape (n_scored,), default=None
         The model's probability of phishing for rows that it has *not* learned from, such as the test rows: it is
-        surer of those it has. They need not be the rows of `accepted`.
+        surer of its training rows. They need not be the rows of `accepted`.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def reference_profile(
         There are no rows, or a score is not a probability.
     """
     if accepted.empty:
-        raise DataValidationError("there are no rows to make a reference profile of")
+        raise DataValidationError("a reference profile needs rows, and there are none")
     counted = {name: _counts(accepted[name]) for name in DOMAINS}
     return ReferenceProfile(
         data_sha256=data_sha256,
@@ -166,7 +166,7 @@ def compare(
     Returns
     -------
     report : DriftReport
-        With the verdict `too_few_rows`, and no columns, when there are fewer rows than `thresholds.min_rows`.
+        With the verdict `too_few_rows`, and no columns, if there are fewer rows than `thresholds.min_rows`.
 
     Raises
     ------
@@ -204,7 +204,7 @@ def compare(
 
     is_learned = np.zeros(len(rows), bool) if learned is None else np.isin(vector_codes(rows), learned)
     pairs, left_out = _pairs(profile, rows, y_score, is_learned)
-    # More copies than the reference has are a change of the data: they do not excuse what they bring.
+    # More copies than in the reference are themselves a change of the data, and must not hide others.
     design_effect = min(profile.design_effect, _design_effect(rows))
     tests = _tests(pairs, np.array([profile.design_effect, design_effect]), thresholds)
     columns = [_column_drift(name, pair, tests[name], thresholds) for name, pair in pairs.items()]
@@ -246,7 +246,7 @@ class _Pair:
     unseen: dict[int, int]
 
     def differences(self) -> dict[str, tuple[np.ndarray, float]]:
-        """Return, by kind, what there is to test: counts of shape (n_cells, 2), and an effect size."""
+        """Return the tests by kind: counts of shape (n_cells, 2), and an effect size."""
         present = self.values.sum(axis=0)
         differences = {}
         if present.all():
@@ -266,7 +266,7 @@ class _Pair:
 def _pairs(
     profile: ReferenceProfile, rows: pd.DataFrame, y_score: np.ndarray | None, is_learned: np.ndarray
 ) -> tuple[dict[str, _Pair], dict[str, str]]:
-    """Return the columns that both sides have, and why others were left out."""
+    """Return the columns that both sides have, and why the others were left out."""
     pairs, left_out = {}, {}
     for name in DOMAINS:
         if name == TARGET and (TARGET not in rows or rows[TARGET].isna().all()):
@@ -405,7 +405,7 @@ def _psi(table: np.ndarray) -> float:
     """Return the population stability index of two columns of counts, shape (n_cells, 2), in nats.
 
     The sum of (q - p) ln(q / p) over the shares p and q: Siddiqi, "Credit risk scorecards", 2006. Half a row is added
-    to each cell, so that a share of 0 leaves it finite.
+    to each cell: it stays finite with a share of 0.
     """
     p, q = ((table + 0.5) / (table + 0.5).sum(axis=0)).T
     return float(((q - p) * np.log(q / p)).sum())

@@ -1,6 +1,6 @@
-"""When a difference of new rows from the reference is drift: what the monitor can be asked.
+"""When a difference between new rows and the reference is drift: options of the monitor.
 
-Apart from `drift`, so that the command line knows them without loading what computes.
+They stand apart from `drift` because the command line needs them without loading pandas and SciPy.
 """
 
 from typing import Literal

@@ -1,6 +1,6 @@
 """The models that compete, and their grids. A sixth is one more entry in `CANDIDATES`.
 
-Nothing here imports scikit-learn until a pipeline is built: the command line needs the names at once.
+scikit-learn is imported when a pipeline is built: the command line needs the names without the wait.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ DECISION_THRESHOLD = 0.5
 
 Imputer = Literal["most_frequent", "knn"]
 CandidateRuns = Literal["all", "best", "none"]
-"""Which points of a grid are worth remembering one by one."""
+"""Which points of a grid are logged as runs of their own."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class Candidate:
     ----------
     name : str
     estimator : str
-        Where its class is, as `package.module:Class`.
+        Its class, as `package.module:Class`.
     param_grid : mapping of str to sequence, or sequence of such mappings
         As for `sklearn.model_selection.GridSearchCV`, without the pipeline's prefix.
     cost : int
-        Rank of its cost of prediction and training: of two equal scores the cheaper wins; the costliest starts first.
+        Rank of its cost to train and predict: the cheaper of two equal scores wins; the costliest search starts first.
     params : mapping of str to object
         Parameters outside the grid.
     enabled : bool
-        Whether it competes when no models are named.
+        Whether it competes if no models are named.
     """
 
     name: str
@@ -113,12 +113,12 @@ ENABLED: tuple[str, ...] = tuple(name for name, candidate in CANDIDATES.items() 
 
 
 def get_candidate(name: str) -> Candidate:
-    """Return the candidate called `name`; upper and lower case do not count.
+    """Return the candidate called `name`, in upper or lower case.
 
     Raises
     ------
     ConfigurationError
-        There is none; the message lists those there are.
+        No candidate has that name; the message lists the names.
     """
     by_name = {known.casefold(): candidate for known, candidate in CANDIDATES.items()}
     try:
@@ -146,9 +146,9 @@ def make_pipeline(
     params : mapping of str to object
         A point of its grid.
     imputer : {"most_frequent", "knn"}, default="most_frequent"
-        The column's most frequent value, or the mean of the 5 nearest rows that have one.
+        The column's most frequent value, or the mean of the 5 nearest rows that have a value.
     random_state : int, default=0
-        Seed of classifiers that take one.
+        Seed of the classifier, if it takes one.
     threshold : float, optional
         Probability of phishing, in (0, 1], from which `predict` returns 1; None leaves `predict` to the classifier, as
         searches do, whose scores are those of a plain GridSearchCV.
@@ -156,7 +156,7 @@ def make_pipeline(
     from sklearn.impute import KNNImputer, SimpleImputer
     from sklearn.pipeline import Pipeline
 
-    # A feature that is missing in every training row is kept, so that the columns of a model never depend on the data.
+    # A feature that is missing in every training row is kept: a model's columns never depend on the data.
     if imputer == "knn":
         impute = KNNImputer(n_neighbors=5, keep_empty_features=True)
     else:

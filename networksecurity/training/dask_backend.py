@@ -1,8 +1,8 @@
-"""The fits of a search on all workers of a Dask cluster, where the search itself runs on one of them.
+"""Runs the fits of a search on all workers of a Dask cluster; the search itself is a task of one worker.
 
-A backend of joblib's own kind, so that GridSearchCV is what it is elsewhere. Unlike the one that joblib brings, it
-runs a fit on one thread and its trees not as tasks of their own, raises where a worker dies instead of waiting for
-ever, and gives up when nobody waits for the search any more. Dask is imported when it is used: it is an extra.
+This is a joblib backend, and GridSearchCV needs no change. joblib's own Dask backend was considered: this one runs each
+fit on one thread instead of turning its trees into tasks, raises if a worker dies instead of waiting forever, and gives
+up if nobody waits for the search any more. Dask is an extra, and imported when it is used.
 """
 
 import contextvars
@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from networksecurity.exceptions import SearchAbandonedError
 
 _ALL_AT_ONCE = 100_000
-"""Fits that are handed to the scheduler at a time: it knows the workers, those that are yet to come included."""
+"""Fits handed to the scheduler at a time. It knows the workers, and those that join later get their share."""
 
 
 def is_worker() -> bool:
@@ -41,7 +41,7 @@ class ClusterBackend(ParallelBackendBase):
     Parameters
     ----------
     on_fit : callable
-        Is called after each fit, from another thread.
+        Called after each fit, from another thread.
     """
 
     supports_retrieve_callback = True
@@ -72,7 +72,7 @@ class ClusterBackend(ParallelBackendBase):
         return fit
 
     def retrieve_result_callback(self, out: Any) -> list[Any]:
-        """Return what a fit gave; raise what it raised, or where the search is not waited for any more."""
+        """Return the result of a fit; raise its error, or SearchAbandonedError if nobody waits for the search."""
         if self._task.state == "cancelled":
             raise SearchAbandonedError("nobody waits for this search any more")
         result = out.result()
@@ -80,18 +80,18 @@ class ClusterBackend(ParallelBackendBase):
         return [result]
 
     def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: ARG002
-        """Take back the fits that no worker has begun."""
-        if self._client.status == "running":  # else the worker itself is about to end
+        """Cancel the fits that no worker has begun."""
+        if self._client.status == "running":  # else the worker itself is ending
             _outside(self._client.cancel, self._fits)
 
     def terminate(self) -> None:
-        """Let go of what the cluster holds for this search."""
+        """Release what the cluster holds for this search."""
         self._fits.clear()
         self._scattered.clear()
 
     @contextmanager
     def retrieval_context(self) -> Iterator[None]:
-        """Give this thread's place on the worker to the fits while they are waited for."""
+        """Give this thread's slot on the worker to the fits while the search waits for them."""
         from distributed import rejoin, secede
 
         _outside(secede)
@@ -103,21 +103,20 @@ class ClusterBackend(ParallelBackendBase):
     def _scatter(self, argument: Any) -> Any:
         if not isinstance(argument, np.ndarray):
             return argument
-        if (
-            id(argument) not in self._scattered
-        ):  # not by content: equal keys of two searches would get in each other's way
+        # By identity: keys by content would be shared, and released, between searches.
+        if id(argument) not in self._scattered:
             self._scattered[id(argument)] = argument, _outside(self._client.scatter, argument, hash=False)
         return self._scattered[id(argument)][1]
 
 
 def _outside(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call Dask with nothing but its own of this thread's context.
+    """Call Dask with nothing but its own variable of this thread's context.
 
-    The worker's loop would hand the rest on to the tasks that it begins later, a caller's open connections included.
+    The worker's loop would pass the rest on to later tasks, including a caller's open connections.
     """
     context = contextvars.Context()
     for variable, value in contextvars.copy_context().items():
-        if variable.name == "_worker_cvar":  # how Dask knows that it is on a worker
+        if variable.name == "_worker_cvar":  # marks a thread of a worker for Dask
             context.run(variable.set, value)
     return context.run(function, *arguments, **options)
 

@@ -1,4 +1,4 @@
-"""What explains a fitted model on given rows: its curves, tables and importances, in plain values."""
+"""The curves, tables and importances of a fitted model on given rows."""
 
 from typing import Any
 
@@ -30,32 +30,32 @@ class ConfusionMatrix(BaseModel, frozen=True):
 
 
 class RocCurve(BaseModel, frozen=True):
-    """The shares of both classes that are called phishing, by threshold, from the highest on."""
+    """The share of each class that is called phishing, by threshold, the highest first."""
 
     fpr: tuple[float, ...]
     tpr: tuple[float, ...]
     thresholds: tuple[float | None, ...]
-    """Rows of at least this probability are called phishing; None: no row is (infinity in scikit-learn)."""
+    """Rows of at least this probability are called phishing; None: no row is called so (infinity in scikit-learn)."""
     auc: float
     """Of the whole curve, not of the points kept here."""
 
 
 class PrecisionRecallCurve(BaseModel, frozen=True):
-    """Precision and recall by threshold, from the lowest on."""
+    """Precision and recall by threshold, the lowest first."""
 
     precision: tuple[float, ...]
     recall: tuple[float, ...]
     thresholds: tuple[float | None, ...]
-    """Rows of at least this probability are called phishing; None: no row is."""
+    """Rows of at least this probability are called phishing; None: no row is called so."""
     average_precision: float
     """Of the whole curve, not of the points kept here."""
 
 
 class CalibrationCurve(BaseModel, frozen=True):
-    """Whether, of the rows given a probability of 0.7, seven in ten are phishing.
+    """Whether seven in ten rows with a probability of 0.7 are phishing.
 
-    The bins are ten equal parts of [0, 1]; empty ones are left out. Bins of equal counts would tell little: a boosted
-    model is so sure of itself that all but a few of them crowd into the corners.
+    The bins are ten equal parts of [0, 1]; empty ones are left out. Bins of equal counts were considered: a boosted
+    model is so sure of itself that nearly all of them crowd into the corners.
     """
 
     prob_true: tuple[float, ...]
@@ -88,7 +88,7 @@ class ClassFigures(BaseModel, frozen=True):
 
 
 class Explanation(BaseModel, frozen=True):
-    """What a model does on given rows, beyond single figures; in plain values that JSON can hold."""
+    """The curves, tables and importances of a model on given rows, in plain values for JSON."""
 
     confusion_matrix: ConfusionMatrix
     roc_curve: RocCurve
@@ -106,16 +106,16 @@ def explain(model: Any, rows: pd.DataFrame, *, random_state: int = 0) -> Explana
     Parameters
     ----------
     model : estimator
-        Its answer to a row depends on that row's features only.
+        Its prediction of a row depends on that row's features only.
     rows : DataFrame of shape (n_samples, 31)
         Validated rows.
     random_state : int, default=0
-        Seed of the shuffles and, above 10,000 rows, of the sample in which they are done.
+        Seed of the shuffles and, above 10,000 rows, of the sample that is shuffled.
 
     Raises
     ------
     DataValidationError
-        The rows are of one class only: most of the figures are not defined.
+        The rows are of one class only, for which most figures are not defined.
     """
     require_both_classes(rows, "rows to explain")
     X, y = to_X_y(rows)
@@ -192,13 +192,14 @@ def _calibration_curve(y: np.ndarray, y_score: np.ndarray) -> CalibrationCurve:
 def _permutation_importance(
     model: Any, X: pd.DataFrame, y: np.ndarray, random_state: int
 ) -> tuple[FeatureImportance, ...]:
-    """Return scikit-learn's permutation importances, with few predictions.
+    """Return scikit-learn's permutation importances from few predictions.
 
-    Shuffling one feature makes rows that differ from given ones in that feature only, and it has few values: all rows
-    that can arise are predicted once, and looked up in each of the 150 shuffles.
+    A shuffle changes one feature, which has few values: every row that can arise is predicted once and looked up in
+    each of the 150 shuffles. Passing scikit-learn the model itself was considered: it
+    predicts all rows in each shuffle, which takes many times as long.
     """
     if len(y) > _MAX_IMPORTANCE_ROWS:
-        # Not by max_samples, which compares the score in the sample with that in all rows.
+        # max_samples would compare the score in the sample with that in all rows.
         X, y = resample(X, y, replace=False, n_samples=_MAX_IMPORTANCE_ROWS, stratify=y, random_state=random_state)
     distinct = X.drop_duplicates()
     rows = [distinct]
@@ -208,7 +209,7 @@ def _permutation_importance(
     answers = np.concatenate([model.predict(of_rows) for of_rows in rows if len(of_rows)])[first]
 
     def f1_score(_: Any, states: np.ndarray, y: np.ndarray) -> float:
-        # Of 150 calls scikit-learn's own would take most of the time, with what it asks about its arguments.
+        # scikit-learn's f1_score would spend most of the time checking its arguments.
         y_pred = answers[np.searchsorted(codes, codes_of(states.T))]
         return 2 * (y & y_pred).sum() / ((y.sum() + y_pred.sum()) or 1)
 

@@ -55,7 +55,7 @@ class GridPoint(BaseModel, frozen=True, ser_json_inf_nan="constants"):
     """Seconds of one fit; points that share a fit all carry its whole time."""
 
     def scores(self) -> dict[str, float]:
-        """Return the figures by the names that GridSearchCV's `cv_results_` gives them."""
+        """Return the scores under the names of GridSearchCV's `cv_results_`."""
         return {
             "mean_test_score": self.mean_test_score,
             "std_test_score": self.std_test_score,
@@ -66,7 +66,7 @@ class GridPoint(BaseModel, frozen=True, ser_json_inf_nan="constants"):
 
 
 class SearchResult(BaseModel, frozen=True, ser_json_inf_nan="constants"):
-    """What the search of one candidate found.
+    """The outcome of one candidate's search.
 
     Attributes
     ----------
@@ -86,12 +86,12 @@ class SearchResult(BaseModel, frozen=True, ser_json_inf_nan="constants"):
 
     @property
     def best(self) -> GridPoint:
-        """The first of the best points, as GridSearchCV chooses."""
+        """The first of the best points, as in GridSearchCV."""
         return min(self.grid, key=lambda point: point.rank_test_score)
 
 
 def available_cores(limit: int | None = None) -> int:
-    """Return how many cores this process may use (affinity and cgroup respected), at most `limit`."""
+    """Return how many cores this process may use (by affinity and cgroup), at most `limit`."""
     cores = joblib.cpu_count()
     return min(cores, limit) if limit else cores
 
@@ -156,7 +156,7 @@ def search(
     n_fits = len(plan.fits) * cv.get_n_splits()
     made_of_stages = isinstance(pipeline[-1], MADE_OF_STAGES)
     if made_of_stages:
-        # A tree goes through many rows of one feature at a time, and is faster where they lie side by side.
+        # A tree scans one feature of many rows at a time, which is faster if they are adjacent in memory.
         pipeline.steps.insert(-1, ("columns", FunctionTransformer(np.asfortranarray)))
 
     started = time.perf_counter()
@@ -185,7 +185,7 @@ def search(
 
 
 def _grid_points(candidate: Candidate) -> list[dict[str, Any]]:
-    """Return the points of a candidate's grid, in ParameterGrid's order, with plain values: NumPy's are no JSON."""
+    """Return the points of a candidate's grid, in ParameterGrid's order; NumPy's scalars become plain, for JSON."""
     return [
         {f"{STEP}__{name}": value.item() if isinstance(value, np.generic) else value for name, value in point.items()}
         for point in ParameterGrid(candidate.param_grid)
@@ -234,7 +234,7 @@ def _scored(
 
 
 def _fitting(n_jobs: int, backend: MakeBackend | None, on_fit: Callable[[], None]) -> AbstractContextManager[Any]:
-    """Say where fits run: on a backend, or `n_jobs` at once in processes, each with one thread of BLAS and OpenMP."""
+    """Run fits on the backend, or in `n_jobs` processes, each with one thread of BLAS and OpenMP."""
     if backend:
         return parallel_config(backend(on_fit))
     return threadpool_limits(1) if n_jobs == 1 else parallel_config("loky", inner_max_num_threads=1)
@@ -245,22 +245,22 @@ def _processes() -> list[BaseProcess]:
 
 
 def release_processes() -> None:
-    """End the processes that searches share, when none is running; the next search starts others.
+    """End the processes that searches share while no search is running; the next search starts new ones.
 
-    Left alone they hold their memory for minutes, and the end of this process waits for theirs.
+    Idle processes hold their memory for minutes, and this process cannot exit before they do.
     """
     if _processes():
         get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
 
 
 def end_processes() -> None:
-    """End the processes that searches share, and with them every search that is running in another thread.
+    """Kill the processes that searches share, and with them every search that runs in another thread.
 
-    Not by the pool's own way to be shut down: it may wait for ever for a search that hands it the next fit.
+    The pool's own shutdown can wait forever for a search that keeps handing it fits.
     """
     for process in _processes():
         if process.pid:
-            with suppress(ProcessLookupError):  # ended in this moment, and collected by the pool's own thread
+            with suppress(ProcessLookupError):  # it has just ended, and the pool's own thread has collected it
                 os.kill(process.pid, signal.SIGKILL)
 
 
@@ -277,7 +277,8 @@ def fit_best(
 ) -> Pipeline:
     """Return the candidate's pipeline with the given parameters, fitted on all rows of `X` and `y`.
 
-    A model that knows threads (Hist Gradient Boosting) takes at most `n_threads`.
+    The pipeline predicts phishing from `threshold` on. A multi-threaded model (Hist Gradient Boosting) takes at most
+    `n_threads` threads.
     """
     pipeline = make_pipeline(candidate, params, imputer=imputer, random_state=random_state, threshold=threshold)
     with threadpool_limits(n_threads):
@@ -296,7 +297,7 @@ def out_of_fold_scores(
     n_jobs: int = 1,
     backend: MakeBackend | None = None,
 ) -> np.ndarray:
-    """Return the probability of phishing of each row by the candidate that was fitted on the other folds.
+    """Return each row's probability of phishing, predicted by the candidate fitted on the other folds.
 
     Parameters
     ----------
@@ -326,12 +327,12 @@ def select(results: list[SearchResult], costs: Mapping[str, int]) -> list[Search
 
 
 def cv_results(results: Sequence[SearchResult]) -> pd.DataFrame:
-    """Return every grid point of every search as one table, named as GridSearchCV's `cv_results_` is.
+    """Return every grid point of every search in one table, with the column names of GridSearchCV's `cv_results_`.
 
     Returns
     -------
     DataFrame of shape (n_points, n_columns)
-        `model`, `params` (JSON), one `param_<name>` for each parameter of any model (missing where a model has none),
+        `model`, `params` (JSON), one `param_<name>` for each parameter of any model (missing if a model lacks it),
         `mean_test_score`, `std_test_score`, `rank_test_score` (within the model), `split<i>_test_score`,
         `mean_fit_time` (seconds).
     """
@@ -354,7 +355,7 @@ def cv_results(results: Sequence[SearchResult]) -> pd.DataFrame:
 
 @contextmanager
 def _progress(n_fits: int, on_progress: Callable[[float], None] | None, every: float = 1.0):
-    """Give the name of a file to which each fit, in whatever process, adds one byte; report its growth."""
+    """Yield the name of a file to which each fit adds one byte, from any process, and report its growth."""
     if on_progress is None:
         yield None
         return
@@ -363,18 +364,18 @@ def _progress(n_fits: int, on_progress: Callable[[float], None] | None, every: f
         marks = Path(folder) / "fits"
         marks.touch()
 
-        def watch() -> None:
+        def report_growth() -> None:
             seen = 0
             while not done.wait(every):
                 if (fits := marks.stat().st_size) > seen:
                     seen = fits
                     on_progress(min(1.0, fits / n_fits))
 
-        # In a copy of this thread's context: a caller may have settings of its own in it.
-        watcher = Thread(target=contextvars.copy_context().run, args=(watch,), daemon=True)
-        watcher.start()
+        # The copied context carries the caller's own settings to `on_progress`.
+        reporter = Thread(target=contextvars.copy_context().run, args=(report_growth,), daemon=True)
+        reporter.start()
         try:
             yield str(marks)
         finally:
             done.set()
-            watcher.join()
+            reporter.join()

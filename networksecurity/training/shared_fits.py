@@ -80,7 +80,7 @@ def plan_fits(pipeline: Pipeline, points: Sequence[Mapping[str, Any]]) -> FitPla
 def can_share(estimator: BaseEstimator) -> bool:
     """Return whether one fit of the estimator serves every smaller `n_estimators`."""
     params = estimator.get_params()
-    # Early stopping, and anything that looks at rows out of the bag, depends on the number of stages asked for.
+    # Early stopping and out-of-bag scores depend on the number of stages asked for.
     depends = params.get("n_iter_no_change") is not None or params.get("oob_score") or params.get("warm_start")
     return isinstance(estimator, MADE_OF_STAGES) and not depends
 
@@ -99,7 +99,7 @@ class SharedScorer:
     sizes : collection of int
         Values of `n_estimators`; empty if no fit is shared.
     marks : str or None
-        The file to which `mark` is to add one byte for each fit scored.
+        The file to which `mark` adds one byte for each fit scored.
     """
 
     def __init__(self, scoring: str, sizes: Collection[int], marks: str | None) -> None:
@@ -110,7 +110,7 @@ class SharedScorer:
     def __call__(self, pipeline: Pipeline, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
         """Return the scores of a fitted pipeline by their names in `FitPlan.serving`; NaN for those that failed."""
         with warnings.catch_warnings():
-            # A model that never says phishing has no precision: it scores 0, which is what is meant here.
+            # A model that never predicts phishing has no defined precision; the score of 0 is intended.
             warnings.simplefilter("ignore", UndefinedMetricWarning)
             if self.sizes and can_share(pipeline[-1]):
                 largest = pipeline[-1].n_estimators
@@ -139,14 +139,14 @@ class SharedScorer:
 
 
 def mark(marks: str | None) -> None:
-    """Add one byte to the file, if one is given."""
+    """Add one byte to the file, if any."""
     if marks:
         with Path(marks).open("ab") as file:
             file.write(b".")
 
 
 def _at_sizes(estimator: Any, sizes: Collection[int]) -> Iterator[tuple[int, BaseEstimator]]:
-    """Yield for each size the estimator that a fit with `n_estimators=size` gives, all to be asked of the same rows."""
+    """Yield, for each size, the estimator that a fit with `n_estimators=size` gives, to predict the same rows."""
     if hasattr(estimator, "staged_predict"):
         staged = _Staged(estimator, sizes)
         yield from ((size, _OfSize(staged, size)) for size in sizes)
@@ -158,7 +158,7 @@ def _at_sizes(estimator: Any, sizes: Collection[int]) -> Iterator[tuple[int, Bas
 
 
 class _Staged:
-    """What a boosting model says of some rows at each of its sizes, from one pass over its stages."""
+    """The responses of a boosting model at each of its sizes, from one pass over its stages."""
 
     def __init__(self, estimator: Any, sizes: Collection[int]) -> None:
         self.estimator = estimator
@@ -171,13 +171,13 @@ class _Staged:
             for n, response in enumerate(getattr(self.estimator, f"staged_{method}")(X), start=1):
                 if n in self.sizes:
                     at[n] = response
-            # Boosting that ended early is complete: a fit at a larger size would have ended there too.
+            # Boosting that ended early is complete: a fit with more stages would have ended there too.
             self._responses[method] = at | dict.fromkeys([size for size in self.sizes if size > n], response)
         return self._responses[method][size]
 
 
 class _OfSize(ClassifierMixin, BaseEstimator):
-    """A boosting model of one of its sizes, as a scorer wants to see it."""
+    """A boosting model at one of its sizes, with the interface that a scorer needs."""
 
     def __init__(self, staged: _Staged, size: int) -> None:
         self.staged = staged

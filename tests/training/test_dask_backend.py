@@ -84,7 +84,7 @@ def search_and_tell(X, y, test_fold):
     class Backend(dask_backend.ClusterBackend):
         def retrieve_result_callback(self, out):
             distributed.Event("began", client=self._client).set()
-            time.sleep(0.5)  # so that whoever waits has time to leave
+            time.sleep(0.5)  # time for the waiting client to leave
             return super().retrieve_result_callback(out)
 
     client = distributed.get_client()
