@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event, Lock, Thread
-from typing import Any
 
 from networksecurity.champion.registry import CHAMPION, RegisteredVersion, Registry
-from networksecurity.data.schema import FEATURES
 from networksecurity.exceptions import NetworkSecurityException
-from networksecurity.prediction import rows
+from networksecurity.prediction.native import FastPipeline, prepare
 from networksecurity.settings import Settings
+from networksecurity.tracking.model import probe_rows
 from networksecurity.tracking.server import connect
 
 _log = logging.getLogger(__name__)
@@ -23,7 +22,7 @@ class LoadedVersion:
     """A version of the model, in memory."""
 
     version: RegisteredVersion
-    model: Any
+    model: FastPipeline
     card: str | None
     loaded_at: datetime
 
@@ -75,8 +74,8 @@ class ModelInUse:
             )
         now = self.current and self.current.version
         if now is None or (now.version, now.source) != (version.version, version.source):
-            model = registry.load_model(version)
-            rows.predict(model, [dict.fromkeys(FEATURES)])  # a model that cannot answer does not take over
+            # A model that cannot answer the probe does not take over.
+            model = prepare(registry.load_model(version), probe_rows())
             self.current = LoadedVersion(version, model, registry.load_card(version), datetime.now(UTC))
             _log.info("version %s of %s is in use", version.version, version.name)
         return None

@@ -132,6 +132,10 @@ class ModelDescription(ModelName):
     loaded_at: datetime
     figures: dict[str, float]
     """On the test rows of its training."""
+    native_up_to: int
+    """Rows per request up to which its native form answers; 0 if scikit-learn always does."""
+    native: str
+    """How that was decided, when the model was loaded."""
     card: str | None
     """The model card, in Markdown."""
 

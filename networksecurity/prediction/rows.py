@@ -2,16 +2,18 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic_core import from_json
 
-from networksecurity.data.schema import FEATURES, LABEL, SCORE, canonical_name
+from networksecurity.data.schema import CLASS_LABELS, FEATURES, LABEL, REASONS, SCORE, canonical_name, to_X
 from networksecurity.data.validation import Validation
 from networksecurity.exceptions import DataValidationError
-from networksecurity.prediction import scoring
+from networksecurity.prediction.native import FastPipeline
 
 
 class TooManyRowsError(DataValidationError):
@@ -68,7 +70,7 @@ def _too_many(max_rows: int) -> TooManyRowsError:
     return TooManyRowsError(f"more than {max_rows:,} rows (NETWORKSECURITY_SERVE_MAX_ROWS): send them in parts")
 
 
-def predict(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def predict(model: FastPipeline, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return an `openapi.Prediction`, as plain values, for each row; it depends on that row and nothing else.
 
     Raises
@@ -79,31 +81,52 @@ def predict(model: Any, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not rows:
         raise DataValidationError("there are no rows")
     spellings: dict[tuple[str, ...], dict[str, str]] = {}
-    of_row = []
-    for number, row in enumerate(rows, 1):
+    predictions: list[dict[str, Any]] = []
+    X = np.full((len(rows), len(FEATURES)), np.nan)
+    unusual: dict[int, list[Any]] = {}
+    for i, row in enumerate(rows):
         keys = tuple(row)
         if keys not in spellings:
-            spellings[keys] = _spelling(keys, number)
-        of_row.append(spellings[keys])
-    cells = {name: [row[spelling[name]] for row, spelling in zip(rows, of_row, strict=True)] for name in FEATURES}
-    accepted, rejected = Validation(with_target=False).add(pd.DataFrame(cells))
-    predictions: list[dict[str, Any]] = [
-        {
-            SCORE: None,
-            LABEL: None,
-            "reasons": [],
-            "keys": {key: value for key, value in row.items() if key not in spelling.values()}
-            if len(row) > len(FEATURES)
-            else {},
-        }
-        for row, spelling in zip(rows, of_row, strict=True)
-    ]
-    scored = scoring.score(model, accepted)
-    for i, y_score, label in zip(scored.index, scored[SCORE], scored[LABEL], strict=True):
-        predictions[i] |= {SCORE: y_score, LABEL: label}
-    for i, reasons in zip(rejected.index, rejected["reasons"], strict=True):
-        predictions[i]["reasons"] = reasons.split("; ")
+            spellings[keys] = _spelling(keys, i + 1)
+        spelling = spellings[keys]
+        cells = [row[spelling[name]] for name in FEATURES]
+        values = _usual_values(cells)
+        if values is None:
+            unusual[i] = cells
+        else:
+            X[i] = values
+        features = spelling.values() if len(keys) > len(FEATURES) else keys
+        others = {key: value for key, value in row.items() if key not in features}
+        predictions.append({SCORE: None, LABEL: None, "reasons": [], "keys": others})
+    if unusual:
+        accepted, rejected = Validation(with_target=False).add(
+            pd.DataFrame(unusual.values(), index=list(unusual), columns=list(FEATURES), dtype=object)
+        )
+        X[accepted.index] = to_X(accepted)
+        for i, reasons in zip(rejected.index, rejected[REASONS], strict=True):
+            predictions[i]["reasons"] = reasons.split("; ")
+    valid = [i for i, prediction in enumerate(predictions) if not prediction["reasons"]]
+    y_score = model.score(X[valid]) if valid else np.empty(0)
+    for i, score in zip(valid, y_score.tolist(), strict=True):
+        predictions[i] |= {SCORE: score, LABEL: CLASS_LABELS[int(score >= model.threshold)]}
     return predictions
+
+
+_USUAL_VALUES: list[dict[Any, float]] = [
+    {None: math.nan, "": math.nan} | {written: float(value) for value in domain for written in (value, str(value))}
+    for domain in FEATURES.values()
+]
+"""By feature, the cells that clients write nearly always, and what they mean; `Validation` judges all others."""
+
+
+def _usual_values(cells: list[Any]) -> list[float] | None:
+    """Return a row's values if each of its cells is a usual one, without the time that a DataFrame takes."""
+    if bool in map(type, cells):  # True is equal to 1, and is not a whole number
+        return None
+    try:
+        return [usual[cell] for usual, cell in zip(_USUAL_VALUES, cells, strict=True)]
+    except (KeyError, TypeError):  # TypeError: a list has no hash
+        return None
 
 
 def _spelling(keys: tuple[str, ...], number: int) -> dict[str, str]:

@@ -49,7 +49,6 @@ from networksecurity.prediction.openapi import (
 )
 from networksecurity.settings import Settings
 from networksecurity.tracking.server import connect
-from networksecurity.training.candidates import decision_threshold
 from networksecurity.training.search import available_cores
 
 _log = logging.getLogger(__name__)
@@ -162,9 +161,11 @@ class _Endpoints:
         loaded = self._loaded()
         return ModelDescription(
             **_name(loaded).model_dump(),
-            threshold=decision_threshold(loaded.model),
+            threshold=loaded.model.threshold,
             loaded_at=loaded.loaded_at,
             figures={name: float(of) for name in _FIGURES if (of := loaded.version.tags.get(name))},
+            native_up_to=loaded.model.up_to,
+            native=loaded.model.why,
             card=loaded.card,
         )
 

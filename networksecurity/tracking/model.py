@@ -101,9 +101,14 @@ def _requirements() -> list[str]:
     return [f"{package}=={version(package)}" for package in _SERVED_WITH]
 
 
-def _probe(model: Pipeline) -> pd.DataFrame:
-    """Return rows of the built-in sample, each feature missing in at least one of them, and a model's answers."""
+def probe_rows() -> pd.DataFrame:
+    """Return features of the built-in sample, each of them missing in at least one row."""
     X, _ = to_X_y(make_phishing_websites(_N_PROBES, random_state=0))
     with_gaps = X.head(len(FEATURES)).mask(np.eye(len(FEATURES), dtype=bool))
-    X = pd.concat([X, with_gaps], ignore_index=True)
+    return pd.concat([X, with_gaps], ignore_index=True)
+
+
+def _probe(model: Pipeline) -> pd.DataFrame:
+    """Return the probe rows and a model's answers."""
+    X = probe_rows()
     return X.assign(y_pred=model.predict(X), y_score=model.predict_proba(X)[:, 1])
