@@ -1,4 +1,4 @@
-"""Prefect's runner for Dask, where a training uses a cluster: the only module that imports prefect_dask."""
+"""Prefect's runner for a Dask cluster; the only module that imports prefect_dask."""
 
 import signal
 from multiprocessing import resource_tracker
@@ -17,8 +17,8 @@ from networksecurity.exceptions import ClusterUnavailableError, ConfigurationErr
 class Cluster(DaskTaskRunner):
     """Cached tasks on the workers of a Dask cluster, the others in threads of this process.
 
-    The cached ones compute from what is stored. So a worker needs the storage, and none of the credentials of MLflow or
-    MongoDB. (A tag would tell them apart too, but Prefect asks its server for a slot for each tag of each task.)
+    The cached ones compute from stored data: a worker needs the storage, but no credentials of MLflow or MongoDB. (A
+    tag would tell them apart too, but Prefect requests a slot from its server for each tag of each task.)
     """
 
     @classmethod
@@ -40,21 +40,21 @@ class Cluster(DaskTaskRunner):
 
     def submit(self, task: Any, parameters: dict[str, Any], *args: Any, **kwargs: Any) -> PrefectFuture:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Run a task on a worker, or in a thread."""
-        self._connect()  # at the first task of any kind: known before anything is computed
+        self._connect()  # at the first task of any kind: a wrong address fails before anything is computed
         if task.persist_result and (run := FlowRunContext.get()):
-            # The workers are told of the server of this run, which may be one that was started for this run alone.
+            # The workers report to the server of this run, which may be one that was started for it alone.
             with temporary_settings({PREFECT_API_URL: str(run.client.api_url)}):
                 return super().submit(task, parameters, *args, **kwargs)
         return self._threads.submit(task, parameters, *args, **kwargs)
 
     def _connect(self) -> None:
-        if self.address and not get_current_settings().ui_url:  # one that was started for this run alone has no pages
+        if self.address and not get_current_settings().ui_url:  # a server started for this run alone has no pages
             raise ConfigurationError(
                 "DASK_ADDRESS is set and PREFECT_API_URL is not: the workers of a cluster report to a Prefect server "
                 "that all of them can reach; `prefect server start` starts one"
             )
         # Ctrl-C reaches every process of the terminal. The workers inherit this thread's mask: the flow ends them.
-        # Python starts this helper with the first of them, and would unblock the signal then.
+        # Python would start this helper with the first of them, and unblock the signal.
         resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -68,7 +68,14 @@ class Cluster(DaskTaskRunner):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def __enter__(self) -> "Cluster":
-        """Start the threads; the cluster is met at the first task."""
+        """Start the threads; the cluster is reached at the first task."""
+        self._threads = Threads().__enter__()
         super().__enter__()
-        self._threads = self._exit_stack.enter_context(Threads())
         return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        """Leave the cluster, and end the threads."""
+        try:
+            super().__exit__(*exc_info)
+        finally:
+            self._threads.__exit__(*exc_info)

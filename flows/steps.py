@@ -1,4 +1,4 @@
-"""What the steps of every flow share: which are retried, by what a result is found again, how far one has come."""
+"""What the steps of all flows share: retries, cache keys, where results and tasks go, progress."""
 
 import functools
 import hashlib
@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem, RemoteFileSystem, WritableFileSystem
+from prefect.task_runners import TaskRunner
 from prefect.tasks import exponential_backoff
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
@@ -23,16 +24,18 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
+from flows.thread_runner import Threads
 from networksecurity.exceptions import ConfigurationError, TransientError
-from networksecurity.settings import settings
+from networksecurity.settings import Settings, settings
 from networksecurity.tracking.provenance import code_version
+from networksecurity.training.search import available_cores
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 def _by_content(context: TaskRunContext, inputs: dict[str, Any]) -> str:
-    # A result refers to data by content only: it is of use where that content is, in the same storage.
+    # A result refers to data by content only, which is of use only in the same storage.
     described = json.dumps(
         [context.task.name, code_version(), settings().storage, to_jsonable_python(inputs)], sort_keys=True
     )
@@ -40,9 +43,9 @@ def _by_content(context: TaskRunContext, inputs: dict[str, Any]) -> str:
 
 
 def result_storage(storage: str) -> WritableFileSystem | None:
-    """Return where results are kept: beside the data where that is a URL, else wherever Prefect's settings say.
+    """Return where results are kept: beside data at a URL, else wherever Prefect's settings say.
 
-    So workers that share the data also share what was computed from it.
+    Workers that share the data also share the results computed from it.
 
     Raises
     ------
@@ -62,6 +65,28 @@ def result_storage(storage: str) -> WritableFileSystem | None:
         ) from None
 
 
+def make_runner(settings: Settings) -> TaskRunner[Any]:
+    """Return what runs the tasks of a training.
+
+    Raises
+    ------
+    ConfigurationError
+        The settings name Dask, which is not installed.
+    """
+    cores = available_cores(settings.cores)
+    if settings.task_runner == "threads":
+        # The fits of all searches share one pool of processes, for which a thread here only waits. On a single core
+        # there is no pool: the fits run in the thread, one at a time.
+        return Threads(1) if cores == 1 else Threads()
+    try:
+        from flows.dask_runner import Cluster
+    except ImportError as exc:
+        raise ConfigurationError(
+            "NETWORKSECURITY_TASK_RUNNER is dask, which is not installed: pip install 'prefect-dask>=0.3.7,<0.4'"
+        ) from exc
+    return Cluster.at(settings.dask_address, settings.dask_timeout, cores)
+
+
 async def _may_pass(_task: Task, _run: TaskRun, state: State) -> bool:
     return isinstance(await state.aresult(raise_on_failure=False), TransientError)
 
@@ -75,7 +100,7 @@ step = functools.partial(
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-"""A task that is run each time."""
+"""A task that runs each time."""
 
 cached_step = functools.partial(
     step,
@@ -84,16 +109,16 @@ cached_step = functools.partial(
     persist_result=True,
     result_serializer="json",
 )
-"""A task whose result is taken from an earlier run with the same inputs, code and libraries.
+"""A task that reuses the result of an earlier run with the same inputs, code and libraries.
 
 Its inputs and result are plain values and references by content (`DataRef`, `ModelRef`).
 """
 
 
 def one_thread(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Give a step that computes beside others one thread of BLAS and OpenMP, whatever there are."""
+    """Limit a step that computes beside others to one thread of BLAS and OpenMP."""
 
-    @functools.wraps(function)  # not by threadpoolctl's own decorator, which cannot be sent to a cluster
+    @functools.wraps(function)  # threadpoolctl's own decorator cannot be sent to a cluster
     def on_one_thread(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         with threadpool_limits(1):
             return function(*args, **kwargs)
@@ -103,7 +128,7 @@ def one_thread(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
 @contextmanager
 def progress(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show how many rows are done: in the terminal, and where the total is known also in Prefect's UI."""
+    """Show how many rows are done: in the terminal and, if the total is known, in Prefect's UI."""
     artifact = cast(UUID, create_progress_artifact(0.0, description=description)) if total else None
     columns = (
         TextColumn("{task.description}"),

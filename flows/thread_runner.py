@@ -1,67 +1,57 @@
-"""Where the tasks of a training run, and how they end when it ends before them."""
+"""The threads in which a run's tasks run, and how they end if the run ends first."""
 
-import concurrent.futures
+from threading import Thread
 from typing import Any
 
 from prefect.futures import PrefectConcurrentFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.launch import call_off, end_soon
-from networksecurity.exceptions import ConfigurationError
-from networksecurity.settings import Settings
-from networksecurity.training import search
+from flows.ending import call_off, end_soon
 
 _SECONDS_TO_END = 10
 
 
-class Threads(ThreadPoolTaskRunner):
-    """Prefect's threads; one that goes on computing when the run is over ends with the process.
+class Threads(TaskRunner[PrefectConcurrentFuture[Any]]):
+    """Prefect's threads, which end with the process if they still compute when the run is over.
 
-    Nothing stops a thread. So it is waited for a while only, that the run can note how it ended, and then the process
-    is ended around it.
+    A thread cannot be killed. We wait briefly so the run can record its final state, then exit the process.
     """
 
     def __init__(self, max_workers: int = 16) -> None:
-        super().__init__(max_workers)
-        self._submitted: list[concurrent.futures.Future] = []
+        super().__init__()
+        self._max_workers = max_workers
+        self._pool = ThreadPoolTaskRunner(max_workers)
+        self._is_open = False
 
-    def submit(self, *args: Any, **kwargs: Any) -> PrefectConcurrentFuture:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def duplicate(self) -> "Threads":
+        """Return a runner for another run."""
+        return Threads(self._max_workers)
+
+    def submit(self, *args: Any, **kwargs: Any) -> PrefectConcurrentFuture[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Run a task in a thread."""
-        future = super().submit(*args, **kwargs)
-        self._submitted.append(future.wrapped_future)
-        return future
+        return self._pool.submit(*args, **kwargs)
 
     def cancel_all(self) -> None:
-        """Begin no task any more, and wait a while for those that run."""
-        for event in self._cancel_events.values():
-            event.set()
-        if self._executor is None:
+        """Start no more tasks, and wait briefly for those that run."""
+        if not self._is_open:
             return
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        self._executor = None
-        if concurrent.futures.wait(self._submitted, timeout=_SECONDS_TO_END).not_done:
+        self._is_open = False
+        ending = Thread(target=self._pool.cancel_all, daemon=True)  # it waits for the threads without limit
+        ending.start()
+        ending.join(_SECONDS_TO_END)
+        if ending.is_alive():
             end_soon(_SECONDS_TO_END)
         else:
             call_off()
 
+    def __enter__(self) -> "Threads":
+        """Start the threads."""
+        super().__enter__()
+        self._pool.__enter__()
+        self._is_open = True
+        return self
 
-def make_runner(settings: Settings) -> TaskRunner[Any]:
-    """Return what runs the tasks, as the settings say.
-
-    Raises
-    ------
-    ConfigurationError
-        Dask is wanted and not installed.
-    """
-    cores = search.available_cores(settings.cores)
-    if settings.task_runner == "threads":
-        # The fits of all searches share one pool of processes; a thread here only waits for its own. On a single core
-        # there is no pool and the fits run in the thread, so one at a time.
-        return Threads(1) if cores == 1 else Threads()
-    try:
-        from flows.dask_runner import Cluster
-    except ImportError as exc:
-        raise ConfigurationError(
-            "NETWORKSECURITY_TASK_RUNNER is dask, which is not installed: pip install 'prefect-dask>=0.3.7,<0.4'"
-        ) from exc
-    return Cluster.at(settings.dask_address, settings.dask_timeout, cores)
+    def __exit__(self, *exc_info: Any) -> None:
+        """End the threads."""
+        self.cancel_all()
+        super().__exit__(*exc_info)

@@ -40,11 +40,10 @@ from prefect.utilities.annotations import NotSet
 from pydantic import Base64Bytes, BaseModel
 
 from flows.approval import refuse_to_ask_nobody, settle
-from flows.launch import end_soon
+from flows.ending import before_the_end, end_soon
 from flows.parameters import TrainParameters
 from flows.report import LeaderboardRow, TrainingReport, promotion_markdown, training_markdown
-from flows.steps import cached_step, one_thread, result_storage, step
-from flows.thread_runner import make_runner
+from flows.steps import cached_step, make_runner, one_thread, result_storage, step
 from networksecurity.champion.registry import (
     CANDIDATE,
     CHAMPION,
@@ -388,6 +387,7 @@ def _run_name() -> str:
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
     """Train every model on one source of rows, choose the best by cross-validation, evaluate, log and register it."""
     refuse_to_ask_nobody(parameters)
+    before_the_end(search.end_processes)
     source = sources.parse(parameters.source, settings())
     origin = _origin(parameters, source)
     opening = start_training.submit(parameters.create_repo, parameters.public_repo, origin)

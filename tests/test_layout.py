@@ -35,7 +35,7 @@ FOREIGN = {
     "prefect_dask": {"flows.dask_runner"},
     "fastapi": {"networksecurity.prediction"},
     "starlette": {"networksecurity.prediction"},
-    "uvicorn": {"networksecurity.prediction"},
+    "uvicorn": {"networksecurity.prediction", "flows.local_server"},
     "typer": {"networksecurity.cli"},
     "prefect": {"flows"},
 }

@@ -24,8 +24,7 @@ from records import artifacts, task_states
 from flows import approval, thread_runner
 from flows import train as flow_module
 from flows.parameters import TrainParameters
-from flows.steps import result_storage
-from flows.thread_runner import make_runner
+from flows.steps import make_runner, result_storage
 from flows.train import train
 from networksecurity.champion import changes
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, Registry

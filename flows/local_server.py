@@ -1,0 +1,126 @@
+"""The Prefect server of a single run: started before the slow imports, ended with the process.
+
+Prefect can start one by itself, but first imports its whole server into our process, for seconds. Here the server is
+the first process to start and comes up beside the flow's imports: `python -m flows.local_server PORT LOG`. If a Prefect
+profile names another server, that process finds out and exits.
+"""
+
+import atexit
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from flows.ending import before_the_end
+from networksecurity.exceptions import NetworkSecurityException
+from networksecurity.settings import PROJECT_FOLDER
+
+LOG = "server-of-single-runs.log"
+"""File in Prefect's home for what the server prints: ended in the middle of its work, it prints tracebacks."""
+
+
+@contextmanager
+def local_server() -> Iterator[Callable[[], None]]:
+    """Start a Prefect server for this process unless one is configured; give what waits until it answers."""
+    if os.environ.get("PREFECT_API_URL"):
+        yield lambda: None
+        return
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = _start(port)
+
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, get_current_settings, temporary_settings
+
+    settings = get_current_settings()
+    if settings.api.url is not None or not settings.server.ephemeral.enabled:
+        yield lambda: None
+        return
+    os.environ |= {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_UI_URL": ""}  # it has no pages
+    refresh_global_settings_context()
+    timeout, log = settings.server.ephemeral.startup_timeout_seconds, settings.home / LOG
+    # The server ends with the run, so nobody would miss its heartbeats; without them it ends up to a second earlier.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield lambda: wait_for_server(server, port, timeout, log)
+
+
+def _start(port: int) -> subprocess.Popen:
+    # The first of these folders is this project's: `flows` in the working folder may be something else.
+    path = os.pathsep.join(filter(None, (str(PROJECT_FOLDER), os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-P", "-m", "flows.local_server", str(port), LOG]
+    # Ctrl-C reaches every process of the terminal. The server inherits this mask and lives on: Prefect records how the
+    # run ended before we end the server.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        server = subprocess.Popen(  # noqa: S603 (this interpreter, a fixed command)
+            command, env=os.environ | {"PREFECT_UI_ENABLED": "0", "PYTHONPATH": path}
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    before_the_end(partial(end_server, server))
+    atexit.register(end_server, server)  # runs after what Prefect registers later, and sends to the server
+    return server
+
+
+def wait_for_server(server: subprocess.Popen, port: int, timeout: float, log: Path) -> None:
+    """Return as soon as the server answers.
+
+    Raises
+    ------
+    NetworkSecurityException
+        It ended, or did not answer within `timeout` seconds.
+    """
+    import httpx
+
+    started = time.monotonic()
+    while time.monotonic() - started < timeout and server.poll() is None:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=timeout).is_success:
+                return
+        time.sleep(0.05)
+    found = f"ended with {server.returncode}" if server.returncode is not None else f"did not answer within {timeout} s"
+    raise NetworkSecurityException(
+        f"Prefect's server did not start, see {log}: at 127.0.0.1:{port} it {found}. Set PREFECT_API_URL to a running "
+        "server, or allow more time with PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+    )
+
+
+def end_server(server: subprocess.Popen) -> None:
+    """End the server, by force after 5 s."""
+    server.terminate()
+    try:
+        server.wait(5)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def serve(port: int, log_name: str) -> None:
+    """Run Prefect's server in this process, unless Prefect's settings name another."""
+    gc.disable()  # as in `flows.launch`
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if settings.api.url is not None or not settings.server.ephemeral.enabled:
+        return
+    with (settings.home / log_name).open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    app = partial(create_app, ephemeral=True, final=True)
+    gc.freeze()
+    gc.enable()
+    uvicorn.run(app, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on")
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), sys.argv[2])
