@@ -1,15 +1,12 @@
 """The end of a training: compare its model with the champion and, if the parameters say so, ask a person."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from threading import Event, Thread
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import get_client
-from prefect.concurrency.sync import concurrency
-from prefect.exceptions import NotPausedError, ObjectAlreadyExists
+from prefect.exceptions import NotPausedError
 from prefect.flow_runs import pause_flow_run, resume_flow_run
 from prefect.input import RunInput, keyset_from_paused_state, read_flow_run_input
 from prefect.input.run_input import Keyset
@@ -30,9 +27,6 @@ from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import settings
 from networksecurity.tracking.server import connect
 
-LIMIT = "networksecurity-promotion"
-"""The Prefect concurrency limit that lets one run at a time change the champion."""
-
 _PAUSE = "promotion"
 _MARGIN = 600
 """Seconds that Prefect waits beyond our own limit: it fails a run whose pause times out."""
@@ -52,7 +46,7 @@ class Answer(RunInput):
             super().save(keyset, flow_run_id)
 
 
-@step(task_run_name="promote")
+@step(task_run_name="promote", retries=4)  # up to 30 s apart in all: several runs may change the champion at once
 def weigh(
     candidate: RegisteredVersion,
     model: ModelRef,
@@ -79,9 +73,8 @@ def weigh(
         )
         return promotion.answered(found, approved=answer.approve, comment=answer.comment) if answer else found
 
-    with _turn():
-        registry = Registry(connect(settings()), candidate.name)
-        return consider(registry, candidate, judge, dry_run=dry_run, flow_run=str(flow_run.id))
+    registry = Registry(connect(settings()), candidate.name)
+    return consider(registry, candidate, judge, dry_run=dry_run, flow_run=str(flow_run.id))
 
 
 def settle(
@@ -134,12 +127,3 @@ def _ask(candidate: RegisteredVersion, proposed: promotion.Decision, seconds: in
         return pause_flow_run(form, seconds + _MARGIN, poll_interval=_SECONDS_BETWEEN_CHECKS, key=_PAUSE)
     finally:
         over.set()
-
-
-@contextmanager
-def _turn() -> Iterator[None]:
-    """Wait until no other run is changing the champion; `registry` detects changes made outside Prefect."""
-    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
-        client.upsert_global_concurrency_limit_by_name(LIMIT, 1)
-    with concurrency(LIMIT):
-        yield

@@ -277,7 +277,7 @@ def test_a_training_survives_a_dead_tracking_server(workplace, monkeypatch):
 
 def test_a_training_survives_a_tracking_server_that_dies_in_its_middle(workplace, monkeypatch):
     with monkeypatch.context() as away:
-        away.setattr(flow_module.tracking, "log_outcome", _unavailable)
+        away.setattr(flow_module.runs, "log_outcome", _unavailable)
         away.setattr(flow_module, "track", flow_module.track.with_options(retries=0))
         with pytest.raises(TrackingUnavailableError, match="away"):
             run().result()
@@ -338,7 +338,7 @@ def test_a_champion_that_changes_meanwhile_is_judged_again(workplace, monkeypatc
 
     def slow(*args, **kwargs):
         tries.append(args)
-        if len(tries) == 1:
+        if len(tries) < 5:  # four other runs promoted at the same moment
             raise PromotionConflictError("changed by another")
         return consider(*args, **kwargs)
 
@@ -347,7 +347,7 @@ def test_a_champion_that_changes_meanwhile_is_judged_again(workplace, monkeypatc
     quick = approval.weigh.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
     monkeypatch.setattr(approval, "weigh", quick)
     assert run(promotion="auto").result().decision.outcome == "promote"
-    assert len(tries) == 2
+    assert len(tries) == 5
 
 
 def test_a_stored_model_that_is_not_the_one_evaluated_fails_the_training(workplace, monkeypatch):
@@ -361,13 +361,6 @@ def test_a_stored_model_that_is_not_the_one_evaluated_fails_the_training(workpla
     assert {logged.info.status for logged in logged_runs() if "mlflow.parentRunId" not in logged.data.tags} == {
         "FAILED"
     }
-
-
-def test_promotions_take_turns(workplace):
-    assert run(promotion="auto").is_completed()
-    with get_client(sync_client=True) as client:
-        limit = client.read_global_concurrency_limit_by_name(approval.LIMIT)
-    assert (limit.limit, limit.active, limit.active_slots) == (1, True, 0)
 
 
 @contextmanager
