@@ -1,4 +1,4 @@
-# Needs GNU make (3.81 or newer) and a POSIX shell. `make` alone lists what there is.
+# Needs GNU make (3.81 or newer) and a POSIX shell. `make` alone lists the targets.
 
 PYTHON ?= python3
 ARGS ?=
@@ -6,7 +6,7 @@ ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 
-# A newcomer's first run waits for no telemetry service and prints no traceback of one.
+# Keeps telemetry services from delaying a newcomer's first run and from printing tracebacks.
 export DO_NOT_TRACK ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
@@ -20,13 +20,13 @@ help: ## list these targets
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(VENV)/.installed-dev ## make .venv with everything to train, test and lint
+install: $(VENV)/.installed-dev ## create .venv with everything to train, test and lint
 	@echo 'Everything is in $(VENV): . $(VENV)/bin/activate'
 
-train: $(VENV)/.installed ## train on the built-in sample; ARGS="--help" shows what else it can train on
+train: $(VENV)/.installed ## train on the built-in sample; ARGS="--help" shows the options
 	@$(PY) flows/train.py $(ARGS)
 
-test: $(VENV)/.installed-dev ## run the tests that need nothing but this checkout
+test: $(VENV)/.installed-dev ## run the tests and docstring examples that need only this checkout
 	$(PY) -m pytest -m 'not integration' --numprocesses auto --dist loadfile $(ARGS)
 
 test-integration: $(VENV)/.installed-dev ## run the tests against real servers, workers and a browser
@@ -37,24 +37,24 @@ lint: $(VENV)/.installed-dev ## check format, style and types
 	$(PY) -m ruff check .
 	$(PY) -m basedpyright
 
-format: $(VENV)/.installed-dev ## format the code and mend what can be mended
+format: $(VENV)/.installed-dev ## format the code and fix what ruff can fix
 	$(PY) -m ruff check --fix-only .
 	$(PY) -m ruff format .
 
 bench-search: $(VENV)/.installed ## time the searches against GridSearchCV after GridSearchCV; ARGS="--source FILE"
 	$(PY) benchmarks/search.py $(ARGS)
 
-serve: $(VENV)/.installed ## answer with the champion over HTTP, http://127.0.0.1:8000; ARGS="--port 8001"
+serve: $(VENV)/.installed ## serve the champion over HTTP, http://127.0.0.1:8000; ARGS="--port 8001"
 	@$(VENV)/bin/networksecurity serve $(ARGS)
 
-bench: $(VENV)/.installed-dev ## run all benchmarks, for about 40 minutes; ARGS="--source FILE", ARGS=--quick
+bench: $(VENV)/.installed-dev ## run all benchmarks, for about 50 minutes; ARGS="--source FILE", ARGS=--quick
 	$(PY) benchmarks/all.py $(ARGS)
 
-ui: $(VENV)/.installed ## show the runs and models in MLflow, http://127.0.0.1:5000
+ui: $(VENV)/.installed ## show runs and models in MLflow, http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(PY) -m mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1 $(ARGS)
 
-prefect-ui: $(VENV)/.installed ## start a Prefect server and its pages, http://127.0.0.1:4200
+prefect-ui: $(VENV)/.installed ## start a Prefect server with its UI, http://127.0.0.1:4200
 	$(PY) -m prefect server start --host 127.0.0.1 $(ARGS)
 
 stack: $(VENV)/.installed ## start a Prefect server and a worker in the background, and deploy the flows
@@ -63,7 +63,7 @@ stack: $(VENV)/.installed ## start a Prefect server and a worker in the backgrou
 stack-down: ## end what `make stack` started
 	@$(PY) deployments/stack.py down $(ARGS)
 
-constraints: ## pin constraints.txt after a change of a range (needs uv); ARGS=--upgrade takes the newest of everything
+constraints: ## pin constraints.txt after changing a range (needs uv); ARGS=--upgrade takes the newest versions
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
 		--custom-compile-command 'make constraints' $(ARGS) --output-file constraints.txt pyproject.toml
 
@@ -71,10 +71,10 @@ clean: ## remove caches and builds; data, models, runs and .venv stay
 	rm -rf build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Training needs the first stamp, developing both. A stamp is younger than the files that say what to install, or the
-# recipe runs again. An installation that was cut short leaves .installing behind, and the next one starts from nothing.
+# Training needs the first stamp, development both. The recipe runs again when a stamp is older than the files that say
+# what to install. An interrupted installation leaves .installing behind, and the next one starts from scratch.
 $(VENV)/.installed-dev: $(VENV)/.installed
-ifeq ($(realpath $(PY)),) # never made, or the Python it was made from is gone
+ifeq ($(realpath $(PY)),) # never created, or its Python is gone
 .PHONY: $(VENV)/.installed
 endif
 $(VENV)/.installed $(VENV)/.installed-dev: requirements.txt constraints.txt pyproject.toml

@@ -1,6 +1,6 @@
-"""Prepare a Prefect server for prefect.yaml: the work pool, what it hands to its runs, what watches over them.
+"""Prepare a Prefect server for prefect.yaml: the work pool, the environment of its runs, and their automations.
 
-Everything is looked up by name: run again, it changes what differs and doubles nothing.
+Everything is found by name: running it again updates what differs and duplicates nothing.
 
     python deployments/bootstrap.py
     python deployments/bootstrap.py --share MONGODB_URI --share DAGSHUB_USER_TOKEN --notify slack-webhook/ops
@@ -33,16 +33,16 @@ from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import Settings, settings
 
 TAG = "networksecurity"
-"""Every deployment of prefect.yaml has it: runs of others on the same server are not touched."""
+"""The tag of every deployment in prefect.yaml; the automations ignore other runs on the server."""
 
 
 def automations(pool: str, notify: ActionTypes, dead_after: timedelta) -> list[AutomationCore]:
-    """Return what watches over the runs of our deployments."""
+    """Return the automations for the runs of our deployments."""
     return [
         _automation(
             "dead runs",
-            "A run that has fallen silent has lost its worker and its process: it is closed, which frees its slot.",
-            # The one trigger here that waits: each writes to the server's database at every event of every run.
+            "A run without heartbeats has lost its worker and its process. Closing it frees its slot.",
+            # The only proactive trigger: each one writes to the server's database at every event of every run.
             _on({"prefect.flow-run.*"}).model_copy(
                 update={
                     "after": {"prefect.flow-run.Running", "prefect.flow-run.heartbeat"},
@@ -59,13 +59,13 @@ def automations(pool: str, notify: ActionTypes, dead_after: timedelta) -> list[A
         ),
         _automation(
             "failed runs",
-            "A run has failed, crashed or exceeded its time.",
+            "A run has failed, crashed or exceeded its time limit.",
             _on({"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}),
             notify,
         ),
         _automation(
             "late runs",
-            "A run was not begun at its time: is there a worker, and has it room?",
+            "A run has not started on time: is there a worker with a free slot?",
             _on({"prefect.flow-run.Late"}),
             notify,
         ),
@@ -103,14 +103,14 @@ def _on(events: set[str]) -> EventTrigger:
 
 
 def notification(client: SyncPrefectClient, block: str | None) -> ActionTypes:
-    """Return what tells of an event: a message through a block, or else the event alone, in the UI's feed."""
+    """Return the action for an event: a message through a block, or nothing beyond the entry in the UI's feed."""
     if block is None:
         return DoNothing()
     slug, _, name = block.partition("/")
     try:
         document = client.read_block_document_by_name(name, slug)
     except ObjectNotFound:
-        _fail(f"there is no block {block}; the UI's page Blocks makes one, `prefect block ls` lists them")
+        _fail(f"there is no block {block}: create it on the page Blocks of the UI; `prefect block ls` lists them")
     return SendNotification(
         block_document_id=document.id,
         subject="{{ automation.name }}",
@@ -121,13 +121,13 @@ def notification(client: SyncPrefectClient, block: str | None) -> ActionTypes:
 
 
 def shared(name: str) -> str:
-    """Return what a worker is to set a variable to; a secret is stored in a block and referred to."""
+    """Return the value of a variable for the runs of a pool; for a secret, store it in a block and refer to it."""
     variables = {_variable(field): field for field in Settings.model_fields}
     if name not in variables:
         _fail(f"--share {name}: there is no such setting; .env.example lists them")
     value = getattr(settings(), variables[name])
     if value is None:
-        _fail(f"--share {name}: it is set neither in the environment nor in .env")
+        _fail(f"--share {name}: set neither in the environment nor in .env")
     if not isinstance(value, SecretStr):
         return str(value)
     block = name.lower().replace("_", "-")
@@ -145,13 +145,13 @@ def _variable(field: str) -> str:
 def make_pool(
     client: SyncPrefectClient, name: str, kind: str, template: dict[str, Any] | None, env: dict[str, str]
 ) -> None:
-    """Create or update the work pool; what it hands to its runs is added to."""
+    """Create or update the work pool; variables are added to those that it already gives its runs."""
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
         template = template or run_coro_as_sync(get_default_base_job_template_for_infrastructure_type(kind))
         if template is None:
-            _fail(f"there is no template for pools of type {kind} here: pip install prefect-{kind}, or --template FILE")
+            _fail(f"there is no template for pools of type {kind}: pip install prefect-{kind}, or use --template FILE")
         pool = client.create_work_pool(WorkPoolCreate(name=name, type=kind, base_job_template=template))
     if pool.type != kind:
         _fail(f"the work pool {name} is of type {pool.type}, not {kind}: name another with --pool")
@@ -163,7 +163,7 @@ def make_pool(
 
 
 def put(client: SyncPrefectClient, automation: AutomationCore) -> None:
-    """Create an automation, or update the one of its name."""
+    """Create an automation, or update the one with its name."""
     found = client.read_automations_by_name(automation.name)
     if found:
         client.update_automation(found[0].id, automation)
@@ -186,7 +186,7 @@ def main() -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="setting of .env.example whose value here is handed to every run of the pool, "
+        help="setting of .env.example to pass to every run of the pool with its value here, "
         "a secret through a Secret block; may be repeated",
     )
     parser.add_argument("--notify", metavar="TYPE/NAME", help="notification block for failures, as slack-webhook/ops")
@@ -195,13 +195,13 @@ def main() -> None:
         type=int,
         default=90,
         metavar="SECONDS",
-        help="silence after which a run counts as dead; a heartbeat comes every 30 s (%(default)s)",
+        help="time without heartbeats, which come every 30 s, after which a run counts as dead (%(default)s)",
     )
     options = parser.parse_args()
     template = yaml.safe_load(options.template.read_text()) if options.template else None
     address = get_current_settings().api.url
-    if address is None:  # a server started for this command alone would end with it, and what it was told
-        _fail("PREFECT_API_URL is not set: the address of a Prefect server, as http://127.0.0.1:4200/api")
+    if address is None:  # Prefect would start a server for this command alone
+        _fail("PREFECT_API_URL is not set: name a Prefect server, as http://127.0.0.1:4200/api")
     try:
         env = {name: shared(name) for name in options.share}
         with get_client(sync_client=True) as client:

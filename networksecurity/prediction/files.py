@@ -1,8 +1,8 @@
-"""Files of predictions, CSV or Parquet: written a part at a time, and there whole or not at all.
+"""Files of predictions, CSV or Parquet: written batch by batch, all or nothing.
 
-Beside `scored.parquet` stands `scored_quarantine.parquet`, with the rows that were not scored, if there are any. Both
-are written under other names and then moved, the predictions last. What was there under their names is replaced if it
-holds predictions, so that the same again gives the same file; any other file is left alone.
+Beside `scored.parquet`, `scored_quarantine.parquet` holds the rows that were not scored, if any. Both are written under
+temporary names and then moved, the predictions last; fsspec's transactions are not atomic across disks. An existing
+file is replaced if it holds predictions, so scoring again gives the same file; any other file is left alone.
 """
 
 import csv
@@ -29,13 +29,12 @@ _KINDS = (".parquet", ".csv")
 
 
 def check_output(output: str) -> str:
-    """Return a file as it may be shown: a path comes back absolute, a URL without credentials.
+    """Return a file as it may be shown: a path made absolute, a URL without credentials.
 
     Raises
     ------
     ConfigurationError
-        Its name has an unknown ending, its folder is not there, or it is there and holds something else than
-        predictions.
+        The file has an unknown ending, its folder does not exist, or it exists and does not hold predictions.
     """
     return _resolve(output).shown
 
@@ -46,12 +45,12 @@ def write_file(
     output: str,
     on_progress: Callable[[int], None] | None = None,
 ) -> str | None:
-    """Write predictions to a file, and rows that were not scored to the one beside it.
+    """Write predictions to a file, and the rows that were not scored to the one beside it.
 
     Parameters
     ----------
     batches : iterable of (predictions, rejected)
-        As `BatchScorer.add` returns them. Should it raise, no file is written.
+        As `BatchScorer.add` returns them. If it raises, no file is written.
     output : str
         A path or any fsspec URL that ends in `.parquet` or `.csv`.
     on_progress : callable, optional
@@ -60,12 +59,12 @@ def write_file(
     Returns
     -------
     str or None
-        The file of the rows that were not scored; None where all were.
+        The file of the rows that were not scored; None if all were scored.
 
     Raises
     ------
     ConfigurationError
-        As from `check_output`, or it cannot be written: no permission, no space.
+        As from `check_output`, or the file cannot be written: no permission, no space.
     """
     place = _resolve(output)
     files, n_rows, n_rejected = place.files, 0, 0
@@ -123,12 +122,12 @@ def _resolve(output: str) -> _Place:
             raise ConfigurationError(f"{place.shown} cannot be written: there is no folder {posixpath.dirname(path)}")
         for file, columns in ((path, {ROW, SCORE, MODEL, MODEL_VERSION}), (place.quarantine, {ROW, REASONS})):
             if files.exists(file) and not columns <= set(_columns(files, file, kind)):
-                raise ConfigurationError(f"{file} is there already, and is no file of predictions: name another")
+                raise ConfigurationError(f"{file} already exists and does not hold predictions: name another")
     return place
 
 
 def _columns(files: fsspec.AbstractFileSystem, path: str, kind: str) -> list[str]:
-    """Return the names of a file's columns; none of what is no such file, nor of a folder."""
+    """Return the names of a file's columns; none for a folder or a file of another kind."""
     if files.isdir(path):
         return []
     with files.open(path, "rb") as file:
@@ -150,13 +149,13 @@ def _writing(place: _Place) -> Iterator[None]:
 
 
 class _Table:
-    """A file that takes a table a part at a time; the first part says what its columns are."""
+    """A file that takes a table part by part; the first part determines the columns."""
 
     def __init__(self, files: fsspec.AbstractFileSystem, path: str, kind: str) -> None:
         self._file = files.open(path, "wb")
         self._kind = kind
         self._is_new = True
-        self._writer: Any = None  # a ParquetWriter, once there is a first part
+        self._writer: Any = None  # a ParquetWriter from the first part on
 
     def __enter__(self) -> Self:
         return self
@@ -181,5 +180,5 @@ class _Table:
 
 
 def _to_text(key: object) -> str:
-    """Return the key of a document: that of an ingested row as JSON."""
+    """Return the key of a document as text: the compound key of an ingested row as JSON."""
     return json.dumps(key, default=str) if isinstance(key, dict) else str(key)

@@ -5,40 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from networksecurity.data.schema import FEATURES
-
-FEATURE_DESCRIPTIONS = {
-    "having_IP_Address": "IP address instead of a host name",
-    "URL_Length": "length of the address",
-    "Shortining_Service": "address of a shortening service",
-    "having_At_Symbol": "@ in the address",
-    "double_slash_redirecting": "// in the path",
-    "Prefix_Suffix": "hyphen in the domain",
-    "having_Sub_Domain": "number of subdomains",
-    "SSLfinal_State": "HTTPS, issuer and age of the certificate",
-    "Domain_registeration_length": "how long the domain is registered for",
-    "Favicon": "icon from another domain",
-    "port": "open or unusual ports",
-    "HTTPS_token": "the word https in the domain",
-    "Request_URL": "images and media from other domains",
-    "URL_of_Anchor": "links that lead elsewhere or nowhere",
-    "Links_in_tags": "meta, script and link tags to other domains",
-    "SFH": "where forms are sent to",
-    "Submitting_to_email": "forms that are sent by e-mail",
-    "Abnormal_URL": "host name that is not in the WHOIS record",
-    "Redirect": "number of redirects",
-    "on_mouseover": "status bar changed on mouseover",
-    "RightClick": "right click disabled",
-    "popUpWidnow": "pop-up windows that ask for text",
-    "Iframe": "invisible frames",
-    "age_of_domain": "age of the domain",
-    "DNSRecord": "DNS record",
-    "web_traffic": "rank by traffic",
-    "Page_Rank": "PageRank",
-    "Google_Index": "indexed by Google",
-    "Links_pointing_to_page": "links from elsewhere to the page",
-    "Statistical_report": "host among those most reported for phishing",
-}
+from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES
 
 # Made up, with one unknown value.
 _EXAMPLE = {name: max(domain) if i % 4 else min(domain) for i, (name, domain) in enumerate(FEATURES.items())} | {

@@ -82,7 +82,7 @@ def names(folder):
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_file_and_the_one_beside_it(model, kind, tmp_path):
+def test_predictions_and_quarantine_are_written_side_by_side(model, kind, tmp_path):
     path = write_csv(sample(bad=[0, 120]), tmp_path)
     output, beside = tmp_path / f"scored{kind}", tmp_path / f"scored_quarantine{kind}"
     seen = []
@@ -106,7 +106,7 @@ def test_a_file_and_the_one_beside_it(model, kind, tmp_path):
     ]
 
 
-def test_the_same_again_gives_the_same_file(model, kind, tmp_path):
+def test_scoring_again_writes_the_same_file(model, kind, tmp_path):
     path, output = write_csv(sample(bad=[5]), tmp_path), tmp_path / f"scored{kind}"
     files = [output, tmp_path / f"scored_quarantine{kind}"]
     contents = []
@@ -116,7 +116,7 @@ def test_the_same_again_gives_the_same_file(model, kind, tmp_path):
     assert contents[0] == contents[1]
 
 
-def test_where_no_row_is_rejected_any_more_none_is_in_quarantine(model, kind, tmp_path):
+def test_the_quarantine_of_an_earlier_run_is_removed(model, kind, tmp_path):
     output = tmp_path / f"scored{kind}"
     scored(model, write_csv(sample(bad=[5]), tmp_path), output)
     assert scored(model, write_csv(sample(), tmp_path), output) is None
@@ -124,7 +124,7 @@ def test_where_no_row_is_rejected_any_more_none_is_in_quarantine(model, kind, tm
     assert len(read(output)) == 250
 
 
-def test_where_no_row_of_a_batch_is_valid(model, kind, tmp_path):
+def test_a_batch_without_valid_rows_is_written(model, kind, tmp_path):
     path, output = write_csv(sample(bad=range(100)), tmp_path), tmp_path / f"scored{kind}"
     scored(model, path, output)
     assert read(output)["row"].tolist() == list(range(100, 250))
@@ -147,14 +147,14 @@ def test_keys_of_a_parquet_file_keep_their_types(model, tmp_path):
         assert found[name].combine_chunks() == table[name].combine_chunks()
 
 
-def test_any_file_system(model, tmp_path):
+def test_predictions_are_written_to_any_file_system(model, tmp_path):
     path = write_csv(sample(bad=[5]), tmp_path)
     assert scored(model, path, "memory://out/scored.csv") == "/out/scored_quarantine.csv"
     assert len(pd.read_csv("memory://out/scored.csv")) == 249
     scored(model, path, "memory://out/scored.csv")
 
 
-def test_of_what_is_cut_off_nothing_is_left(model, kind, tmp_path):
+def test_an_interrupted_scoring_leaves_no_file(model, kind, tmp_path):
     path, output = write_csv(sample(), tmp_path), tmp_path / f"scored{kind}"
     scored(model, path, output)
     before = output.read_bytes()
@@ -172,17 +172,17 @@ def test_of_what_is_cut_off_nothing_is_left(model, kind, tmp_path):
     assert output.read_bytes() == before
 
 
-def test_another_file_is_left_alone(model, kind, tmp_path):
+def test_a_file_without_predictions_is_not_replaced(model, kind, tmp_path):
     path = write_csv(sample(bad=[5]), tmp_path)
     for name in (f"scored{kind}", f"scored_quarantine{kind}"):
         for content in (b"", b"a,b\n1,2\n", b"\xff\x00" * 50):
             (tmp_path / name).write_bytes(content)
-            with pytest.raises(ConfigurationError, match=f"{name} is there already, and is no file of predictions"):
+            with pytest.raises(ConfigurationError, match=f"{name} already exists and does not hold predictions"):
                 scored(model, path, tmp_path / f"scored{kind}")
             assert (tmp_path / name).read_bytes() == content
         (tmp_path / name).unlink()
         (tmp_path / name).mkdir()
-        with pytest.raises(ConfigurationError, match="is no file of predictions"):
+        with pytest.raises(ConfigurationError, match="does not hold predictions"):
             scored(model, path, tmp_path / f"scored{kind}")
         (tmp_path / name).rmdir()
     with pytest.raises(ConfigurationError, match=r"rows.csv is there already"):
@@ -199,14 +199,14 @@ def test_another_file_is_left_alone(model, kind, tmp_path):
         ("foo://bar/scored.csv", "foo://bar/scored.csv cannot be written: Protocol not known: foo"),
     ],
 )
-def test_an_output_that_cannot_be_written(output, message, tmp_path, monkeypatch):
+def test_an_impossible_output_is_refused(output, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rows.csv").write_text("a\n1\n")
     with pytest.raises(ConfigurationError, match=message):
         predictions.check_output(output)
 
 
-def test_an_output_that_may_not_be_written(model, tmp_path):
+def test_an_output_without_permission_is_refused(model, tmp_path):
     path = write_csv(sample(), tmp_path)
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o500)

@@ -19,7 +19,7 @@ NAME = "networksecurity-phishing"
 
 @pytest.fixture
 def registry(tmp_path, mlflow_database, monkeypatch):
-    """Return the place of the settings, with three versions that have no files and that nobody verifies."""
+    """Return a registry with three versions without files, which pass verification."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(mlflow_database, tmp_path)}")
     monkeypatch.setattr(changes, "verify", lambda *args: None)
@@ -64,7 +64,7 @@ def consider(registry, version, outcome):
     changes.consider(registry, candidate, lambda champion: decision, flow_run="c0ffee")
 
 
-def test_promote_and_roll_back(command):
+def test_versions_are_promoted_and_rolled_back(command):
     for version in "12":
         said = f"version {version} of {NAME} is the champion\n"
         assert command("promote", version, "--reason", "I say so") == (0, said, "")
@@ -73,7 +73,7 @@ def test_promote_and_roll_back(command):
     assert (code, json.loads(out)["version"]) == (0, "3")
 
 
-def test_show(command, registry):
+def test_show_prints_champion_previous_and_candidate(command, registry):
     shown = command("show")[1].splitlines()
     assert shown[0] == f"{NAME} at {registry.server.address}"
     assert shown[1:3] == [" champion  none", " previous  none"]
@@ -86,7 +86,7 @@ def test_show(command, registry):
     assert [found[alias]["version"] for alias in ("champion", "previous", "candidate")] == ["2", "1", "3"]
 
 
-def test_history(command, registry):
+def test_history_prints_every_decision(command, registry):
     assert command("history")[1] == f"Decisions about {NAME}: empty\n"
     assert json.loads(command("history", "--json")[1]) == []
     consider(registry, "1", "promote")
@@ -104,7 +104,7 @@ def test_history(command, registry):
     assert found[1]["decision"]["figures"] == {"f1_score": 0.95}
 
 
-def test_explain(command, registry):
+def test_explain_prints_the_reasons_of_the_last_decision(command, registry):
     consider(registry, "1", "promote")
     consider(registry, "2", "keep")
     code, out, _ = command("explain")
@@ -126,20 +126,20 @@ def test_explain(command, registry):
         ("promote 9", 1, f"error: there is no version 9 of {NAME}"),
         ("promote best", 1, "error: MLflow at sqlite://"),
         ("explain", 1, f"error: no version of {NAME} has the alias champion"),
-        ("explain 3", 1, f"error: nothing was decided about a version 3 of {NAME}"),
+        ("explain 3", 1, f"error: there is no decision about a version 3 of {NAME}"),
         ("promote", 2, "networksecurity: error: Missing argument 'VERSION'"),
         ("show --nothing", 2, "networksecurity: error: No such option: --nothing"),
         ("", 2, "networksecurity: error: Missing command"),
     ],
 )
-def test_an_error_is_one_line(arguments, code, message, command):
+def test_an_error_is_reported_in_one_line(arguments, code, message, command):
     found, out, err = command(*arguments.split())
     assert (found, out) == (code, "")
     assert err.startswith(message)
     assert err.count("\n") == 1
 
 
-def test_a_version_that_is_not_fit(command, monkeypatch):
+def test_a_version_that_fails_verification_is_not_promoted(command, monkeypatch):
     def refuse(registry, version):
         raise PromotionError(f"version {version.version} is not fit")
 
