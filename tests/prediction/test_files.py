@@ -185,7 +185,7 @@ def test_a_file_without_predictions_is_not_replaced(model, kind, tmp_path):
         with pytest.raises(ConfigurationError, match="does not hold predictions"):
             scored(model, path, tmp_path / f"scored{kind}")
         (tmp_path / name).rmdir()
-    with pytest.raises(ConfigurationError, match=r"rows.csv is there already"):
+    with pytest.raises(ConfigurationError, match=r"rows.csv already exists"):
         scored(model, path, path)
 
 
