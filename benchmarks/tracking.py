@@ -100,6 +100,7 @@ def make_outcome():
         reference=reference_profile(rows, data_sha256=fingerprint(rows)),
         tags={"data.source": "sample"},
         input_example=X[:5],
+        learned=np.unique(splitting.vector_codes(sides.train)),
     )
 
 

@@ -105,7 +105,8 @@ def compare(new: DataRef, version: RegisteredVersion, thresholds: Thresholds) ->
     registry = _registry()
     X, _ = schema.to_X_y(rows)
     y_score = registry.load_model(version).predict_proba(X)[:, 1] if len(X) else None
-    return drift.compare(registry.load_reference(version), rows, y_score=y_score, thresholds=thresholds)
+    profile, learned = registry.load_reference(version)
+    return drift.compare(profile, rows, y_score=y_score, learned=learned, thresholds=thresholds)
 
 
 @step(task_run_name="track")

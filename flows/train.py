@@ -22,6 +22,7 @@ from threading import Thread
 from typing import Any, cast
 from uuid import UUID
 
+import numpy as np
 import pandas as pd
 from prefect import flow
 from prefect.artifacts import (
@@ -337,6 +338,7 @@ def track(
 ) -> Logged:
     """Log what the training found, and the model."""
     storage = _storage()
+    train = storage.get_frame(sides.train)
     outcome = Outcome(
         model=storage.get_model(model),
         params=params,
@@ -348,7 +350,8 @@ def track(
         leakage=findings.leakage,
         reference=findings.reference,
         tags=tags,
-        input_example=schema.to_X(storage.get_frame(sides.train).head(5)),
+        input_example=schema.to_X(train.head(5)),
+        learned=np.unique(splitting.vector_codes(train)),
         threshold=findings.threshold,
     )
     return runs.log_outcome(_server(), training, outcome)

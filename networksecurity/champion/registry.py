@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow.artifacts
+import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
 from networksecurity.data.sample import is_synthetic
 from networksecurity.data.storage import load_model as load_skops
 from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.drift import ReferenceProfile
-from networksecurity.tracking.outcome import CARD_FILE, REFERENCE_FILE
+from networksecurity.tracking.outcome import CARD_FILE, LEARNED_FILE, REFERENCE_FILE
 from networksecurity.tracking.server import TrackingServer
 
 CANDIDATE = "candidate"
@@ -221,12 +222,20 @@ class Registry:
         except TrackingError:
             return None
 
-    def load_reference(self, version: RegisteredVersion) -> ReferenceProfile:
-        """Return the profile of the rows behind a version; raise TrackingError if it is missing or damaged."""
+    def load_reference(self, version: RegisteredVersion) -> tuple[ReferenceProfile, np.ndarray | None]:
+        """Return the profile of the rows behind a version, and the vectors it has learned from, if it knows them.
+
+        Raises
+        ------
+        TrackingError
+            The profile is missing, or a file is damaged.
+        """
         with self.files(version) as folder:
+            path = folder / LEARNED_FILE  # older versions have none
             try:
-                return ReferenceProfile.model_validate_json((folder / REFERENCE_FILE).read_bytes())
-            except (FileNotFoundError, ValidationError) as exc:
+                learned = np.load(path) if path.exists() else None
+                return ReferenceProfile.model_validate_json((folder / REFERENCE_FILE).read_bytes()), learned
+            except (FileNotFoundError, EOFError, ValueError) as exc:  # pydantic's are ValueErrors
                 raise TrackingError(
                     f"version {version.version} of {version.name} has no reference profile that can be read: train "
                     f"again ({type(exc).__name__})"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
@@ -30,6 +31,8 @@ CARD_FILE = "model_card.md"
 """The model card, on the train run."""
 REFERENCE_FILE = "reference_profile.json"
 """The profile of the rows behind the model, beside the model's own file."""
+LEARNED_FILE = "learned_vectors.npy"
+"""The feature vectors of the rows that the model was fitted on, as `splitting.vector_codes`, beside its own file."""
 PROBE_FILE = "probe.parquet"
 """Made-up rows, beside the model's own file, with the answers of the model that was evaluated: `y_pred` and `y_score`,
 the probability of phishing."""
@@ -70,6 +73,8 @@ class Outcome:
     input_example : DataFrame of shape (n_samples, 30)
     pictures : mapping of str to bytes
         Files of the explanation's pictures, by name.
+    learned : ndarray of shape (n_vectors,), uint64
+        The distinct feature vectors of the training rows, as `splitting.vector_codes`.
     threshold : ThresholdChoice, optional
         How the model's decision threshold was chosen; None for the default threshold.
     """
@@ -85,6 +90,7 @@ class Outcome:
     reference: ReferenceProfile
     tags: Mapping[str, str]
     input_example: pd.DataFrame
+    learned: np.ndarray
     threshold: ThresholdChoice | None = None
 
 

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -300,14 +301,16 @@ def _log_grid_point(
 
 
 def _path_through_grid(result: SearchResult) -> list[tuple[str, int, float]]:
-    """Return the step metrics of a search, as name, step and value."""
-    best_so_far = accumulate((point.mean_test_score for point in result.grid), max)
+    """Return the step metrics of a search, as name, step and value; points without a score leave gaps."""
+    scored = [(step, point) for step, point in enumerate(result.grid, start=1) if isfinite(point.mean_test_score)]
+    steps = [step for step, _ in scored]
+    best_so_far = accumulate((point.mean_test_score for _, point in scored), max)
     best_of_size: dict[int, float] = {}
-    for point in result.grid:
+    for _, point in scored:
         if isinstance(size := point.params.get("n_estimators"), int):
             best_of_size[size] = max(point.mean_test_score, best_of_size.get(size, point.mean_test_score))
     return [
-        *((f"best_score_so_far/{result.candidate}", step, score) for step, score in enumerate(best_so_far, start=1)),
+        *((f"best_score_so_far/{result.candidate}", step, best) for step, best in zip(steps, best_so_far, strict=True)),
         *((f"score_by_n_estimators/{result.candidate}", size, score) for size, score in best_of_size.items()),
     ]
 

@@ -17,7 +17,7 @@ from networksecurity.data.schema import to_X_y
 from networksecurity.exceptions import DataSourceError, TrackingError
 from networksecurity.settings import Settings
 from networksecurity.tracking import runs
-from networksecurity.tracking.outcome import REFERENCE_FILE
+from networksecurity.tracking.outcome import LEARNED_FILE, REFERENCE_FILE
 from networksecurity.tracking.server import connect
 
 NAME = "networksecurity-phishing"
@@ -106,11 +106,19 @@ def test_a_loaded_model_predicts_the_same_in_a_process_that_allows_no_pickle(reg
 
 def test_the_reference_profile_comes_with_the_model(registry, versions, outcome, tmp_path):
     version = versions[0]
-    assert registry.load_reference(version) == outcome.reference
+    profile, learned = registry.load_reference(version)
+    assert profile == outcome.reference
+    assert learned.tolist() == outcome.learned.tolist()
     folder = mlflow.artifacts.download_artifacts(
         version.source, dst_path=str(tmp_path), tracking_uri=registry.server.uri
     )
     elsewhere = version.model_copy(update={"source": folder})
+    path = Path(folder, LEARNED_FILE)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(TrackingError, match="no reference profile that can be read: train again"):
+        registry.load_reference(elsewhere)
+    path.unlink()  # as of an older version
+    assert registry.load_reference(elsewhere) == (profile, None)
     path = Path(folder, REFERENCE_FILE)
     path.write_text(path.read_text()[:-9])
     with pytest.raises(TrackingError, match="no reference profile that can be read: train again"):

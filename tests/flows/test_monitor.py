@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -140,6 +141,7 @@ def test_a_file_is_compared_as_a_whole(workplace):
         state = look(source="sample:1500")
         assert state.name == "No drift"
         assert (state.result().n_rows, state.result().look) == (1_500, number)
+        assert re.search(r"the scores of 1,\d{3} rows that the model has learned from were left out", state.message)
 
 
 def test_without_a_model_there_is_nothing_to_compare_with(workplace):

@@ -100,7 +100,7 @@ def test_scores_that_are_no_probabilities(reference, y_score):
 
 
 def test_no_rows_make_no_profile(reference):
-    with pytest.raises(DataValidationError, match="no rows"):
+    with pytest.raises(DataValidationError, match="needs rows"):
         reference_profile(reference.head(0), data_sha256="abc")
 
 

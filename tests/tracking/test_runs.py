@@ -109,6 +109,18 @@ def test_grid_points_make_lines_on_the_train_run(done, outcome):
     assert [of.value for of in sorted(history, key=lambda of: of.step)] == np.maximum.accumulate(scores).tolist()
 
 
+def test_grid_points_without_a_score_leave_gaps_in_the_lines(server, client, training, outcome):
+    forest = next(result for result in outcome.searches if result.candidate == "Random Forest")
+    failed = forest.grid[0].model_copy(update={"mean_test_score": np.nan, "split_test_scores": (np.nan,) * 3})
+    runs.log_search(server, training, forest.model_copy(update={"grid": (failed, *forest.grid[1:])}))
+    history = client.get_metric_history(training.train_run_id, "best_score_so_far/Random Forest")
+    scores = [point.mean_test_score for point in forest.grid[1:]]
+    assert {of.step: of.value for of in history} == dict(enumerate(np.maximum.accumulate(scores).tolist(), start=2))
+    history = client.get_metric_history(training.train_run_id, "score_by_n_estimators/Random Forest")
+    assert len(history) == len(scores)
+    assert len(runs_of(client, training, "grid point")) == len(forest.grid)
+
+
 def test_searches_logged_by_many_threads_leave_no_stray_runs(server, client, training, outcome):
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda result: runs.log_search(server, training, result), outcome.searches))
