@@ -4,9 +4,9 @@ A raw frame is storable: each column is an integer, a float or `str`. A column t
 becomes `str` with its original values readable in it, so that quarantine can show them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -45,6 +45,15 @@ class Batches:
     frames: Iterator[pd.DataFrame]
     n_rows: int | None = None
     watermark: int | None = None
+
+
+CONFLICT = "conflict: "
+"""How a cell begins that stands for several which should be one, such as `conflict: port 1, port_no -1`."""
+
+
+def conflict(cells: Mapping[str, Any]) -> str:
+    """Return the cell that stands for `cells`, by spelling of their column, which should be one and differ."""
+    return CONFLICT + ", ".join(f"{name} {cell}" for name, cell in cells.items())
 
 
 class Digest(Protocol):

@@ -128,6 +128,8 @@ _RENAMED_COPY = (
     "StatusBarCust DisableRightClick UsingPopupWindow IframeRedirection AgeofDomain DNSRecording WebsiteTraffic "
     "PageRank GoogleIndex LinksPointingToPage StatsReport class"
 ).split()
+MISSING_MARKERS = {"", "?", "<na>", "n/a", "na", "nan", "none", "null"}
+"""What a missing value is written as, in lower case."""
 _ROW_NUMBERS = {"", "id", "index", "row", "rownumber", "unnamed:0"}
 
 

@@ -14,19 +14,19 @@ import pyarrow
 import pyarrow.compute
 from pandera.errors import SchemaError
 
+from networksecurity.data.raw import CONFLICT
 from networksecurity.data.schema import (
     DOMAINS,
     FEATURES,
     FEATURES_ONLY,
     MISSING,
+    MISSING_MARKERS,
     TARGET,
     PhishingWebsites,
     canonical_name,
     is_row_number,
 )
 from networksecurity.exceptions import DataValidationError
-
-_MISSING_MARKERS = {"", "?", "<na>", "n/a", "na", "nan", "none", "null"}
 
 _KNOWN_CORRELATIONS = {"SSLfinal_State": 0.715, "URL_of_Anchor": 0.693}
 """Of the features with the target, in the data set itself: what tells inverted labels from weak ones."""
@@ -75,7 +75,7 @@ class Validated:
     report: ValidationReport
 
 
-_OK, _NOT_A_WHOLE_NUMBER, _OUTSIDE_DOMAIN, _MISSING_TARGET = range(4)
+_OK, _NOT_A_WHOLE_NUMBER, _OUTSIDE_DOMAIN, _MISSING_TARGET, _CONFLICT = range(5)
 
 
 def validate(frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
@@ -294,9 +294,10 @@ def _read_numbers(raw: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, 
 
 def _read_text(distinct: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     text = distinct.str.strip()
-    missing = text.str.casefold().isin(_MISSING_MARKERS)
+    missing = text.str.casefold().isin(MISSING_MARKERS)
     codes, verdicts = _read_numbers(pd.to_numeric(text.mask(missing), errors="coerce"), domain)
     verdicts[(codes == MISSING) & (verdicts == _OK) & ~missing] = _NOT_A_WHOLE_NUMBER
+    verdicts[text.str.startswith(CONFLICT).to_numpy(bool)] = _CONFLICT
     return codes, verdicts
 
 
@@ -350,6 +351,8 @@ def _reason(name: str, verdict: int) -> str:
         return f"{name} is not a whole number"
     if verdict == _OUTSIDE_DOMAIN:
         return f"{name} is not one of {', '.join(map(str, DOMAINS[name]))}"
+    if verdict == _CONFLICT:
+        return f"{name} is spelled in two ways that differ"
     return f"{name} is missing"
 
 
@@ -368,7 +371,7 @@ def _examples(bad: dict[str, _BadCells]) -> str:
 
 def _explain(verdicts: dict[str, np.ndarray], rejected_rows: np.ndarray) -> tuple[pd.Series, dict[str, int]]:
     """Return the reasons of each rejected row, joined, and how often each reason was given."""
-    kinds = (_NOT_A_WHOLE_NUMBER, _OUTSIDE_DOMAIN, _MISSING_TARGET)
+    kinds = (_NOT_A_WHOLE_NUMBER, _OUTSIDE_DOMAIN, _MISSING_TARGET, _CONFLICT)
     reasons = [_reason(name, kind) for name in verdicts for kind in kinds]
     none = np.array([], dtype=np.intp)
     rows = np.concatenate([none, *(np.flatnonzero(verdict) for verdict in verdicts.values())])

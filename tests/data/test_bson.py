@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from networksecurity.data.mongodb.bson import take_keys, to_frame
+from networksecurity.data.mongodb.bson import Decoder, split, take_keys
 
 
 def cells(column):
@@ -48,12 +48,29 @@ def test_fast_path_reads_what_the_slow_path_would(batches):
         return str(value)
 
     encoded = [[bson.encode(document) for document in batch] for batch in batches]
-    frame = to_frame(encoded, ["port", "SFH"], CodecOptions())
+    frame = Decoder(CodecOptions(), {"port": "port", "SFH": "SFH"}).to_frame(encoded, ["port", "SFH"])
     for name in frame:
         values = [bson.decode(document).get(name) for batch in encoded for document in batch]
         as_text = any(isinstance(expected(value, False), str) for value in values)
         assert frame[name].dtype == ("str" if as_text else "Int8")
         assert cells(frame[name]) == [expected(value, as_text) for value in values]
+
+
+def test_documents_of_many_layouts_are_decoded_alike():
+    rows = [{"port": 1, "SFH": 0}, {"SFH": 1, "PORT": -1}, {"port_no": 1}, {"sfh": -1, "port": None}, {"Port": "x"}]
+    documents = [bson.encode(rows[number % 5] | {"note": "n" * (number % 7)}) for number in range(200)]
+    decoder = Decoder(CodecOptions())
+    frame = decoder.to_frame([documents[:90], documents[90:]])
+    assert frame.columns.tolist() == ["port", "SFH"]
+    assert cells(frame["port"]) == ["1", "-1", "1", None, "x"] * 40
+    assert cells(frame["SFH"]) == [0, 1, None, -1, None] * 40
+    assert decoder.unknown == {"note": 200}
+
+
+def test_a_message_is_split_into_its_documents():
+    documents = [bson.encode({"port": 1}), bson.encode({}), bson.encode({"SFH": "x" * 300})]
+    assert split(b"".join(documents)) == documents
+    assert split(b"") == []
 
 
 KEYS = [

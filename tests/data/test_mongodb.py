@@ -155,11 +155,76 @@ def test_values_that_python_cannot_hold(mongod, collection):
 def test_known_columns_only_under_any_known_name(mongod, collection):
     collection.insert_many([{"_id": i, "id": i, "notes": {"port": 9}, "port_no": 1, "class": -1} for i in range(50)])
     assert read(source_of(mongod, collection)).columns.tolist() == ["port_no", "class"]
-    # A later import with another spelling is seen, so that validation can speak of it.
-    collection.insert_many([{"_id": i, "port": 1, "class": -1} for i in range(50, 100)])
+
+
+def with_other_names(n_rows=300):
+    """Return documents whose middle third calls some columns by names that the ends do not have."""
+    rows = make_phishing_websites(n_rows)
+    documents = [{"_id": row, "note": "x", **each} for row, each in enumerate(rows.to_dict("records"))]
+    names = {"port": "port_no", "SSLfinal_State": "sslfinal_state", "URL_of_Anchor": "Url Of Anchor", "Result": "class"}
+    third = slice(n_rows // 3, 2 * n_rows // 3)
+    documents[third] = [{names.get(name, name): cell for name, cell in each.items()} for each in documents[third]]
+    return rows, documents
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_every_known_spelling_is_read_from_every_document(whole, mongod, collection, monkeypatch):
+    monkeypatch.setattr(server, "BATCH_SIZE", 70)
+    rows, documents = with_other_names()
+    if not whole:
+        del documents[150]["Page_Rank"]
+        rows = rows.astype("Int8")
+        rows.loc[150, "Page_Rank"] = pd.NA
+    collection.insert_many(documents)
     frame = read(source_of(mongod, collection))
-    assert frame.columns.tolist() == ["port_no", "class", "port"]
-    assert frame["port"].isna().sum() == frame["port_no"].isna().sum() == 50
+    pd.testing.assert_frame_equal(frame, rows, check_dtype=False)
+    source = mongodb.parse(source_of(mongod, collection), configured())
+    found = pd.concat(frames(source, 70), ignore_index=True)
+    pd.testing.assert_frame_equal(found[list(FEATURES)], rows[list(FEATURES)], check_dtype=False)
+
+
+def test_new_rows_are_read_under_every_spelling(target, collection, write):
+    ingest(write(sample()), target)
+    ingest(write(sample(random_state=1), "more.csv"), target)
+    expected = rows_since(target, 1)[0]
+    collection.update_many({"ingestion.id": 2, "_id.row": {"$gt": 100}}, {"$rename": {"port": "port_no"}})
+    pd.testing.assert_frame_equal(rows_since(target, 1)[0], expected)
+    with mongodb.parse(target, configured()).batches(since=1) as new:
+        (found,) = new.frames
+    pd.testing.assert_frame_equal(found[list(FEATURES)], expected[list(FEATURES)])
+
+
+def test_two_spellings_of_one_document_are_merged_or_rejected(mongod, collection):
+    rows, documents = with_other_names(90)
+    documents[40] |= {"port": documents[40]["port_no"]}  # the same
+    documents[41] |= {"port": None, "PORT": "na"}  # one of them known
+    documents[42] |= {"port": 1.0, "port_no": 1}
+    documents[43] |= {"port": -1, "port_no": 1}  # they differ
+    documents[44] |= {"Result": -1, "class": 1}
+    collection.insert_many(documents)
+    validated = validate(read(source_of(mongod, collection)))
+    assert validated.rejected.index.tolist() == [43, 44]
+    assert validated.rejected["reasons"].tolist() == [
+        "port is spelled in two ways that differ",
+        "Result is spelled in two ways that differ",
+    ]
+    assert validated.rejected.loc[43, "port"] == "conflict: port_no 1, port -1"
+    assert validated.accepted.loc[[40, 41], "port"].tolist() == rows.loc[[40, 41], "port"].tolist()
+    assert validated.accepted.loc[42, "port"] == 1
+
+
+def test_a_spelling_that_nobody_knows_is_reported(mongod, collection, caplog):
+    _, documents = with_other_names()
+    for document in documents[120:140]:
+        document["prt"] = document.pop("port_no")
+    documents[150]["rare"] = documents[150].pop("SFH")
+    collection.insert_many(documents)
+    read(source_of(mongod, collection))
+    (message,) = caplog.messages
+    assert message.endswith("documents that lack a column have fields that are not known as one: prt (20 documents)")
+    caplog.clear()
+    list(frames(mongodb.parse(source_of(mongod, collection), configured()), 100))
+    assert "prt (20 documents)" in caplog.text
 
 
 def test_collection_of_something_else(mongod, collection):
@@ -495,11 +560,10 @@ def test_an_index_that_refuses_rows_loses_none_in_silence(target, collection, wr
         ingest(write(sample()), target)
 
 
-def test_collection_with_other_names_of_columns(target, collection, write):
+def test_rows_of_another_program_with_other_names_are_read_beside_ours(target, collection, write):
     collection.insert_one({"port_no": 1, "class": -1})
-    with pytest.raises(DataSourceError, match="another program, which call columns port_no, class"):
-        ingest(write(sample()), target)
-    assert collection.count_documents({}) == 1
+    ingest(write(sample()), target)
+    assert (len(read(target)), read(target)["port"].isna().sum()) == (301, 0)
 
 
 @pytest.mark.parametrize("target", ["rows.csv", "sample", "mongo://host/db.rows", ""])
@@ -677,14 +741,14 @@ def test_rows_that_are_left_out_are_said(target, mongod, collection, write, capl
 
 def test_the_first_ingestion_begins_during_a_read(target, collection, write, monkeypatch):
     collection.insert_many(make_phishing_websites(20).to_dict("records"))
-    columns = reading._columns
+    look = reading._first_impression
 
     def meanwhile(*args):
-        monkeypatch.setattr(reading, "_columns", columns)
+        monkeypatch.setattr(reading, "_first_impression", look)
         ingest(write(sample()), target)
-        return columns(*args)
+        return look(*args)
 
-    monkeypatch.setattr(reading, "_columns", meanwhile)
+    monkeypatch.setattr(reading, "_first_impression", meanwhile)
     frame, watermark = rows_since(target)
     assert (len(frame), watermark) == (320, 1)
 

@@ -1,48 +1,216 @@
 """From BSON documents to columns: a frame of one byte per cell, where cells are small whole numbers or missing.
 
 Documents come as their bytes, in batches, and are decoded by NumPy where they are laid out alike: several times as fast
-as through a `dict` of Python objects each, and in a fraction of the memory.
+as through a `dict` of Python objects each, and in a fraction of the memory. (PyMongoArrow is as fast, but silently
+turns cells such as 1.7 and True into 1.)
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from networksecurity.data.schema import MISSING
+from networksecurity.data.raw import conflict
+from networksecurity.data.schema import DOMAINS, FEATURES, MISSING, MISSING_MARKERS, canonical_name, is_row_number
 
 if TYPE_CHECKING:
     from bson.codec_options import CodecOptions
 
+_MOST_LAYOUTS = 4
+"""Layouts of documents in one batch that are decoded by NumPy; what is left is decoded one by one."""
+_MOST_REMEMBERED = 1000
+"""Lists of names whose meaning is remembered, of documents that have all kinds of names."""
 
-def to_frame(batches: Iterable[list[bytes]], fields: list[str], codec_options: "CodecOptions") -> pd.DataFrame:
-    """Return BSON documents as a frame of `fields`, `Int8` where every cell is a small whole number or missing.
 
-    Documents are held one batch at a time; what is kept is one byte per cell, and text for columns that need it.
+@dataclass(frozen=True)
+class _Names:
+    """What the names of a document's fields mean."""
+
+    columns: dict[str, list[str]]
+    """Column to its spellings in the document, nearly always one."""
+    unknown: list[str]
+    """Names that might be spellings nobody knows: there are none in a document that has all features."""
+
+
+@dataclass
+class Decoder:
+    """Reads the documents of one collection, which may spell a column in several ways.
+
+    A column is returned under the spelling that was met first. A cell whose document holds it under two spellings that
+    differ becomes the text `raw.conflict`, for which the validation rejects the row.
     """
-    blocks: list[np.ndarray] = []
-    texts: dict[int, dict[int, pd.Series]] = {}  # column -> batch -> its cells, where the block cannot hold them
-    for documents in batches:
-        block, odd = _decode(documents, fields, codec_options)
-        for column, (rows, cells) in odd.items():
-            texts.setdefault(column, {})[len(blocks)] = _to_text(block[:, column], rows, cells)
-        blocks.append(block)
-    blocks = blocks or [np.empty((0, len(fields)), dtype=np.int8)]
-    columns = {}
-    for column, name in enumerate(fields):
-        if column in texts:
-            parts = [
-                texts[column][number] if number in texts[column] else _to_text(block[:, column], [], [])
-                for number, block in enumerate(blocks)
-            ]
-            columns[name] = pd.concat(parts, ignore_index=True)
-        else:
-            values = np.concatenate([block[:, column] for block in blocks])
-            columns[name] = pd.arrays.IntegerArray(values, values == MISSING)
-    return pd.DataFrame(columns, copy=False)
+
+    codec_options: "CodecOptions"
+    spellings: dict[str, str] = field(default_factory=dict)
+    """Column to the spelling that was met first."""
+    unknown: Counter[str] = field(default_factory=Counter)
+    """In how many documents, of those without all features, a name stands that is no column's."""
+    _remembered: dict[tuple[str, ...], _Names] = field(default_factory=dict)
+
+    def understand(self, names: Iterable[str]) -> _Names:
+        """Return what the names of a document's fields mean."""
+        names = tuple(names)
+        if names not in self._remembered:
+            columns: dict[str, list[str]] = {}
+            for name in names:
+                if column := canonical_name(name):
+                    columns.setdefault(column, []).append(name)
+                    self.spellings.setdefault(column, name)
+            others = [name for name in names if not canonical_name(name) and not is_row_number(name)]
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[names] = _Names(columns, [] if columns.keys() >= FEATURES.keys() else others)
+        return self._remembered[names]
+
+    def to_frame(self, batches: Iterable[list[bytes]], columns: Iterable[str] = DOMAINS) -> pd.DataFrame:
+        """Return those of `columns` that were met so far, `Int8` where every cell is a small whole number or missing.
+
+        Documents are held one batch at a time; what is kept is one byte per cell, and text for columns that need it.
+        """
+        columns = list(columns)
+        blocks: list[np.ndarray] = []
+        texts: dict[int, dict[int, pd.Series]] = {}  # column -> batch -> its cells, where the block cannot hold them
+        for documents in batches:
+            block, odd = self._decode(documents, columns)
+            for column, (rows, cells) in odd.items():
+                texts.setdefault(column, {})[len(blocks)] = _to_text(block[:, column], rows, cells)
+            blocks.append(block)
+        blocks = blocks or [np.empty((0, len(columns)), dtype=np.int8)]
+        found = {}
+        for column in sorted(range(len(columns)), key=lambda column: self._place(columns[column])):
+            if (name := self.spellings.get(columns[column])) is None:
+                continue
+            if column in texts:
+                parts = [
+                    texts[column][number] if number in texts[column] else _to_text(block[:, column], [], [])
+                    for number, block in enumerate(blocks)
+                ]
+                found[name] = pd.concat(parts, ignore_index=True)
+            else:
+                values = np.concatenate([block[:, column] for block in blocks])
+                found[name] = pd.arrays.IntegerArray(values, values == MISSING)
+        return pd.DataFrame(found, copy=False)
+
+    def _place(self, column: str) -> int:
+        return list(self.spellings).index(column) if column in self.spellings else len(self.spellings)
+
+    def _decode(
+        self, documents: list[bytes], columns: list[str]
+    ) -> tuple[np.ndarray, dict[int, tuple[list[int], list[str]]]]:
+        """Return the cells of BSON documents.
+
+        Returns
+        -------
+        block : ndarray of shape (n_documents, n_columns), int8
+            `MISSING` where a cell is absent, null, NaN, or not a whole number from -127 to 127.
+        odd : dict of column to (rows, texts)
+            The cells of that last sort, as text.
+        """
+        from bson import decode_all
+        from bson.int64 import Int64
+
+        block = np.full((len(documents), len(columns)), MISSING, dtype=np.int8)
+        rows = self._decode_alike(documents, columns, block)
+        others = decode_all(b"".join([documents[row] for row in rows]), self.codec_options)
+        cells = [self._cells(document, columns) for document in others]
+        odd: dict[int, tuple[list[int], list[str]]] = {}
+        for column, values in enumerate(zip(*cells, strict=True)):
+            if set(map(type, values)) == {str}:
+                odd[column] = rows, list(values)
+                continue
+            for row, value in zip(rows, values, strict=True):
+                if value is None or ((kind := type(value)) is float and math.isnan(value)):
+                    continue
+                # Of exactly these types: True is an int too, and must not become 1.
+                if (kind is int or kind is float or kind is Int64) and -127 <= value <= 127 and value == int(value):
+                    block[row, column] = value
+                else:
+                    odd_rows, texts = odd.setdefault(column, ([], []))
+                    odd_rows.append(row)
+                    texts.append(str(value))
+        return block, odd
+
+    def _cells(self, document: dict[str, Any], columns: list[str]) -> list[Any]:
+        names = self.understand(document)
+        self.unknown.update(names.unknown)
+        return [
+            document[spellings[0]] if len(spellings) == 1 else _merged({name: document[name] for name in spellings})
+            for spellings in (names.columns.get(column, _NOWHERE) for column in columns)
+        ]
+
+    def _decode_alike(self, documents: list[bytes], columns: list[str], block: np.ndarray) -> list[int]:
+        """Fill the rows of `block` whose documents are laid out alike and hold small whole numbers only.
+
+        A collection written by one program is nearly all such documents: the same bytes but for the numbers, which
+        NumPy reads in place. Documents that hold any other value are left to the caller.
+
+        Returns
+        -------
+        list of int
+            The rows that were not filled.
+        """
+        left = list(range(len(documents)))
+        slow: list[int] = []
+        for _ in range(_MOST_LAYOUTS):
+            if not left:
+                break
+            size = Counter(len(documents[row]) for row in left).most_common(1)[0][0]
+            rows = np.array([row for row in left if len(documents[row]) == size], dtype=np.intp)
+            filled = set(self._decode_layout([documents[row] for row in rows], rows, columns, block).tolist())
+            if (first := int(rows[0])) not in filled:
+                slow.append(first)
+            left = [row for row in left if row not in filled and row != first]
+        return sorted(slow + left)
+
+    def _decode_layout(
+        self, documents: list[bytes], rows: np.ndarray, columns: list[str], block: np.ndarray
+    ) -> np.ndarray:
+        """Fill those `rows` of `block` whose documents, all of one size, are laid out as the first is; return them."""
+        numbers = _layout(documents[0])
+        names = self.understand(numbers or ())
+        if numbers is None or any(len(spellings) > 1 for spellings in names.columns.values()):
+            return rows[:0]
+        size = len(documents[0])
+        content = np.frombuffer(b"".join(documents), dtype=np.uint8).reshape(len(rows), size)
+        fixed = np.ones(size, dtype=bool)
+        for start, dtype in numbers.values():
+            fixed[start : start + dtype.itemsize] = False
+        alike = (content[:, fixed] == content[0, fixed]).all(axis=1)
+        cells = np.full((len(rows), len(columns)), MISSING, dtype=np.int8)
+        for column, name in enumerate(columns):
+            for spelling in names.columns.get(name, ()):
+                start, dtype = numbers[spelling]
+                values = np.ndarray(len(rows), dtype, content, start, strides=(size,))
+                small = (values >= -127) & (values <= 127)
+                cells[:, column] = np.where(small, values, 0)
+                alike &= small & (cells[:, column] == values)
+        self.unknown.update(dict.fromkeys(names.unknown, int(alike.sum())))
+        block[rows[alike]] = cells[alike]
+        return rows[alike]
+
+
+_NOWHERE: list[str] = []
+
+
+def _merged(cells: dict[str, Any]) -> Any:
+    """Return the one value that the spellings of a column have, or the text of a conflict."""
+    known = {name: cell for name, cell in cells.items() if str(cell).strip().casefold() not in MISSING_MARKERS}
+    distinct = {str(cell).strip().removesuffix(".0") for cell in known.values()}
+    return conflict(known) if len(distinct) > 1 else next(iter(known.values()), None)
+
+
+def split(message: bytes) -> list[bytes]:
+    """Return the documents of a message in which one follows the other."""
+    documents, start = [], 0
+    while start < len(message):
+        end = start + int.from_bytes(message[start : start + 4], "little")
+        documents.append(message[start:end])
+        start = end
+    return documents
 
 
 def take_keys(documents: list[bytes], codec_options: "CodecOptions") -> tuple[list[Any], list[bytes]]:
@@ -87,81 +255,8 @@ def _to_text(values: np.ndarray, rows: list[int], texts: list[str]) -> pd.Series
     return pd.Series(cells, dtype="str")
 
 
-def _decode(
-    documents: list[bytes], fields: list[str], codec_options: "CodecOptions"
-) -> tuple[np.ndarray, dict[int, tuple[list[int], list[str]]]]:
-    """Return the cells of BSON documents.
-
-    Returns
-    -------
-    block : ndarray of shape (n_documents, n_fields), int8
-        `MISSING` where a cell is absent, null, NaN, or not a whole number from -127 to 127.
-    odd : dict of column to (rows, texts)
-        The cells of that last sort, as text.
-    """
-    from bson import decode_all
-    from bson.int64 import Int64
-
-    block = np.full((len(documents), len(fields)), MISSING, dtype=np.int8)
-    rows = np.flatnonzero(~_decode_alike(documents, fields, block)).tolist()
-    others = decode_all(b"".join([documents[row] for row in rows]), codec_options)
-    odd: dict[int, tuple[list[int], list[str]]] = {}
-    cells = [tuple(map(document.get, fields)) for document in others]
-    for column, values in enumerate(zip(*cells, strict=True)):
-        if set(map(type, values)) == {str}:
-            odd[column] = rows, list(values)
-            continue
-        for row, value in zip(rows, values, strict=True):
-            if value is None or ((kind := type(value)) is float and math.isnan(value)):
-                continue
-            # Of exactly these types: True is an int too, and must not become 1.
-            if (kind is int or kind is float or kind is Int64) and -127 <= value <= 127 and value == int(value):
-                block[row, column] = value
-            else:
-                odd_rows, texts = odd.setdefault(column, ([], []))
-                odd_rows.append(row)
-                texts.append(str(value))
-    return block, odd
-
-
 # BSON's codes for double, int32 and int64.
 _NUMBERS = {0x01: np.dtype("<f8"), 0x10: np.dtype("<i4"), 0x12: np.dtype("<i8")}
-
-
-def _decode_alike(documents: list[bytes], fields: list[str], block: np.ndarray) -> np.ndarray:
-    """Fill the rows of `block` whose documents are laid out alike and hold small whole numbers only.
-
-    A collection written by one program is nearly all such documents: the same bytes but for the numbers, which NumPy
-    reads in place. Documents that differ in any other byte, or hold any other number, are left to the caller.
-
-    Returns
-    -------
-    ndarray of shape (n_documents,), bool
-        The rows that were filled.
-    """
-    filled = np.zeros(len(documents), dtype=bool)
-    sizes = Counter(map(len, documents))
-    size = sizes.most_common(1)[0][0] if sizes else 0
-    rows = np.array([row for row, document in enumerate(documents) if len(document) == size], dtype=np.intp)
-    numbers = _layout(documents[rows[0]]) if len(rows) else None
-    if numbers is None:
-        return filled
-    content = np.frombuffer(b"".join([documents[row] for row in rows]), dtype=np.uint8).reshape(len(rows), size)
-    fixed = np.ones(size, dtype=bool)
-    for start, dtype in numbers.values():
-        fixed[start : start + dtype.itemsize] = False
-    alike = (content[:, fixed] == content[0, fixed]).all(axis=1)
-    cells = np.full((len(rows), len(fields)), MISSING, dtype=np.int8)
-    for column, name in enumerate(fields):
-        if name in numbers:
-            start, dtype = numbers[name]
-            values = np.ndarray(len(rows), dtype, content, start, strides=(size,))
-            small = (values >= -127) & (values <= 127)
-            cells[:, column] = np.where(small, values, 0)
-            alike &= small & (cells[:, column] == values)
-    filled[rows[alike]] = True
-    block[rows[alike]] = cells[alike]
-    return filled
 
 
 def _layout(document: bytes) -> dict[str, tuple[int, np.dtype]] | None:

@@ -38,8 +38,8 @@ from pydantic import BaseModel
 from networksecurity.data.mongodb import server
 from networksecurity.data.mongodb.reading import last_finished
 from networksecurity.data.mongodb.server import Connection, already_exists
-from networksecurity.data.schema import DOMAINS, MISSING, canonical_name
-from networksecurity.exceptions import DataSourceError, SourceUnavailableError
+from networksecurity.data.schema import DOMAINS, MISSING
+from networksecurity.exceptions import SourceUnavailableError
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -88,7 +88,7 @@ def ingest(
     Raises
     ------
     DataSourceError
-        The server refused, or the collection holds rows under another spelling of the columns.
+        The server refused.
     SourceUnavailableError
         The server could not be reached or was lost. The same call again goes on from there.
     """
@@ -137,7 +137,6 @@ class Store:
         from pymongo import WriteConcern
         from pymongo.errors import DuplicateKeyError, OperationFailure
 
-        self._refuse_other_spelling()
         try:
             self.ingestions.create_index("position", unique=True, sparse=True)
         except OperationFailure as exc:
@@ -209,15 +208,6 @@ class Store:
         self.ingestions.update_many(others, {"$unset": {"open": ""}})  # so that they cannot finish any more
         numbers = [other["_id"] for other in self.ingestions.find(others)]
         self.rows.update_many({"ingestion.id": {"$in": numbers}}, {"$set": {"ingestion": ingestion}})
-
-    def _refuse_other_spelling(self) -> None:
-        document = self.rows.find_one({"ingestion.id": None}) or {}
-        other = [name for name in document if name not in DOMAINS and canonical_name(name)]
-        if other:
-            raise DataSourceError(
-                f"{self._shown} holds rows of another program, which call columns {', '.join(other[:3])}: "
-                "with this package's names beside them they could not be read as one; name another collection"
-            )
 
 
 def _of_file(sha256: str) -> dict[str, Any]:

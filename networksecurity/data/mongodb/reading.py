@@ -2,16 +2,17 @@
 
 import itertools
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from networksecurity.data.mongodb import server
-from networksecurity.data.mongodb.bson import take_keys, to_frame
+from networksecurity.data.mongodb.bson import Decoder, split, take_keys
 from networksecurity.data.mongodb.server import Address, Connection
 from networksecurity.data.raw import Batches, Rows
 from networksecurity.data.schema import DOMAINS, FEATURES, canonical_name
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_MOST_NAMES = 8
+"""Names that a message lists."""
 _ENDS = 20
-"""Documents looked at, at either end of a collection, for the spellings of columns: two imports may differ in them."""
+"""Documents at either end of a collection that are read first, for a first impression of their fields."""
+_A_FEW = 5
+"""Documents that may have a name nobody knows without a word about it."""
 
 
 def parse_since(text: str) -> int | datetime:
@@ -49,8 +54,8 @@ def parse_since(text: str) -> int | datetime:
 def read(opened: Connection, *, since: int | datetime | None = None) -> Rows:
     """Return the rows of a collection, all or those that are new.
 
-    The known columns only, one byte per cell where they hold small whole numbers; documents are in memory one batch
-    at a time.
+    The known columns only, each under whatever spelling a document has of it, and one byte per cell where they hold
+    small whole numbers. Documents are in memory one message at a time.
 
     Parameters
     ----------
@@ -72,7 +77,8 @@ def read(opened: Connection, *, since: int | datetime | None = None) -> Rows:
         The server could not be reached, or was lost while rows were read.
     """
     with _selected(opened, since) as selected:
-        frame = to_frame(selected.messages(), selected.fields, selected.rows.codec_options)
+        frame = selected.decoder.to_frame(selected.messages())
+        selected.report_unknown()
         if selected.filter or selected.ingestions.find_one(session=selected.session) is None:
             return Rows(frame, selected.watermark)
     return read(opened)  # the first ingestion ever began meanwhile, and half of it may have been read
@@ -87,24 +93,25 @@ def batches(opened: Connection, batch_rows: int = 20_000, *, since: int | dateti
     """
     with _selected(opened, since) as selected:
         n_rows = selected.rows.count_documents(selected.filter, session=selected.session)
-        features = [name for name in selected.fields if canonical_name(name) in FEATURES]
-        yield Batches(_frames(replace(selected, fields=features), batch_rows), n_rows, selected.watermark)
+        yield Batches(_frames(selected, batch_rows), n_rows, selected.watermark)
 
 
 def _frames(selected: "_Selection", batch_rows: int) -> Iterator[pd.DataFrame]:
-    messages = selected.messages(with_id=True)
+    message_rows = min(batch_rows, server.BATCH_SIZE)
+    messages = selected.messages(message_rows, with_id=True)
     n_rows = 0
     while True:
         keys: list[Any] = []
 
         def without_keys(keys: list[Any] = keys) -> Iterator[list[bytes]]:
-            for message in itertools.islice(messages, max(1, batch_rows // server.BATCH_SIZE)):
+            for message in itertools.islice(messages, batch_rows // message_rows):
                 found, contents = take_keys(message, selected.rows.codec_options)
                 keys.extend(found)
                 yield contents
 
-        frame = to_frame(without_keys(), selected.fields, selected.rows.codec_options)
+        frame = selected.decoder.to_frame(without_keys(), FEATURES)
         if not keys:
+            selected.report_unknown()
             return
         yield frame.assign(_id=pd.Series(keys, dtype=object)).set_axis(pd.RangeIndex(n_rows, n_rows + len(frame)))
         n_rows += len(frame)
@@ -119,16 +126,34 @@ class _Selection:
     session: "ClientSession"
     filter: dict[str, Any]
     order: dict[str, int]
-    fields: list[str]
+    left_out: list[str]
+    """Fields that are of no use: a spelling of a column is not among them."""
+    decoder: Decoder
     watermark: int | None
+    shown: str
 
-    def messages(self, *, with_id: bool = False) -> Iterator[list[bytes]]:
-        """Yield the documents, as BSON, a message at a time."""
-        projection = {"_id": with_id} | dict.fromkeys(self.fields, True)
-        cursor = self.rows.with_options(server.raw()).find(
-            self.filter, projection, batch_size=server.BATCH_SIZE, session=self.session, sort=self.order
+    def messages(self, message_rows: int | None = None, *, with_id: bool = False) -> Iterator[list[bytes]]:
+        """Yield the documents, as BSON, a message at a time; a message has at most 16 MB and a document."""
+        # All fields but those of no use: a spelling that no projection could list may stand in any document.
+        left_out = self.left_out if with_id else ["_id", *self.left_out]
+        cursor = self.rows.find_raw_batches(
+            self.filter,
+            dict.fromkeys(left_out, False),
+            batch_size=message_rows or server.BATCH_SIZE,
+            session=self.session,
+            sort=self.order,
         )
-        return iter(lambda: [bytes(document.raw) for document in cursor.to_list(server.BATCH_SIZE)], [])
+        return map(split, cursor)
+
+    def report_unknown(self) -> None:
+        """Warn of names that may be spellings of columns, which their documents lack."""
+        names = [f"{name} ({count:,} documents)" for name, count in self.decoder.unknown.items() if count > _A_FEW]
+        if names:
+            _log.warning(
+                "%s: documents that lack a column have fields that are not known as one: %s",
+                self.shown,
+                ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else ""),
+            )
 
 
 @contextmanager
@@ -144,6 +169,12 @@ def _selected(opened: Connection, since: int | datetime | None) -> Iterator[_Sel
             selection, watermark = _select_all(ingestions, session)
         else:
             selection, watermark = _select_since(since, ingestions, session, opened.address)
+        decoder = Decoder(rows.codec_options)
+        if since is None:
+            left_out = _first_impression(rows, selection, session, opened.address, decoder)
+        else:
+            decoder.understand(DOMAINS)
+            left_out = ["ingestion"]
         yield _Selection(
             rows,
             ingestions,
@@ -151,8 +182,10 @@ def _selected(opened: Connection, since: int | datetime | None) -> Iterator[_Sel
             selection,
             # By an index, or a million documents would be sorted; rows of other programs have no other than this.
             {"_id": 1} if since is None else {"ingestion.id": 1, "_id": 1},
-            _columns(rows, selection, session, opened.address) if since is None else list(DOMAINS),
+            left_out,
+            decoder,
             watermark,
+            opened.address.shown,
         )
 
 
@@ -197,8 +230,13 @@ def last_finished(ingestions: "Collection", session: "ClientSession | None" = No
     return ingestions.find_one({"position": {"$gt": 0}}, sort={"position": -1}, session=session)
 
 
-def _columns(rows: "Collection", selection: dict[str, Any], session: "ClientSession", address: Address) -> list[str]:
-    """Return the fields that are columns of the data, as spelled in the first and last documents."""
+def _first_impression(
+    rows: "Collection", selection: dict[str, Any], session: "ClientSession", address: Address, decoder: Decoder
+) -> list[str]:
+    """Let the decoder see the fields of the first and last documents; return those that are of no use.
+
+    These are fields beside all features: whatever else is there is no misspelt column.
+    """
     ends = [
         document
         for order in (1, -1)
@@ -213,10 +251,13 @@ def _columns(rows: "Collection", selection: dict[str, Any], session: "ClientSess
             f"the collection {address.name} in database {address.database} at {address.server} is empty or "
             "does not exist: load rows with the ingest flow, or set MONGODB_DATABASE and MONGODB_COLLECTION"
         )
-    names = list(dict.fromkeys(name for document in ends for name in document))
-    fields = [name for name in names if canonical_name(name)]
-    if not fields:
+    left_out = {"ingestion"}
+    for document in ends:
+        if not decoder.understand(document).unknown:
+            left_out |= {name for name in document if not canonical_name(name) and re.fullmatch(r"[^.$]+", name)}
+    if not decoder.spellings:
+        names = dict.fromkeys(name for document in ends for name in document)
         raise DataSourceError(
-            f"{address.shown} holds no column of the phishing websites data, only {', '.join(names[:8])}"
+            f"{address.shown} holds no column of the phishing websites data, only {', '.join(list(names)[:8])}"
         )
-    return fields
+    return sorted(left_out - {"_id"})

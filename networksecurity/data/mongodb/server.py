@@ -18,7 +18,6 @@ from networksecurity.exceptions import (
 from networksecurity.settings import Settings, without_credentials
 
 if TYPE_CHECKING:
-    from bson.codec_options import CodecOptions
     from pymongo import MongoClient
     from pymongo import collection as pymongo
     from pymongo.errors import OperationFailure
@@ -128,14 +127,6 @@ class Connection:
         """Return whether the server is one of several."""
         hello = self.client.admin.command("hello")
         return "setName" in hello or hello.get("msg") == "isdbgrid"
-
-
-def raw() -> "CodecOptions":
-    """Return the options under which documents come as their bytes."""
-    from bson.codec_options import CodecOptions
-    from bson.raw_bson import RawBSONDocument
-
-    return CodecOptions(document_class=RawBSONDocument)
 
 
 @contextmanager
