@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 from pymongo import MongoClient
-from reading import read
+from reading import passes, read, write_large_csv
 from records import artifacts, task_tries
 
 from flows import ingest as flow_module
@@ -69,6 +69,15 @@ def test_from_a_file_to_the_collection(workplace, target, collection, capsys):
     again = run(source, target).result().rows
     assert (again.n_inserted, again.n_already_there, again.n_quarantined) == (0, 498, 2)
     assert collection.count_documents({}) == 498
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="this system does not count what a process reads")
+def test_a_file_is_read_twice(workplace, target, collection):
+    path = write_large_csv(workplace / "large.csv")
+    run(str(path), target)  # the first run also reads modules
+    with passes(path) as counted:
+        assert run(str(path), target).result().rows.n_already_there == 2000
+    assert counted == [pytest.approx(2, abs=0.3)]
 
 
 def test_what_may_pass_is_tried_again_and_doubles_nothing(workplace, target, collection, monkeypatch):

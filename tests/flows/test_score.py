@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from pydantic import ValidationError
+from reading import passes, write_large_csv
 from records import artifacts, task_tries
 
 from flows import score as flow_module
@@ -61,7 +62,7 @@ def write_csv(folder, bad=(), n_rows=300, random_state=5):
 
 
 def run(source, output, **parameters):
-    return score(ScoreParameters(source=source, output=str(output), **parameters), return_state=True)
+    return score(ScoreParameters(source=str(source), output=str(output), **parameters), return_state=True)
 
 
 def test_from_a_file_to_a_file(champion, workplace, capsys):
@@ -92,6 +93,19 @@ def test_from_a_file_to_a_file(champion, workplace, capsys):
     before = output.read_bytes()
     assert run(source, output).name == "Scored"
     assert output.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="this system does not count what a process reads")
+def test_a_file_is_read_once_into_a_file_and_twice_into_a_collection(champion, workplace, collection, scores):
+    path = write_large_csv(workplace / "large.csv")
+    host, port = collection.database.client.address
+    into = f"mongodb://{host}:{port}/{scores.database.name}.{scores.name}"
+    for output, expected in ((workplace / "scored.parquet", 1), (into, 2)):
+        run(path, output)  # the first run also reads modules
+        with passes(path) as counted:
+            assert run(path, output).result().rows.n_scored == 2000
+        assert counted == [pytest.approx(expected, abs=0.3)]
+    scores.drop()
 
 
 def test_one_version_scores_all_rows_whatever_is_promoted_meanwhile(champion, workplace, monkeypatch):
