@@ -1,8 +1,8 @@
-"""All benchmarks, one after the other: prints what they print, and writes a JSON and a Markdown table.
+"""Runs all benchmarks one after the other, and writes their figures as JSON and as a Markdown table.
 
 Usage: python benchmarks/all.py [--source sample] [--rounds 3] [--quick] [--output docs/benchmarks]
---quick measures little, in minutes, to see that all of it runs. Without it the machine should do nothing else for about
-50 minutes. `--source` is what the searches and the flow are measured on: the UCI file, where there is one.
+--quick takes minutes and only shows that everything runs. Without it, leave the machine idle for about 50 minutes.
+`--source` is measured in the searches and the flow: use the UCI file if you have it.
 """
 
 import argparse

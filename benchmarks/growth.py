@@ -1,8 +1,8 @@
-"""Time and memory of a whole training as the data grows, and a picture of it.
+"""Time and memory of a whole training as the data grows, with a picture.
 
 Usage: python benchmarks/growth.py [--rows 10000 100000 1000000] [--rounds 3] [--picture docs/images/scaling.png]
-`flows/train.py` on the built-in sample with three models, in cold processes in one warm home, nothing from the cache.
-Memory is that of the largest process. Twice the rows may take twice the time and a fifth more.
+Runs `flows/train.py` on the built-in sample with three models, in cold processes with a warm home and no cache.
+Memory is that of the largest process. Time may grow by up to 1.2 times the growth of the rows.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def main() -> None:
         train += ["--search-rows", str(options.search_rows)]
     with tempfile.TemporaryDirectory(prefix="networksecurity-") as name:
         environment = environment_in(Path(name))
-        measure.run([*train, "--source", "sample:2000"], environment)  # the home is warm from here on
+        measure.run([*train, "--source", "sample:2000"], environment)  # warms the home
         found = measure.take_turns(
             {
                 str(size): lambda size=size: measure.run([*train, "--source", f"sample:{size}"], environment)
@@ -81,7 +81,7 @@ def main() -> None:
         wall = measure.spread([run.seconds for run in runs], 1)
         print(f"{size:,} rows: {wall} s, CPU {cpu} s (min / median / max), at most {peak:,.0f} MB")
     largest = by_size[max(by_size)][-1]
-    print(f"of the last of {max(by_size):,} rows, seconds until a step had ended: {steps(largest.stderr)}")
+    print(f"last run with {max(by_size):,} rows, seconds until the end of each step: {steps(largest.stderr)}")
     for smaller, larger in pairwise(by_size):
         growth = measure.ratios([run.seconds for run in by_size[larger]], [run.seconds for run in by_size[smaller]])
         limit = 1.2 * larger / smaller

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a process with its time and memory, rounds that take turns, figures that are collected."""
+"""Measurements for the benchmarks: time and memory of a process, cases that take turns, rows of the report."""
 
 import os
 import platform
@@ -16,17 +16,17 @@ from typing import TypeVar
 T = TypeVar("T")
 PROJECT = Path(__file__).resolve().parents[1]
 MARK = "="
-"""Begins the lines that `all.py` collects."""
+"""Starts the lines that `all.py` collects."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A command that was run.
+    """A finished command.
 
     Attributes
     ----------
     seconds, cpu_seconds : float
-        Wall time; user and system time of the process and of those of its children that it waited for.
+        Wall time; user and system time of the process and of the children it waited for.
     megabytes : float
         The largest peak of one of these processes.
     """
@@ -39,7 +39,7 @@ class Run:
 
 
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Run:
-    """Run a command to its end, and exit with what it says where it fails."""
+    """Run a command to its end; if it fails, exit with its error output."""
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         started = time.perf_counter()
         process = subprocess.Popen(command, env=os.environ | (environment or {}), stdout=stdout, stderr=stderr)
@@ -55,7 +55,7 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
 
 
 def take_turns(cases: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """Measure each case once in every round, so that what else the machine does meets all of them alike."""
+    """Measure each case once per round: other load on the machine then affects all cases alike."""
     found: dict[str, list[T]] = {case: [] for case in cases}
     for _ in range(rounds):
         for case, measure in cases.items():
@@ -79,7 +79,7 @@ def report(name: str, values: Sequence[float], target: str = "", digits: int = 2
 
 
 def machine() -> str:
-    """Return, in one line, what the figures were measured on."""
+    """Return one line about the hardware."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -90,6 +90,6 @@ def machine() -> str:
 
 
 def versions() -> str:
-    """Return, in one line, the versions that matter."""
+    """Return one line with the relevant versions."""
     names = ("networksecurity", "prefect", "mlflow", "scikit-learn", "pandas", "numpy")
     return ", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in names)])

@@ -1,10 +1,10 @@
-"""Time of `scoring.score` against the pipeline's own `predict_proba`, and memory of flows/score.py on a CSV file.
+"""Time of `scoring.score` compared with the pipeline's `predict_proba`, and memory of flows/score.py on a CSV file.
 
 Usage: python benchmarks/scoring.py [--rows 1000000] [--rounds 3] [--cases score flow]
-`score` gives each distinct feature vector to the model once, in batches of 20,000 rows as in the flow, and finds the
-label; beside it the model's `predict_proba` of the same batches, as float64. The two take turns on the same rows. As
-the built-in sample has more distinct rows than real data, where more than half are copies, this is the harder case.
-`flow` is the whole command, with a model of its own (a Random Forest, the largest there is) in a temporary folder.
+`score` predicts each distinct feature vector once, in batches of 20,000 rows as in the flow, and adds the label. It
+takes turns with the model's `predict_proba` of the same batches, as float64. The built-in sample is the harder case: it
+has more distinct rows than real data, where more than half are copies.
+`flow` runs the whole command on the largest kind of model, a Random Forest, in a temporary folder.
 """
 
 import argparse

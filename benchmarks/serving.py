@@ -1,9 +1,9 @@
-"""Throughput and latency of the service on loopback, against `predict_proba` in this process.
+"""Throughput and latency of the service on loopback, compared with `predict_proba` in this process.
 
 Usage: python benchmarks/serving.py [--model "Random Forest"] [--rows 1 100] [--clients 4] [--requests 200] [--rounds 3]
-A model is trained on the built-in sample and promoted in a database of its own; the service is the real command, with
-its validation, log and JSON. Each client sends its requests one after the other over one connection. Clients, service
-and `predict_proba` share the cores of this machine. Seconds are wall time; a round ends after --requests, or --limit
+Trains a model on the built-in sample, promotes it in a temporary database and runs the real command, with its
+validation, log and JSON. Each client sends its requests one after the other over one connection. Clients, service and
+`predict_proba` share the cores of this machine. Seconds are wall time; a round ends after --requests, or --limit
 seconds.
 """
 
@@ -66,7 +66,7 @@ def started(folder: Path) -> Iterator[str]:
         assert process.stdout is not None
         found = re.search(r"http://\S+\d", process.stdout.readline())
         if found is None:
-            sys.exit(f"the service does not start: {(folder / 'log').read_text()[-500:]}")
+            sys.exit(f"the service did not start: {(folder / 'log').read_text()[-500:]}")
         with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as client:
             while client.get(f"{found[0]}/ready").status_code != 200:
                 time.sleep(0.2)
@@ -87,7 +87,7 @@ def timed(call: Callable[[], object], count: int, limit: float) -> list[float]:
 
 
 def load(url: str, body: bytes, clients: int, requests: int, limit: float) -> tuple[list[float], float]:
-    """Return the seconds of each request, and those of all together."""
+    """Return the seconds of each request, and the wall time of all."""
     import httpx
 
     def one_client(_: int) -> list[float]:
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--model", default="Random Forest")
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 100])
     parser.add_argument("--clients", type=int, default=4)
-    parser.add_argument("--requests", type=int, default=200, help="of each round, of all clients together")
+    parser.add_argument("--requests", type=int, default=200, help="per round, of all clients together")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=float, default=30.0, help="seconds a round may take")
     options = parser.parse_args()
@@ -146,7 +146,7 @@ def main() -> None:
                         url, body, options.clients, options.requests, options.limit
                     ),
                 }
-                for measure in cases.values():  # once for warmth
+                for measure in cases.values():  # warm-up
                     measure()
                 found = {case: [measure() for _ in range(options.rounds)] for case, measure in cases.items()}
                 for case, rounds in found.items():
