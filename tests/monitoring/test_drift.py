@@ -60,27 +60,27 @@ def first_rows(rows, share):
 # --------------------------------------------------------------------------------------------------------- the profile
 
 
-def test_profile_counts_every_column(reference, profile):
+def test_a_profile_counts_every_column(reference, profile):
     assert (profile.n_rows, profile.data_sha256, profile.score_counts) == (8_000, "abc", None)
     assert list(profile.counts) == list(profile.missing) == list(DOMAINS)
     for name in DOMAINS:
         assert profile.counts[name] == reference[name].value_counts().to_dict()
 
 
-def test_profile_counts_missing_values(reference):
+def test_a_profile_counts_missing_values(reference):
     gone = reference.assign(port=reference["port"].mask(first_rows(reference, 0.25)))
     profile = reference_profile(gone, data_sha256="abc")
     assert profile.missing["port"] == 2_000
     assert sum(profile.counts["port"].values()) == 6_000
 
 
-def test_profile_survives_json(reference):
+def test_a_profile_survives_json(reference):
     y_score = np.linspace(0, 1, len(reference))
     profile = reference_profile(reference, data_sha256="abc", y_score=y_score)
     assert ReferenceProfile.model_validate_json(profile.model_dump_json()) == profile
 
 
-def test_profile_that_does_not_add_up_is_refused(profile):
+def test_a_profile_that_does_not_add_up_is_refused(profile):
     broken = json.loads(profile.model_dump_json())
     del broken["counts"]["port"]
     with pytest.raises(ValidationError, match="port do not add up to 8000"):
@@ -94,7 +94,7 @@ def test_scores_are_counted_in_ten_bins(reference):
 
 
 @pytest.mark.parametrize("y_score", [[], [0.5, 1.1], [-0.1], [0.2, float("nan")]])
-def test_scores_that_are_no_probabilities(reference, y_score):
+def test_scores_that_are_no_probabilities_are_refused(reference, y_score):
     with pytest.raises(DataValidationError, match="between 0 and 1"):
         reference_profile(reference, data_sha256="abc", y_score=y_score)
 
@@ -104,7 +104,7 @@ def test_no_rows_make_no_profile(reference):
         reference_profile(reference.head(0), data_sha256="abc")
 
 
-def test_design_effect_is_the_mean_number_of_copies(reference):
+def test_the_design_effect_is_the_mean_number_of_copies(reference):
     one, other = reference.iloc[:1], reference.drop_duplicates(list(FEATURES)).iloc[-1:]
     assert _design_effect(reference.drop_duplicates(list(FEATURES))) == 1
     assert _design_effect(pd.concat([one] * 3 + [other])) == pytest.approx((3 * 3 + 1) / 4)
@@ -113,7 +113,7 @@ def test_design_effect_is_the_mean_number_of_copies(reference):
 # ------------------------------------------------------------------------------------------------------------ verdicts
 
 
-def test_no_drift(profile, rows):
+def test_rows_of_the_same_distribution_have_not_drifted(profile, rows):
     report = compare(profile, rows)
     assert report.verdict == "no_drift"
     assert report.reason == "none of 31 columns drifted"
@@ -122,7 +122,7 @@ def test_no_drift(profile, rows):
     assert {column.verdict for column in report.columns} == {"no_drift"}
 
 
-def test_shifted_shares(profile, rows):
+def test_shifted_shares_are_drift(profile, rows):
     rows["Favicon"] = rows["Favicon"].mask(first_rows(rows, 0.3), -1)
     report = compare(profile, rows)
     assert (report.verdict, report.drifted) == ("drift", ("Favicon",))
@@ -133,7 +133,7 @@ def test_shifted_shares(profile, rows):
     assert favicon.reason.startswith("the value -1 makes up 43.2%, 18.7% of the reference")
 
 
-def test_missing_values(profile, rows):
+def test_new_missing_values_are_drift(profile, rows):
     rows["port"] = rows["port"].mask(first_rows(rows, 0.2))
     port = of(compare(profile, rows), "port")
     assert port.verdict == "drift"
@@ -142,7 +142,7 @@ def test_missing_values(profile, rows):
     assert port.reason.startswith("20.0% of the rows have no value, 0.0% of the reference")
 
 
-def test_values_that_are_missing_no_more(reference, rows):
+def test_values_that_are_no_longer_missing_are_drift(reference, rows):
     gone = reference.assign(port=reference["port"].mask(first_rows(reference, 0.2)))
     assert compare(reference_profile(gone, data_sha256="abc"), rows).drifted == ("port",)
 
@@ -156,13 +156,13 @@ def test_a_few_missing_values_are_tolerated(profile):
     assert compare(profile, rows, thresholds=Thresholds(missing=0.03)).drifted == ("port",)
 
 
-def test_a_column_that_is_gone_altogether(profile, rows):
+def test_a_column_without_values_is_drift(profile, rows):
     rows["port"] = pd.array([pd.NA] * len(rows), dtype="Int8")
     port = of(compare(profile, rows), "port")
     assert (port.verdict, port.missing_new, port.psi, port.p_value) == ("drift", 1, None, None)
 
 
-def test_a_column_that_neither_side_has(reference, rows):
+def test_a_column_without_values_on_both_sides_is_not_compared(reference, rows):
     nothing = {"port": pd.NA}
     gone = reference_profile(reference.assign(**nothing).astype({"port": "Int8"}), data_sha256="abc")
     report = compare(gone, rows.assign(**nothing).astype({"port": "Int8"}))
@@ -170,7 +170,7 @@ def test_a_column_that_neither_side_has(reference, rows):
     assert of(report, "port").verdict == "not_compared"
 
 
-def test_unseen_values(reference, rows):
+def test_unseen_values_are_drift(reference, rows):
     known = reference[reference["SFH"] != 0]
     seldom, often = first_rows(rows, 0.005), first_rows(rows, 0.04)
     rows["SFH"] = rows["SFH"].mask(rows["SFH"] == 0, -1)
@@ -184,7 +184,7 @@ def test_unseen_values(reference, rows):
     assert "never held: 0 in 40 rows" in found.reason
 
 
-def test_a_constant_column(reference, rows):
+def test_a_constant_column_is_compared(reference, rows):
     constant = {"Iframe": pd.array([1], dtype="Int8")[0]}
     profile = reference_profile(reference.assign(**constant).astype({"Iframe": "Int8"}), data_sha256="abc")
     iframe = of(compare(profile, rows.assign(**constant).astype({"Iframe": "Int8"})), "Iframe")
@@ -192,7 +192,7 @@ def test_a_constant_column(reference, rows):
     assert of(compare(profile, rows), "Iframe").verdict == "drift"
 
 
-def test_too_few_rows(profile, rows):
+def test_too_few_rows_are_not_compared(profile, rows):
     report = compare(profile, rows.head(499))
     assert (report.verdict, report.columns, report.drifted) == ("too_few_rows", (), ())
     assert "499" in report.reason
@@ -205,7 +205,7 @@ def test_too_few_rows(profile, rows):
 @pytest.mark.parametrize(
     "without", [lambda rows: rows.drop(columns=TARGET), lambda rows: rows.assign(**{TARGET: None})]
 )
-def test_rows_without_target(profile, rows, without):
+def test_rows_without_a_target_are_compared_by_their_features(profile, rows, without):
     report = compare(profile, without(rows))
     assert report.verdict == "no_drift"
     assert report.reason == "none of 30 columns drifted; the target was left out: the new rows have none"
@@ -218,7 +218,7 @@ def test_the_target_is_compared(profile, rows):
     assert TARGET in compare(profile, rows).drifted
 
 
-def test_rows_without_a_feature(profile, rows):
+def test_rows_without_a_feature_are_refused(profile, rows):
     with pytest.raises(DataValidationError, match="lack 1 features: port"):
         compare(profile, rows.drop(columns="port"))
 
@@ -232,13 +232,13 @@ def scored_profile(reference):
     return reference_profile(reference, data_sha256="abc", y_score=y_score)
 
 
-def test_scores_alike(scored_profile, rows):
+def test_scores_of_the_same_distribution_have_not_drifted(scored_profile, rows):
     report = compare(scored_profile, rows, y_score=np.random.default_rng(1).beta(0.5, 0.5, len(rows)))
     assert report.verdict == "no_drift"
     assert report.reason == "none of 32 columns drifted"
 
 
-def test_drifted_scores(scored_profile, rows):
+def test_scores_of_another_distribution_have_drifted(scored_profile, rows):
     report = compare(scored_profile, rows, y_score=np.random.default_rng(1).beta(0.5, 1.5, len(rows)))
     assert report.drifted == (Y_SCORE,)
     assert "a score of 0.0 to 0.1 makes up" in of(report, Y_SCORE).reason
@@ -250,7 +250,7 @@ def test_scores_have_a_threshold_of_their_own(scored_profile, rows):
 
 
 @pytest.mark.parametrize("scored", ["reference", "new"])
-def test_scores_of_one_side_only(profile, scored_profile, rows, scored):
+def test_scores_of_one_side_only_are_not_compared(profile, scored_profile, rows, scored):
     given_profile, y_score = (scored_profile, None) if scored == "reference" else (profile, np.full(len(rows), 0.5))
     report = compare(given_profile, rows, y_score=y_score)
     assert of(report, Y_SCORE).verdict == "not_compared"
@@ -275,7 +275,7 @@ def test_rows_that_the_model_has_learned_from_are_left_out_of_the_scores(scored_
     assert compare(scored_profile, rows, y_score=y_score, learned=learned).drifted == (Y_SCORE,)
 
 
-def test_new_rows_that_are_all_the_models_own_are_said_to_be(scored_profile, rows):
+def test_a_check_of_rows_that_the_model_has_all_learned_from_says_so_and_ends_well(scored_profile, rows):
     report = compare(scored_profile, rows, y_score=np.zeros(len(rows)), learned=vector_codes(rows))
     assert report.verdict == "no_drift"
     assert report.n_learned == 1_000
@@ -299,7 +299,7 @@ def test_the_rows_behind_a_model_raise_no_alarm_when_they_are_ingested():
     assert (report.verdict, report.n_learned) == ("no_drift", sides.report.n_train)
 
 
-def test_one_score_per_row(scored_profile, rows):
+def test_each_row_needs_one_score(scored_profile, rows):
     with pytest.raises(DataValidationError, match="1000 rows to compare came with 3 scores"):
         compare(scored_profile, rows, y_score=np.zeros(3))
 
@@ -324,7 +324,7 @@ def test_a_large_sample_alone_is_no_drift(profile):
     assert of(independent, "Favicon").verdict == "no_drift"
 
 
-def test_corrections(profile, rows):
+def test_p_values_are_corrected_as_by_scipy(profile, rows):
     rows["port"] = rows["port"].mask(first_rows(rows, 0.01))
     by_name = {
         correction: compare(profile, rows, thresholds=Thresholds(correction=correction)).to_frame()
@@ -362,12 +362,12 @@ def test_rare_cells_are_pooled():
     )
 
 
-def test_psi_of_a_worked_example():
+def test_the_psi_of_a_worked_example_is_that_computed_by_hand():
     assert _psi(np.array([[500_000, 600_000], [500_000, 400_000]])) == pytest.approx(0.1 * np.log(1.5), rel=1e-4)
 
 
 @given(st.lists(st.tuples(COUNTS, COUNTS), min_size=2, max_size=10))
-def test_properties_of_the_figures(counts):
+def test_figures_stay_within_their_bounds(counts):
     table = np.array(counts)
     assert np.isfinite(_psi(table))
     assert _psi(table) >= 0
@@ -381,14 +381,14 @@ def test_properties_of_the_figures(counts):
 
 @settings(max_examples=10)
 @given(st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
-def test_neither_order_nor_index_counts(profile, random, random_state):
+def test_neither_the_order_nor_the_index_of_rows_matters(profile, random, random_state):
     rows = sample(600, random_state)
     order = random.sample(range(len(rows)), len(rows))
     assert compare(profile, rows) == compare(profile, rows.iloc[order])
 
 
 @pytest.mark.parametrize("wrong", [{"alpha": 0}, {"psi": -1}, {"min_rows": 0}, {"correction": "holm"}, {"cutoff": 1}])
-def test_impossible_thresholds(wrong):
+def test_impossible_thresholds_are_refused(wrong):
     with pytest.raises(ValidationError):
         Thresholds(**wrong)
 
@@ -396,24 +396,24 @@ def test_impossible_thresholds(wrong):
 # ---------------------------------------------------------------------------------------------------------- the report
 
 
-def test_report_survives_json(profile, rows):
+def test_a_report_survives_json(profile, rows):
     rows["port"] = rows["port"].mask(first_rows(rows, 0.2))
     report = compare(profile, rows.drop(columns=TARGET))
     assert DriftReport.model_validate_json(report.model_dump_json()) == report
 
 
-def test_report_as_table(profile, rows):
+def test_a_report_is_a_table_of_its_columns(profile, rows):
     table = compare(profile, rows).to_frame()
     assert list(table.index) == list(DOMAINS)
     assert list(table.columns) == [name for name in ColumnDrift.model_fields if name != "name"]
 
 
-def test_report_holds_the_thresholds_used(profile, rows):
+def test_a_report_holds_the_thresholds_that_it_was_made_with(profile, rows):
     thresholds = Thresholds(psi=0.2, correction="bonferroni")
     assert compare(profile, rows, thresholds=thresholds).thresholds == thresholds
 
 
-def test_nothing_is_changed_and_the_same_gives_the_same(profile, rows):
+def test_a_comparison_changes_nothing_and_can_be_repeated(profile, rows):
     before = rows.copy()
     assert compare(profile, rows) == compare(profile, rows)
     pd.testing.assert_frame_equal(rows, before)
@@ -422,7 +422,7 @@ def test_nothing_is_changed_and_the_same_gives_the_same(profile, rows):
 # ----------------------------------------------------------------------------------------------------- on many samples
 
 
-def test_rates_on_the_built_in_sample(profile):
+def test_false_alarms_are_rare_on_the_built_in_sample(profile):
     alarms, found = 0, 0
     for random_state in range(100, 120):
         rows = sample(1_000, random_state)
@@ -434,7 +434,7 @@ def test_rates_on_the_built_in_sample(profile):
     assert found >= 19
 
 
-def test_file_order_of_the_real_data_is_not_random(real_data):
+def test_the_file_order_of_the_real_data_is_not_random(real_data):
     accepted = validate(pd.read_csv(real_data)).accepted
     in_order = compare(reference_profile(accepted.head(8_844), data_sha256="abc"), accepted.tail(2_211))
     assert len(in_order.drifted) == 9

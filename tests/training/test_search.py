@@ -310,13 +310,13 @@ def test_a_process_that_ends_in_the_same_moment_does_not_stop_the_others_from_be
     assert running.wait(timeout=60) == -signal.SIGKILL
 
 
-def test_result_survives_json(data):
+def test_a_result_survives_json(data):
     X, y, test_fold = data
     result = search(small("Decision Tree"), X, y, test_fold)
     assert SearchResult.model_validate_json(result.model_dump_json()) == result
 
 
-def test_select_prefers_the_better_then_the_cheaper(data):
+def test_the_better_candidate_is_selected_then_the_cheaper(data):
     X, y, test_fold = data
     tree = search(small("Decision Tree"), X, y, test_fold)
     forest = search(small("Random Forest"), X, y, test_fold)
@@ -328,7 +328,7 @@ def test_select_prefers_the_better_then_the_cheaper(data):
 
 
 @pytest.mark.parametrize("imputer", ["most_frequent", "knn"])
-def test_fit_best_predicts_rows_with_missing_values(data, imputer):
+def test_a_fitted_winner_predicts_rows_with_missing_values(data, imputer):
     X, y, _ = data
     X = X.assign(SFH=np.nan)  # even a feature that no training row has
     model = fit_best(CANDIDATES["Decision Tree"], {"criterion": "gini"}, X, y, imputer=imputer)
@@ -336,7 +336,7 @@ def test_fit_best_predicts_rows_with_missing_values(data, imputer):
     assert model.predict_proba(X).shape == (len(X), 2)
 
 
-def test_unknown_candidate_lists_the_known():
+def test_an_unknown_candidate_is_refused_with_a_list_of_the_known():
     with pytest.raises(ConfigurationError, match="no model 'SVM'; known are Random Forest, Decision Tree"):
         get_candidate("SVM")
 
@@ -385,6 +385,6 @@ def test_the_last_fit_has_the_threads_it_is_given(data, counter):
     assert Path(counter.params["notes"]).read_text().split()[1] == "1"
 
 
-def test_core_budget_is_a_limit():
+def test_the_core_budget_is_a_limit():
     assert available_cores(1) == 1
     assert available_cores(10_000) == available_cores()
