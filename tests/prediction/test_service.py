@@ -9,7 +9,8 @@ from served import JSON, ROW, address, crown, running
 
 from networksecurity import cli
 from networksecurity.data.schema import FEATURES
-from networksecurity.prediction import openapi, scoring
+from networksecurity.prediction import openapi
+from networksecurity.prediction.native import FastPipeline
 from networksecurity.prediction.service import JsonLines
 from networksecurity.settings import Settings, settings
 
@@ -114,7 +115,7 @@ def test_a_bug_is_logged_with_its_place_and_without_values(service, monkeypatch,
         raise ZeroDivisionError("hunter2")
 
     caplog.set_level(logging.INFO, "networksecurity")
-    monkeypatch.setattr(scoring, "score", fail)
+    monkeypatch.setattr(FastPipeline, "score", fail)
     assert service("POST", "/predict", json=ROW).status_code == 500
     (line,) = [json.loads(JsonLines().format(record)) for record in caplog.records]
     assert line["status"] == 500
