@@ -17,15 +17,14 @@ from prefect.states import Paused
 from pydantic import Field
 
 from flows.parameters import TrainParameters
-from flows.steps import step
-from networksecurity.champion import decision as promotion
+from flows.steps import step, storage
+from flows.tracking import tracking_server
 from networksecurity.champion.changes import consider
+from networksecurity.champion.decision import Champion, Decision, answered, decide
 from networksecurity.champion.gate import Gate
 from networksecurity.champion.registry import RegisteredVersion, Registry
-from networksecurity.data.storage import DataRef, ModelRef, Storage
+from networksecurity.data.storage import DataRef, ModelRef
 from networksecurity.exceptions import ConfigurationError
-from networksecurity.settings import settings
-from networksecurity.tracking.server import connect
 
 _PAUSE = "promotion"
 _MARGIN = 600
@@ -56,13 +55,12 @@ def weigh(
     random_state: int,
     dry_run: bool,
     answer: Answer | None = None,
-) -> promotion.Decision:
+) -> Decision:
     """Compare the model with the champion on the test rows; promote it if it is better and nobody objects."""
-    storage = Storage(settings().storage)
-    pipeline, rows = storage.get_model(model), storage.get_frame(test)
+    pipeline, rows = storage().get_model(model), storage().get_frame(test)
 
-    def judge(champion: promotion.Champion | None) -> promotion.Decision:
-        found = promotion.decide(
+    def judge(champion: Champion | None) -> Decision:
+        found = decide(
             pipeline,
             champion,
             rows,
@@ -71,9 +69,9 @@ def weigh(
             synthetic=candidate.is_synthetic,
             random_state=random_state,
         )
-        return promotion.answered(found, approved=answer.approve, comment=answer.comment) if answer else found
+        return answered(found, approved=answer.approve, comment=answer.comment) if answer else found
 
-    registry = Registry(connect(settings()), candidate.name)
+    registry = Registry(tracking_server(), candidate.name)
     return consider(registry, candidate, judge, dry_run=dry_run, flow_run=str(flow_run.id))
 
 
@@ -83,7 +81,7 @@ def settle(
     model: ModelRef,
     test: DataRef,
     train_f1_score: float,
-) -> promotion.Decision | None:
+) -> Decision | None:
     """Decide whether the model replaces the champion; return None if promotion is off."""
     if parameters.promotion == "off":
         return None
@@ -104,7 +102,7 @@ def refuse_to_ask_nobody(parameters: TrainParameters) -> None:
         )
 
 
-def _ask(candidate: RegisteredVersion, proposed: promotion.Decision, seconds: int) -> Answer:
+def _ask(candidate: RegisteredVersion, proposed: Decision, seconds: int) -> Answer:
     """Pause the run until somebody answers on its page; after `seconds` without an answer, the answer is no."""
     name = f"version {candidate.version} of {candidate.name}"
     before = f"in place of version {proposed.champion}" if proposed.champion else "as the first champion"

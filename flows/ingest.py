@@ -24,10 +24,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import BaseModel
-from rich.console import Console
-from rich.markup import escape
 
 from flows.parameters import IngestParameters
+from flows.report import Summary, reasons_section
 from flows.steps import progress, step
 from networksecurity.data import mongodb, sources
 from networksecurity.data.files import File
@@ -53,7 +52,7 @@ def fetch(source: Sample | File | Url, folder: Path) -> Sample | File:
 
 
 class Checked(BaseModel, frozen=True):
-    """What reading a whole file tells."""
+    """What the check of a whole file found."""
 
     sha256: str
     validation: dict[str, Any]
@@ -99,45 +98,28 @@ def ingest(parameters: IngestParameters) -> IngestReport:
     if rows.n_quarantined:
         log.warning("%s rows are not valid and were set aside: %s", rows.n_quarantined, rows.quarantine)
     report = IngestReport(source=file.shown, sha256=checked.sha256, validation=checked.validation, rows=rows)
-    create_markdown_artifact(
-        ingest_markdown(report), key="ingest-report", description=f"Ingestion {rows.ingestion} of {file.shown}"
-    )
+    summary = _summary(report)
+    create_markdown_artifact(summary.to_markdown(), key="ingest-report", description=summary.title)
     return report
 
 
-def _summary(report: IngestReport) -> dict[str, str]:
+def _summary(report: IngestReport) -> Summary:
     rows = report.rows
-    return {
-        "rows read": f"{rows.n_rows:,}",
-        "inserted": f"{rows.n_inserted:,}",
-        "already there": f"{rows.n_already_there:,}",
-        "quarantined": f"{rows.n_quarantined:,}",
-        "ingestion": str(rows.ingestion),
-        "collection": rows.collection,
-        "quarantine": rows.quarantine,
-    }
-
-
-def ingest_markdown(report: IngestReport) -> str:
-    """Return the report artifact of an ingestion."""
-    reasons = report.validation["rejections"]
-    lines = [
-        f"# Ingestion {report.rows.ingestion}",
-        "",
-        f"`{report.source}`, SHA-256 `{report.sha256}`",
-        "",
-        "| | |",
-        "| --- | --- |",
-        *(f"| {name} | {value} |" for name, value in _summary(report).items()),
-        *(["", "## Reasons", "", "| reason | rows |", "| --- | --- |"] if reasons else []),
-        *(f"| {reason} | {count:,} |" for reason, count in sorted(reasons.items(), key=lambda item: -item[1])),
-    ]
-    return "\n".join(lines)
+    return Summary(
+        title=f"Ingestion {rows.ingestion} of {report.source}",
+        values={
+            "rows read": f"{rows.n_rows:,}",
+            "inserted": f"{rows.n_inserted:,}",
+            "already there": f"{rows.n_already_there:,}",
+            "quarantined": f"{rows.n_quarantined:,}",
+            "ingestion": str(rows.ingestion),
+            "collection": rows.collection,
+            "quarantine": rows.quarantine,
+        },
+        sections={"File": f"SHA-256 `{report.sha256}`"} | reasons_section(report.validation["rejections"]),
+    )
 
 
 def show_ingestion(report: IngestReport) -> None:
     """Print an ingestion's outcome to the terminal."""
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(escape(f"Ingestion {report.rows.ingestion} of {report.source}"))
-    for name, value in _summary(report).items():
-        console.print(f"{name:>13}  {escape(value)}")
+    _summary(report).show()

@@ -1,7 +1,7 @@
-"""Monitor: rows that are new since the last look → compared with those behind the model in use → an event on drift.
+"""Monitor: rows that are new since the last check → compared with those behind the model in use → an event on drift.
 
-The look is recorded last. One that is cut off is made again, so that no drift goes unsaid; an event may then come
-twice, and what it starts has to bear that. As a command: `python flows/monitor.py --help`.
+The check is recorded last: an interrupted check is repeated, so no drift is missed. The event may fire twice; what it
+triggers must be idempotent. As a command: `python flows/monitor.py --help`.
 """
 
 if __name__ == "__main__":  # options are read before the slow imports below
@@ -21,33 +21,31 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import BaseModel
-from rich.console import Console
-from rich.markup import escape
 
 from flows.parameters import MonitorParameters
-from flows.report import inline_picture
-from flows.steps import step
-from networksecurity.champion.registry import CANDIDATE, CHAMPION, WATERMARK_TAG, RegisteredVersion, Registry
+from flows.report import Summary, inline_picture
+from flows.steps import step, storage
+from flows.tracking import registry, tracking_server
+from networksecurity.champion.registry import CANDIDATE, CHAMPION, WATERMARK_TAG, RegisteredVersion
 from networksecurity.data import mongodb, schema, sources, validation
 from networksecurity.data.mongodb import Checkpoint, Collection
 from networksecurity.data.sources import Source
-from networksecurity.data.storage import DataRef, Storage
+from networksecurity.data.storage import DataRef
 from networksecurity.monitoring import drift
 from networksecurity.monitoring.thresholds import Thresholds
 from networksecurity.settings import settings
 from networksecurity.tracking import figures
-from networksecurity.tracking.markdown import markdown_table
 from networksecurity.tracking.monitor_runs import LoggedCheck, log_check
-from networksecurity.tracking.server import connect, run_url
+from networksecurity.tracking.server import run_url
 
 DRIFT_EVENT = "networksecurity.drift.detected"
-"""The event that says that the data has drifted; its payload holds the fields of `MonitorReport`."""
+"""The event that reports drift; its payload holds the fields of `MonitorReport`."""
 
 _OUTCOMES = {"drift": "Drift detected", "no_drift": "No drift", "too_few_rows": "Too few rows"}
 
 
 class MonitorReport(BaseModel, frozen=True):
-    """The outcome of a look, in plain values."""
+    """The outcome of a check, in plain values."""
 
     source: str
     model_name: str
@@ -58,7 +56,7 @@ class MonitorReport(BaseModel, frozen=True):
     n_rows: int
     n_rejected: int
     look: int
-    """Its number, from 1; 0 where there were too few rows to look at."""
+    """Number of the check, from 1; 0 if there were too few rows."""
     link: str | None
     """Page of the run in the tracking UI."""
 
@@ -69,22 +67,18 @@ class NewRows(BaseModel, frozen=True):
     rows: DataRef
     n_rejected: int
     checkpoint: Checkpoint
-    """How far it will have come when these are looked at."""
-
-
-def _registry() -> Registry:
-    return Registry(connect(settings()), settings().mlflow_registered_model_name)
+    """How far the monitor has come once these rows are checked."""
 
 
 @step(task_run_name="model in use")
 def find_model() -> RegisteredVersion:
-    """Look up the model in use."""
-    return _registry().get(CHAMPION, CANDIDATE)
+    """Find the model in use."""
+    return registry().get(CHAMPION, CANDIDATE)
 
 
 @step(task_run_name="read new rows")
 def read_new(source: Source, since: str, version: RegisteredVersion) -> NewRows:
-    """Read and validate what came since the last look, or since the model was trained."""
+    """Read and validate the rows since the last check, or since the model was trained."""
     if isinstance(source, Collection):
         with mongodb.open(source) as opened:
             last = opened.get_checkpoint(_checkpoint_name(version))
@@ -94,37 +88,36 @@ def read_new(source: Source, since: str, version: RegisteredVersion) -> NewRows:
     else:
         new, checkpoint = source.read(), Checkpoint()
     accepted, rejected = validation.Validation().add(new.frame)
-    stored = Storage(settings().storage).put_frame(accepted)
+    stored = storage().put_frame(accepted)
     return NewRows(rows=stored, n_rejected=len(rejected), checkpoint=checkpoint)
 
 
 @step(task_run_name="compare")
 def compare(new: DataRef, version: RegisteredVersion, thresholds: Thresholds) -> drift.DriftReport:
-    """Compare new rows, and what the model says of them, with its reference profile."""
-    rows = Storage(settings().storage).get_frame(new)
-    registry = _registry()
+    """Compare new rows and their scores with the model's reference profile."""
+    rows = storage().get_frame(new)
     X, _ = schema.to_X_y(rows)
-    y_score = registry.load_model(version).predict_proba(X)[:, 1] if len(X) else None
-    profile, learned = registry.load_reference(version)
+    y_score = registry().load_model(version).predict_proba(X)[:, 1] if len(X) else None
+    profile, learned = registry().load_reference(version)
     return drift.compare(profile, rows, y_score=y_score, learned=learned, thresholds=thresholds)
 
 
 @step(task_run_name="track")
-def track(version: RegisteredVersion, report: drift.DriftReport, look: int | None) -> LoggedCheck:
-    """Log the look as a step of the model's monitoring run."""
+def track(version: RegisteredVersion, report: drift.DriftReport, n_check: int | None) -> LoggedCheck:
+    """Log the check as a step of the model's monitoring run."""
     return log_check(
-        connect(settings()),
+        tracking_server(),
         f"{settings().mlflow_experiment_name}-monitor",
         f"{version.name}-{version.version}",
         report,
-        step=look,
+        step=n_check,
         tags={"model.name": version.name, "model.version": version.version},
     )
 
 
-@step(task_run_name="record the look")
+@step(task_run_name="record the checkpoint")
 def record(source: Collection, version: RegisteredVersion, checkpoint: Checkpoint) -> bool:
-    """Remember how far was checked."""
+    """Record how far the monitor has come."""
     with mongodb.open(source) as opened:
         return opened.advance_checkpoint(_checkpoint_name(version), checkpoint)
 
@@ -134,7 +127,7 @@ def _checkpoint_name(version: RegisteredVersion) -> str:
 
 
 def _trained_up_to(version: RegisteredVersion, source: Collection) -> int | None:
-    """Return the watermark of the rows a model has learned from, if they came from this collection."""
+    """Return the watermark of the rows that a model has learned from, if they came from this collection."""
     if version.tags.get("data.source") != source.shown:
         return None
     watermark = version.tags.get(WATERMARK_TAG)
@@ -147,15 +140,15 @@ def _run_name() -> str:
 
 @flow(name="monitor", flow_run_name=_run_name, result_serializer="json")
 def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
-    """Compare new rows with those behind the model in use; emit an event where they have drifted."""
+    """Compare new rows with those behind the model in use; emit an event if they have drifted."""
     log = get_run_logger()
     source = sources.parse(parameters.source, settings())
     version = find_model()
     new = read_new(source, parameters.since, version)
     found = compare(new.rows, version, parameters.thresholds)
 
-    looked = found.verdict != "too_few_rows"
-    logged = track(version, found, look=new.checkpoint.n_checks or None) if looked else None
+    checked = found.verdict != "too_few_rows"
+    logged = track(version, found, n_check=new.checkpoint.n_checks or None) if checked else None
     report = MonitorReport(
         source=source.shown,
         model_name=version.name,
@@ -166,14 +159,12 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
         n_rows=found.n_rows,
         n_rejected=new.n_rejected,
         look=logged.step if logged else 0,
-        link=run_url(connect(settings()).address, logged.experiment_id, logged.run_id) if logged else None,
+        link=run_url(tracking_server().address, logged.experiment_id, logged.run_id) if logged else None,
     )
     _publish(report, found)
-    # Too few rows are left for the next look, which then finds more.
-    if looked and isinstance(source, Collection) and not record(source, version, new.checkpoint):
-        log.warning(
-            "another monitor has made look %s at the same time: nothing is lost, nothing more to do", report.look
-        )
+    # Too few rows are left for the next check, which then finds more.
+    if checked and isinstance(source, Collection) and not record(source, version, new.checkpoint):
+        log.warning("another monitor made check %s at the same time: nothing is lost, nothing to do", report.look)
     return Completed(name=_OUTCOMES[found.verdict], message=found.reason, data=report)
 
 
@@ -192,7 +183,8 @@ def _publish(report: MonitorReport, found: drift.DriftReport) -> None:
         )
     else:
         log.info("%s", report.reason)
-    create_markdown_artifact(monitor_markdown(report, found), key="monitor-report", description=report.reason)
+    text = _summary(report, _picture(report, found)).to_markdown()
+    create_markdown_artifact(text, key="monitor-report", description=report.reason)
     if found.columns:
         shown = {"name", "verdict", "psi", "p_corrected", "missing_new", "reason"}
         table = [column.model_dump(include=shown) for column in found.columns]
@@ -201,27 +193,28 @@ def _publish(report: MonitorReport, found: drift.DriftReport) -> None:
         create_link_artifact(report.link, link_text="in MLflow", key="mlflow-monitor", description=report.reason)
 
 
-def _summary(report: MonitorReport) -> dict[str, str]:
-    return {
-        "outcome": _OUTCOMES[report.verdict],
-        "why": report.reason,
-        "new rows": f"{report.n_rows:,} ({report.n_rejected:,} more are not valid)",
-        "model": f"{report.model_name} {report.model_version}",
-        "in MLflow": report.link or "-",
-    }
+def _summary(report: MonitorReport, sections: dict[str, str] | None = None) -> Summary:
+    return Summary(
+        title=f"{_OUTCOMES[report.verdict]} in {report.source}",
+        values={
+            "outcome": _OUTCOMES[report.verdict],
+            "why": report.reason,
+            "new rows": f"{report.n_rows:,} ({report.n_rejected:,} more are not valid)",
+            "model": f"{report.model_name} {report.model_version}",
+            "in MLflow": report.link or "-",
+        },
+        sections=sections or {},
+    )
 
 
-def monitor_markdown(report: MonitorReport, found: drift.DriftReport) -> str:
-    """Return the report artifact of a look, with a picture where there was something to compare."""
-    title = f"{_OUTCOMES[report.verdict]} in {report.source}"
-    lines = [f"# {title}", "", markdown_table(("", ""), _summary(report).items())]
-    if found.columns:
-        lines += ["", inline_picture(figures.draw_drift(found, title), "distance of each column from its reference")]
-    return "\n".join(lines)
+def _picture(report: MonitorReport, found: drift.DriftReport) -> dict[str, str]:
+    """Return the section of the report with a picture, if there was something to compare."""
+    if not found.columns:
+        return {}
+    png = figures.draw_drift(found, f"{_OUTCOMES[report.verdict]} in {report.source}")
+    return {"Columns": inline_picture(png, "distance of each column from its reference")}
 
 
 def show_monitoring(report: MonitorReport) -> None:
-    """Print the outcome of a look to the terminal."""
-    console = Console(soft_wrap=True, highlight=False)
-    for name, value in _summary(report).items():
-        console.print(f"{name:>10}  {escape(value)}")
+    """Print the outcome of a check to the terminal."""
+    _summary(report).show()

@@ -15,7 +15,6 @@ from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem, RemoteFileSystem, WritableFileSystem
-from prefect.task_runners import TaskRunner
 from prefect.tasks import exponential_backoff
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
@@ -24,11 +23,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
-from flows.thread_runner import Threads
+from networksecurity.data.storage import Storage
 from networksecurity.exceptions import ConfigurationError, TransientError
-from networksecurity.settings import Settings, settings
+from networksecurity.settings import settings
 from networksecurity.tracking.provenance import code_version
-from networksecurity.training.search import available_cores
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -65,28 +63,6 @@ def result_storage(storage: str) -> WritableFileSystem | None:
         ) from None
 
 
-def make_runner(settings: Settings) -> TaskRunner[Any]:
-    """Return what runs the tasks of a training.
-
-    Raises
-    ------
-    ConfigurationError
-        The settings name Dask, which is not installed.
-    """
-    cores = available_cores(settings.cores)
-    if settings.task_runner == "threads":
-        # The fits of all searches share one pool of processes, for which a thread here only waits. On a single core
-        # there is no pool: the fits run in the thread, one at a time.
-        return Threads(1) if cores == 1 else Threads()
-    try:
-        from flows.dask_runner import Cluster
-    except ImportError as exc:
-        raise ConfigurationError(
-            "NETWORKSECURITY_TASK_RUNNER is dask, which is not installed: pip install 'prefect-dask>=0.3.7,<0.4'"
-        ) from exc
-    return Cluster.at(settings.dask_address, settings.dask_timeout, cores)
-
-
 async def _may_pass(_task: Task, _run: TaskRun, state: State) -> bool:
     return isinstance(await state.aresult(raise_on_failure=False), TransientError)
 
@@ -113,6 +89,11 @@ cached_step = functools.partial(
 
 Its inputs and result are plain values and references by content (`DataRef`, `ModelRef`).
 """
+
+
+def storage() -> Storage:
+    """Return where data and models lie between the steps."""
+    return Storage(settings().storage)
 
 
 def one_thread(function: Callable[_P, _T]) -> Callable[_P, _T]:

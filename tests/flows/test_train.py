@@ -21,11 +21,11 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from pydantic import ValidationError
 from records import artifacts, task_states
 
-from flows import approval, thread_runner
+from flows import approval, thread_runner, training_steps
 from flows import train as flow_module
 from flows.parameters import TrainParameters
-from flows.steps import make_runner, result_storage
-from flows.train import train
+from flows.steps import result_storage
+from flows.train import make_runner, train
 from networksecurity.champion import changes
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, Registry
 from networksecurity.champion.verification import verify
@@ -230,7 +230,7 @@ def test_whatever_ends_a_training_is_told_by_its_run(workplace, monkeypatch, err
     def stop(*args):
         raise error
 
-    monkeypatch.setattr(flow_module, "_gather", stop)
+    monkeypatch.setattr(flow_module, "_search", stop)
     with pytest.raises(type(error)):
         train(TrainParameters(**QUICK))
     (logged,) = logged_runs()
@@ -256,8 +256,8 @@ def test_what_may_pass_is_tried_again(workplace, monkeypatch):
         return read(*args)
 
     monkeypatch.setattr(Sample, "read", away_twice)
-    quick = flow_module.fetch.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
-    monkeypatch.setattr(flow_module, "fetch", quick)
+    quick = training_steps.fetch.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
+    monkeypatch.setattr(training_steps, "fetch", quick)
     assert run().is_completed()
     assert len(tries) == 3
 
@@ -266,7 +266,7 @@ def test_a_training_survives_a_dead_tracking_server(workplace, monkeypatch):
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         away.setenv("NETWORKSECURITY_MLFLOW_TIMEOUT", "1")
-        away.setattr(flow_module, "start_training", flow_module.start_training.with_options(retries=0))
+        away.setattr(training_steps, "start_training", training_steps.start_training.with_options(retries=0))
         settings.cache_clear()
         with pytest.raises(TrackingUnavailableError, match="finished steps are kept"):
             run().result()
@@ -277,8 +277,8 @@ def test_a_training_survives_a_dead_tracking_server(workplace, monkeypatch):
 
 def test_a_training_survives_a_tracking_server_that_dies_in_its_middle(workplace, monkeypatch):
     with monkeypatch.context() as away:
-        away.setattr(flow_module.runs, "log_outcome", _unavailable)
-        away.setattr(flow_module, "track", flow_module.track.with_options(retries=0))
+        away.setattr(training_steps.runs, "log_outcome", _unavailable)
+        away.setattr(training_steps, "track", training_steps.track.with_options(retries=0))
         with pytest.raises(TrackingUnavailableError, match="away"):
             run().result()
     states = task_states(run())

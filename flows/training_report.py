@@ -1,0 +1,291 @@
+"""What a training found: its tags and parameters in MLflow, its artifacts, its outcome in the terminal."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
+from pydantic import BaseModel
+
+from flows.parameters import TrainParameters
+from flows.report import Summary, inline_picture
+from flows.training_steps import Fetched, Winner
+from networksecurity.champion.decision import Decision
+from networksecurity.champion.gate import PromotionMode
+from networksecurity.champion.registry import RANDOM_STATE_TAG, TEST_SIZE_TAG, WATERMARK_TAG
+from networksecurity.data.sources import Source
+from networksecurity.data.storage import DataRef
+from networksecurity.tracking import provenance
+from networksecurity.tracking.markdown import markdown_table
+from networksecurity.tracking.server import model_version_url, run_url, ui_command
+from networksecurity.training.candidates import DECISION_THRESHOLD
+from networksecurity.training.leakage import LeakageLedger
+from networksecurity.training.search import SearchResult
+from networksecurity.training.threshold import ThresholdChoice
+
+_SHOWN = (
+    "f1_score",
+    "precision",
+    "recall_score",
+    "accuracy",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "false_positive_rate",
+)
+
+
+class LeaderboardRow(BaseModel, frozen=True):
+    """One model's best grid point, by its cross-validated score."""
+
+    rank: int
+    model: str
+    cv_score: float
+    cv_std: float
+    params: dict[str, Any]
+    grid_points: int
+    seconds: float
+    """Wall time of the search when it was computed."""
+    from_cache: bool
+
+    @classmethod
+    def of(cls, rank: int, result: SearchResult, *, from_cache: bool) -> "LeaderboardRow":
+        """Return the row of the search at `rank`."""
+        return cls(
+            rank=rank,
+            model=result.candidate,
+            cv_score=result.best.mean_test_score,
+            cv_std=result.best.std_test_score,
+            params=result.best.params,
+            grid_points=len(result.grid),
+            seconds=result.seconds,
+            from_cache=from_cache,
+        )
+
+    def to_table(self) -> dict[str, Any]:
+        """Return the row's cells."""
+        return {
+            "rank": self.rank,
+            "model": self.model,
+            "cv score": f"{self.cv_score:.4f} ± {self.cv_std:.4f}",
+            "best parameters": ", ".join(f"{name}={value}" for name, value in self.params.items()) or "-",
+            "grid points": self.grid_points,
+            "search": "from the cache" if self.from_cache else f"{self.seconds:.1f} s",
+        }
+
+
+class TrainingReport(BaseModel, frozen=True):
+    """The outcome of a training, in plain values."""
+
+    name: str
+    source: str
+    data_sha256: str
+    validation: dict[str, Any]
+    quarantine: str | None
+    split: dict[str, Any]
+    scoring: str
+    leaderboard: list[LeaderboardRow]
+    failed: dict[str, str]
+    train_metrics: dict[str, float]
+    test_metrics: dict[str, float]
+    leakage: LeakageLedger
+    threshold: ThresholdChoice | None
+    """How the decision threshold was chosen; None for the default."""
+    tracking: str
+    """Address of the tracking server."""
+    experiment_id: str
+    train_run_id: str
+    test_run_id: str
+    model_name: str
+    model_version: str
+    promotion: PromotionMode
+    decision: Decision | None
+    """What the gate found; None if promotion was off."""
+
+    def promotion_sentence(self) -> str:
+        """Return whether the model replaces the champion, and why, in one line."""
+        if self.decision is None:
+            return f"not considered: --promotion is {self.promotion}"
+        if self.decision.outcome == "keep":
+            found = (
+                f"version {self.decision.champion} stays" if self.decision.champion else "there is still no champion"
+            )
+        else:
+            found = "would be promoted (dry run)" if self.promotion == "dry-run" else "promoted"
+        return f"{found}: {self.decision.reasons[0]}"
+
+    def links(self) -> dict[str, tuple[str, str]]:
+        """Return text and address of the pages in the tracking UI."""
+        return {
+            "train-run": (f"train-{self.name}", run_url(self.tracking, self.experiment_id, self.train_run_id)),
+            "test-run": (f"test-{self.name}", run_url(self.tracking, self.experiment_id, self.test_run_id)),
+            "model-version": (
+                f"{self.model_name} {self.model_version}",
+                model_version_url(self.tracking, self.model_name, self.model_version),
+            ),
+        }
+
+
+def origin_tags(parameters: TrainParameters, source: Source) -> dict[str, str]:
+    """Return the tags that tell where a training's runs and model come from."""
+    tags = {
+        "data.source": source.shown,
+        "networksecurity.code_version": provenance.code_version(),
+        "prefect.flow_run_id": str(flow_run.id),
+    }
+    if commit := provenance.git_commit():
+        tags["mlflow.source.git.commit"] = commit
+    if get_current_settings().ui_url and (url := flow_run.ui_url):  # a server that ends with the run has no pages
+        tags["prefect.flow_run_url"] = url
+    if parameters.reason:
+        tags["networksecurity.trigger"] = parameters.reason
+    return tags
+
+
+def data_tags(
+    parameters: TrainParameters, fetched: Fetched, accepted: DataRef, train: DataRef, searched: DataRef
+) -> dict[str, str]:
+    """Return the tags that tell which rows a training has learned from."""
+    tags = {
+        "data.sha256": accepted.sha256,
+        "data.n_rows": str(accepted.n_rows),
+        TEST_SIZE_TAG: str(parameters.test_size),
+        RANDOM_STATE_TAG: str(parameters.random_state),
+    }
+    if searched != train:
+        tags["data.n_rows_searched"] = str(searched.n_rows)
+    if fetched.watermark is not None:
+        tags[WATERMARK_TAG] = str(fetched.watermark)
+    return tags
+
+
+def logged_params(parameters: TrainParameters, winner: Winner, choice: ThresholdChoice | None) -> dict[str, Any]:
+    """Return the parameters that MLflow keeps with the winner."""
+    return {
+        "model": winner.model,
+        **winner.params,
+        **parameters.model_dump(mode="json", include={"test_size", "cv", "scoring", "imputer", "random_state"}),
+        "decision_threshold": choice.threshold if choice else DECISION_THRESHOLD,
+        **parameters.costs(),
+    }
+
+
+def _threshold_lines(report: TrainingReport) -> list[str]:
+    """Return how the decision threshold was chosen and what that is worth, in one sentence each."""
+    choice = report.threshold
+    if choice is None:
+        return []
+    lines = [
+        (
+            f"Decision threshold {choice.threshold:.4f}: the average website costs {choice.expected_cost:.4g}, at 0.5 "
+            f"{choice.expected_cost_at_default:.4g} (out of fold, phishing {choice.base_rate:.4g} of all)."
+        )
+    ]
+    trivial = min(choice.expected_cost_of_never, choice.expected_cost_of_always)
+    if trivial < choice.expected_cost:
+        what = "nothing" if trivial == choice.expected_cost_of_never else "everything"
+        lines.append(f"With these costs it would be cheaper, {trivial:.4g}, to call {what} phishing.")
+    if "precision_at_base_rate" in report.test_metrics:
+        lines.append(
+            f"Where {choice.base_rate:.4g} of all websites are phishing, precision is "
+            f"{report.test_metrics['precision_at_base_rate']:.4f} (test rows: {report.test_metrics['precision']:.4f})."
+        )
+    return lines
+
+
+def _winner_section(report: TrainingReport, picture: bytes) -> str:
+    counts = {name.replace("_", " "): int(of) for name, of in report.test_metrics.items() if name.endswith("tives")}
+    metrics = [(name, f"{report.train_metrics[name]:.4f}", f"{report.test_metrics[name]:.4f}") for name in _SHOWN]
+    parts = [
+        (
+            f"**{report.leaderboard[0].model}** won by its mean {report.scoring} over grouped folds of the training "
+            "rows. The test rows were touched once, by the winner. The positive class is phishing."
+        ),
+        markdown_table(("", "train", "test"), metrics),
+        f"On the test rows: {', '.join(f'{count} {name}' for name, count in counts.items())}.",
+        inline_picture(picture, "confusion matrix, ROC and precision-recall curve on the test rows"),
+        (
+            f"Split at random, {report.leakage.random_split_seen_share:.0%} of the test rows would be training rows, "
+            f"and F1 would read {report.leakage.random_split_f1_score:.4f}."
+        ),
+    ]
+    return "\n\n".join(parts)
+
+
+def _data_section(report: TrainingReport) -> str:
+    lines = [
+        f"- fingerprint (SHA-256) `{report.data_sha256}`",
+        *([f"- rows set aside: `{report.quarantine}`"] if report.quarantine else []),
+        f"- split: `{json.dumps(report.split)}`",
+        f"- on the tracking server `{report.tracking}`",
+    ]
+    return "\n".join(lines)
+
+
+def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
+    """Return a training's summary; `picture` is a PNG file of the winner's curves."""
+    checked, split = report.validation, report.split
+    metrics = {
+        name: f"train {report.train_metrics[name]:.4f}   test {report.test_metrics[name]:.4f}" for name in _SHOWN[:3]
+    }
+    links = {key.replace("-", " "): link for key, link in report.links().items()}
+    return Summary(
+        title=f"Training {report.name}",
+        table=[row.to_table() for row in report.leaderboard],
+        sentences=[
+            (
+                f"{checked['n_accepted']:,} rows of {report.source} ({checked['phishing_share']:.1%} phishing, "
+                f"{checked['n_rejected']:,} set aside): {split['n_train']:,} to train on, {split['n_test']:,} to "
+                f"test, {split['shared_vectors']} feature vectors on both sides"
+            ),
+            *_threshold_lines(report),
+            *(f"{model} could not be trained: {why}" for model, why in report.failed.items()),
+        ],
+        values=metrics | links | {"promotion": report.promotion_sentence()},
+        sections={"The winner": _winner_section(report, picture), "Data": _data_section(report)},
+    )
+
+
+def _promotion_summary(report: TrainingReport, decision: Decision) -> Summary:
+    """Return the summary of a decision about the champion."""
+    columns = {"all test rows": {**decision.figures, "generalisation gap": decision.generalisation_gap}}
+    sentences = ["\n".join(f"- {reason}" for reason in decision.reasons)]
+    if found := decision.comparison:
+        columns |= {"candidate": found.candidate, f"champion, version {decision.champion}": found.champion}
+        sentences.append(f"Candidate and champion on {found.n_rows:,} rows with {found.n_vectors:,} feature vectors.")
+    table = [
+        {"": name} | {column: f"{of[name]:.4f}" if name in of else "" for column, of in columns.items()}
+        for name in (*_SHOWN, "generalisation gap")
+    ]
+    title = f"{report.model_name} {report.model_version}: {report.promotion_sentence()}"
+    return Summary(title=title, sentences=sentences, table=table)
+
+
+def publish_leaderboard(leaderboard: Sequence[LeaderboardRow], source: str) -> None:
+    """Make the artifact of the models' best grid points."""
+    table = [row.to_table() for row in leaderboard]
+    create_table_artifact(table, key="leaderboard", description=f"Trained on {source}")
+
+
+def publish_training(report: TrainingReport, picture: bytes) -> None:
+    """Make a training's other artifacts; `picture` is a PNG file of the winner's curves."""
+    title = f"Training {report.name}"
+    if report.decision is not None:
+        sentence = report.promotion_sentence()
+        get_run_logger().info("%s", sentence)
+        text = _promotion_summary(report, report.decision).to_markdown()
+        create_markdown_artifact(text, key="promotion", description=sentence)
+    for key, (text, link) in report.links().items():
+        create_link_artifact(link, link_text=text, key=f"mlflow-{key}", description=title)
+    text = _training_summary(report, picture).to_markdown()
+    create_markdown_artifact(text, key="training-report", description=title)
+
+
+def show_training(report: TrainingReport) -> None:
+    """Print a training's outcome to the terminal."""
+    _training_summary(report).show()
+    if command := ui_command(report.tracking):
+        print(f"The pages are there while this runs:\n  {command}")

@@ -1,0 +1,286 @@
+"""The tasks of a training: each reads what it needs from the storage, makes one call of the core and stores the result.
+
+Between tasks travel plain values and references by content; hence the cached ones can run on any worker of a cluster.
+"""
+
+import signal
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Any, cast
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from pydantic import Base64Bytes, BaseModel
+
+from flows.steps import cached_step, one_thread, step, storage
+from flows.tracking import registry, tracking_server
+from networksecurity.champion.registry import CANDIDATE, CHAMPION, RegisteredVersion
+from networksecurity.data import schema, splitting, validation
+from networksecurity.data.sources import Source
+from networksecurity.data.storage import DataRef, ModelRef
+from networksecurity.monitoring import drift
+from networksecurity.settings import settings
+from networksecurity.tracking import figures, runs
+from networksecurity.tracking.outcome import TRAINING_TAG, Logged, Outcome, Side, Training
+from networksecurity.tracking.server import connect
+from networksecurity.training import dask_backend, evaluation, explanation, leakage, search, threshold
+from networksecurity.training.candidates import CandidateRuns, Imputer, get_candidate, make_pipeline
+from networksecurity.training.explanation import Explanation
+from networksecurity.training.leakage import LeakageLedger
+from networksecurity.training.threshold import ThresholdChoice
+
+
+class Fetched(BaseModel, frozen=True):
+    """Raw rows, and how far into a growing collection they reach."""
+
+    rows: DataRef
+    watermark: int | None
+
+
+class Checked(BaseModel, frozen=True):
+    """Valid rows, and the file of the others."""
+
+    accepted: DataRef
+    quarantine: str | None
+    report: dict[str, Any]
+
+
+class Sides(BaseModel, frozen=True):
+    """The training and the test rows."""
+
+    train: DataRef
+    test: DataRef
+    report: dict[str, Any]
+
+
+class Winner(BaseModel, frozen=True):
+    """The best grid point of all models, and how its pipeline is made."""
+
+    model: str
+    params: dict[str, Any]
+    imputer: Imputer
+    random_state: int
+
+
+class Explained(BaseModel, frozen=True):
+    """What explains the winner, and its pictures as PNG files."""
+
+    explanation: Explanation
+    pictures: dict[str, Base64Bytes]
+    overview: Base64Bytes
+
+
+class Findings(BaseModel, frozen=True):
+    """What the training found out about the winner."""
+
+    train_metrics: dict[str, float]
+    test_metrics: dict[str, float]
+    explained: Explained
+    leakage: LeakageLedger
+    reference: drift.ReferenceProfile
+    threshold: ThresholdChoice | None
+
+
+def _rows(train: DataRef) -> tuple[pd.DataFrame, np.ndarray]:
+    return schema.to_X_y(storage().get_frame(train))
+
+
+def _test_fold(folds: DataRef) -> np.ndarray:
+    return storage().get_frame(folds)["test_fold"].to_numpy()
+
+
+def _fitting() -> dict[str, Any]:
+    """Return how the fits of a step run: on this machine's cores, or on the cluster whose worker runs the step."""
+    backend = dask_backend.ClusterBackend if dask_backend.is_worker() else None
+    return {"n_jobs": search.available_cores(settings().cores), "backend": backend}
+
+
+def _progress(description: str) -> Callable[[float], None]:
+    """Return what reports the done share of a task in Prefect's UI."""
+    artifact = cast(UUID, create_progress_artifact(0.0, description=description))
+
+    def report(share: float) -> None:
+        update_progress_artifact(artifact, 100 * share)
+
+    return report
+
+
+@step(task_run_name="fetch")
+def fetch(source: Source) -> Fetched:
+    """Read rows from their source, unchecked."""
+    read = source.read()
+    return Fetched(rows=storage().put_frame(read.frame), watermark=read.watermark)
+
+
+@cached_step(task_run_name="validate")
+def validate(raw: DataRef, max_rejected: float) -> Checked:
+    """Set invalid rows aside; refuse data with too many of them."""
+    validated = validation.validate(storage().get_frame(raw), max_rejected=max_rejected)
+    return Checked(
+        accepted=storage().put_frame(validated.accepted),
+        quarantine=storage().quarantine(validated.rejected) if len(validated.rejected) else None,
+        report=validated.report.to_dict(),
+    )
+
+
+@cached_step(task_run_name="split")
+def split(accepted: DataRef, test_size: float, random_state: int) -> Sides:
+    """Divide the rows by feature vector."""
+    sides = splitting.split(storage().get_frame(accepted), test_size=test_size, random_state=random_state)
+    return Sides(
+        train=storage().put_frame(sides.train), test=storage().put_frame(sides.test), report=sides.report.to_dict()
+    )
+
+
+@cached_step(task_run_name="draw")
+def draw(train: DataRef, n_rows: int, random_state: int) -> DataRef:
+    """Draw the rows to search on."""
+    return storage().put_frame(splitting.draw(storage().get_frame(train), n_rows, random_state=random_state))
+
+
+@cached_step(task_run_name="folds")
+def assign_folds(train: DataRef, cv: int, random_state: int) -> DataRef:
+    """Assign the training rows to folds, the same for every model."""
+    test_fold = splitting.assign_folds(storage().get_frame(train), n_splits=cv, random_state=random_state)
+    return storage().put_frame(pd.DataFrame({"test_fold": test_fold}))
+
+
+@cached_step(name="search", task_run_name="search · {model}")
+def search_grid(
+    train: DataRef, folds: DataRef, model: str, scoring: str, imputer: Imputer, random_state: int
+) -> search.SearchResult:
+    """Search one model's grid by cross-validation on the training rows."""
+    # The pool's processes inherit this thread's mask: Ctrl-C in the terminal is for the flow, which ends them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    report = _progress(f"search · {model}")
+    how = {"scoring": scoring, "imputer": imputer, "random_state": random_state} | _fitting()
+    result = search.search(get_candidate(model), *_rows(train), _test_fold(folds), on_progress=report, **how)
+    report(1.0)
+    return result
+
+
+@cached_step(task_run_name="threshold · {winner.model}")
+def choose_threshold(train: DataRef, folds: DataRef, winner: Winner, costs: dict[str, float]) -> ThresholdChoice:
+    """Choose the winner's cheapest decision threshold from out-of-fold scores."""
+    X, y = _rows(train)
+    how = {"imputer": winner.imputer, "random_state": winner.random_state} | _fitting()
+    y_score = search.out_of_fold_scores(get_candidate(winner.model), winner.params, X, y, _test_fold(folds), **how)
+    return threshold.choose_threshold(y, y_score, **costs)
+
+
+@cached_step(task_run_name="fit · {winner.model}")
+def fit(train: DataRef, winner: Winner, threshold: float) -> ModelRef:
+    """Fit the winner on all training rows."""
+    how = {"imputer": winner.imputer, "random_state": winner.random_state, "threshold": threshold}
+    n_threads = max(1, search.available_cores(settings().cores) - 1)  # the leakage ledger takes the other core
+    model = get_candidate(winner.model)
+    return storage().put_model(search.fit_best(model, winner.params, *_rows(train), n_threads=n_threads, **how))
+
+
+@cached_step(name="leakage", task_run_name="leakage ledger")
+@one_thread
+def leakage_ledger(train: DataRef, test: DataRef, winner: Winner, threshold: float) -> LeakageLedger:
+    """Compute what a careless split would have reported of the winner."""
+    seed, (train_rows, test_rows) = winner.random_state, map(storage().get_frame, (train, test))
+    how = {"imputer": winner.imputer, "random_state": seed, "threshold": threshold}
+    pipeline = make_pipeline(get_candidate(winner.model), winner.params, **how)
+    return leakage.leakage_ledger(pipeline, train_rows, test_rows, random_state=seed)
+
+
+@cached_step(task_run_name="evaluate · {side}")
+@one_thread
+def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None) -> dict[str, float]:
+    """Compute the winner's metrics on one side."""
+    return evaluation.evaluate_model(storage().get_model(model), storage().get_frame(rows), base_rate=base_rate)
+
+
+@cached_step(task_run_name="explain")
+@one_thread
+def explain(model: ModelRef, test: DataRef, title: str, random_state: int) -> Explained:
+    """Compute the curves, tables and importances of the winner on the test rows, and draw them."""
+    found = explanation.explain(storage().get_model(model), storage().get_frame(test), random_state=random_state)
+    return Explained(
+        explanation=found,
+        pictures={name: b64encode(png) for name, png in figures.draw(found, title).items()},
+        overview=b64encode(figures.draw_overview(found, title)),
+    )
+
+
+@cached_step(name="profile", task_run_name="reference profile")
+@one_thread
+def profile(accepted: DataRef, model: ModelRef, test: DataRef) -> drift.ReferenceProfile:
+    """Describe the rows behind the model, for a monitor to compare new ones with."""
+    X, _ = _rows(test)  # scores of rows that the model has not learned from
+    y_score = storage().get_model(model).predict_proba(X)[:, 1]
+    return drift.reference_profile(storage().get_frame(accepted), data_sha256=accepted.sha256, y_score=y_score)
+
+
+@step(task_run_name="find versions")
+def find_versions() -> list[RegisteredVersion]:
+    """Find the model in use, and the newest one."""
+    return [version for alias in (CHAMPION, CANDIDATE) if (version := registry().find(alias))]
+
+
+@step(task_run_name="open runs", retries=1, retry_delay_seconds=1)  # fails before anything is computed
+def start_training(create_repo: bool, public_repo: bool, tags: dict[str, str]) -> Training:
+    """Reach the tracking server and open the train run."""
+    server = connect(settings(), create_repo=create_repo, public_repo=public_repo)
+    experiment, stale_after = settings().mlflow_experiment_name, settings().mlflow_stale_after
+    return runs.start_training(server, experiment, tags, stale_after=stale_after)
+
+
+@step(task_run_name="track · {result.candidate}")
+def track_search(training: Training, result: search.SearchResult, which: CandidateRuns) -> None:
+    """Log a search's grid points."""
+    runs.log_search(tracking_server(), training, result, which)
+
+
+@step(task_run_name="track")
+def track(
+    training: Training,
+    model: ModelRef,
+    params: dict[str, Any],
+    searches: list[search.SearchResult],
+    sides: Sides,
+    findings: Findings,
+    tags: dict[str, str],
+) -> Logged:
+    """Log what the training found, and the model."""
+    train = storage().get_frame(sides.train)
+    outcome = Outcome(
+        model=storage().get_model(model),
+        params=params,
+        searches=searches,
+        train=Side(sides.train, findings.train_metrics),
+        test=Side(sides.test, findings.test_metrics),
+        explanation=findings.explained.explanation,
+        pictures=findings.explained.pictures,
+        leakage=findings.leakage,
+        reference=findings.reference,
+        tags=tags,
+        input_example=schema.to_X(train.head(5)),
+        learned=np.unique(splitting.vector_codes(train)),
+        threshold=findings.threshold,
+    )
+    return runs.log_outcome(tracking_server(), training, outcome)
+
+
+@step(task_run_name="register")
+def register(
+    training: Training, model_uri: str, model: str, test_metrics: dict[str, float], tags: dict[str, str]
+) -> RegisteredVersion:
+    """Register the model as a version, the newest candidate."""
+    return registry().register(
+        model_uri,
+        training.train_run_id,
+        tags={**tags, TRAINING_TAG: training.name, **{name: str(of) for name, of in test_metrics.items()}},
+        description=f"{model} of training {training.name}, F1 {test_metrics['f1_score']:.4f} on its test rows",
+    )
+
+
+@step(task_run_name="close runs")
+def end_training(training: Training, warning: str | None) -> None:
+    """Close the training's runs."""
+    runs.end_training(tracking_server(), training, reason=warning)
