@@ -220,7 +220,7 @@ def _search(parameters: TrainParameters, training: Training, rows: DataRef, fold
         future.wait()  # only then is the state of a future certain
         model, state, done = running[future], future.state, f"{n_done}/{len(running)} searches done"
         if not state.is_completed():
-            found.failed[model] = state.message or str(state.name)
+            found.failed[model] = _in_one_line(state.message or str(state.name))
             log.warning("%s · %s failed and is left out: %s", done, model, found.failed[model])
             continue
         result = future.result()
@@ -236,6 +236,12 @@ def _search(parameters: TrainParameters, training: Training, rows: DataRef, fold
         raise TrainingError(f"no model could be trained: {why}")
     costs = {name: candidate.cost for name, candidate in CANDIDATES.items()}
     return replace(found, ranked=search.select(results, costs))
+
+
+def _in_one_line(message: str) -> str:
+    """Return what a message begins and ends with: GridSearchCV's report of failed fits has their tracebacks between."""
+    lines = [stripped for line in message.splitlines() if (stripped := line.strip())]
+    return " ".join(dict.fromkeys([*lines[:2], *lines[-1:]]))
 
 
 def _warm_up(searches_run: Callable[[], bool]) -> None:

@@ -90,12 +90,14 @@ def open_repository(
 @contextmanager
 def _configured(settings: Settings, token: str, seconds: float) -> Iterator[None]:
     """Give dagshub a token and limits, silence it, and translate its errors."""
+    # dagshub takes this time limit as text, on import, and its requests fail on it. Ours is set below.
+    os.environ.pop("DAGSHUB_HTTP_TIMEOUT", None)
     import dacite
     import httpx
     from dagshub.common import config
     from dagshub.common.api.user import UserNotFoundError
 
-    # Set here, because dagshub reads the environment only on import, and its time limit then as text. With a token in
+    # Set here, because dagshub reads the environment only on import. With a token in
     # `config` it looks for no other, neither in the cache of `dagshub login` nor with a browser.
     config.set_host(settings.dagshub_client_host)
     config.token, config.username, config.password = token, None, None

@@ -11,7 +11,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
@@ -34,7 +34,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
 
-from networksecurity.exceptions import TrainingError
 from networksecurity.training.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
 from networksecurity.training.shared_fits import MADE_OF_STAGES, FitPlan, SharedScorer, mark, plan_fits
 
@@ -135,10 +134,8 @@ def search(
 
     Raises
     ------
-    TrainingError
-        All fits failed; the message quotes the last reason.
     ValueError
-        The grid is not one: in scikit-learn's words.
+        All fits failed, or the grid is not one: in scikit-learn's words.
 
     Examples
     --------
@@ -170,7 +167,6 @@ def search(
         stack.enter_context(config_context(assume_finite=True, skip_parameter_validation=skip))
         marks = stack.enter_context(_progress(n_fits, on_progress))
         stack.enter_context(_fitting(n_jobs, backend, partial(mark, marks)))
-        stack.enter_context(_failed_fits(candidate.name))
         outcome = GridSearchCV(
             pipeline,
             [{name: [value] for name, value in fit.items()} for fit in plan.fits],
@@ -186,18 +182,6 @@ def search(
         n_fits=n_fits,
         seconds=time.perf_counter() - started,
     )
-
-
-@contextmanager
-def _failed_fits(name: str) -> Iterator[None]:
-    """Report in one line that all fits failed; GridSearchCV's report holds every traceback."""
-    try:
-        yield
-    except ValueError as exc:
-        report = str(exc).strip()
-        if not report.startswith("All the "):
-            raise
-        raise TrainingError(f"every fit of {name} failed: {report.splitlines()[-1]}") from exc
 
 
 def _grid_points(candidate: Candidate) -> list[dict[str, Any]]:

@@ -187,8 +187,11 @@ def test_one_failing_candidate_does_not_lose_the_others(workplace, broken):
 def test_no_candidate_left(workplace, broken):
     state = run(models="Broken")
     assert state.is_failed()
-    with pytest.raises(TrainingError, match="Broken: .*max_depth"):
+    with pytest.raises(
+        TrainingError, match=r"^no model could be trained: Broken: .*fits failed.*max_depth.*$"
+    ) as caught:
         state.result()
+    assert "\n" not in str(caught.value)
     (logged,) = logged_runs()
     assert logged.info.status == "FAILED"
     assert logged.data.tags[REASON_TAG].startswith("TrainingError: no model could be trained: Broken: ")
