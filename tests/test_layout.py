@@ -128,3 +128,14 @@ def test_importing_the_core_leaves_nothing_behind_and_no_prefect(tmp_path):
     )
     environment = {"PYTHONPATH": str(PROJECT), "PATH": os.environ["PATH"]}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=environment)
+
+
+def test_no_file_has_more_than_450_lines_and_no_function_more_than_60():
+    long = [f"{path}: {n}" for path in FILES if (n := path.read_text().count("\n")) > 450]
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                docstring = node.body[0] if ast.get_docstring(node) else None
+                n = node.end_lineno - node.lineno - (docstring.end_lineno - docstring.lineno + 1 if docstring else 0)
+                long += [f"{path}:{node.name}: {n}"] if n > 60 else []
+    assert not long
