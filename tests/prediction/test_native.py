@@ -77,6 +77,29 @@ def test_a_native_form_that_differs_is_not_used(learned, monkeypatch, wrong_by):
     assert (fast.score(X.to_numpy()) == model.predict_proba(X)[:, 1]).all()
 
 
+@pytest.mark.parametrize("imputer", ["most_frequent", "knn"])
+@pytest.mark.parametrize("name", ["Random Forest", "Extra Trees"])
+def test_a_forest_beyond_its_native_form_predicts_to_the_last_digit_as_scikit_learn_does(
+    learned, monkeypatch, name, imputer
+):
+    monkeypatch.setattr(native, "_crossover", lambda *_: 0)
+    monkeypatch.setattr(native, "_predict_proba", None)  # what is proven to be the same needs no other
+    model = fitted(learned, name, imputer=imputer)
+    fast = prepare(model, probe_rows())
+    for n_rows in (1, 20, 1500):
+        X = learned[0].head(n_rows)
+        assert (fast.score(X.to_numpy()) == model.predict_proba(X)[:, 1]).all()
+
+
+def test_a_sum_of_trees_that_differs_in_the_last_digit_is_not_used(learned, monkeypatch):
+    monkeypatch.setattr(native, "_crossover", lambda *_: 0)
+    summed = native._sum_of_trees
+    monkeypatch.setattr(native, "_sum_of_trees", lambda forest: lambda X: np.nextafter(summed(forest)(X), 2))
+    model = fitted(learned, "Random Forest")
+    X = learned[0].head(20)
+    assert (prepare(model, probe_rows()).score(X.to_numpy()) == model.predict_proba(X)[:, 1]).all()
+
+
 def test_more_rows_than_the_native_form_is_good_for_go_to_scikit_learn(learned, monkeypatch):
     monkeypatch.setattr(native, "_crossover", lambda *_: 10)
     monkeypatch.setattr(native, "_compile", lambda _: lambda X: (sizes.append(len(X)), trees(X))[1])
