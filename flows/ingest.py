@@ -31,7 +31,7 @@ from flows.steps import progress, step
 from networksecurity.data import mongodb, sources
 from networksecurity.data.files import File
 from networksecurity.data.sample import Sample
-from networksecurity.data.validation import Validation
+from networksecurity.data.validation import Validation, find_gaps
 from networksecurity.data.web import Url
 from networksecurity.settings import settings
 
@@ -97,10 +97,16 @@ def ingest(parameters: IngestParameters) -> IngestReport:
         rows = write(file, target, checked)
     if rows.n_quarantined:
         log.warning("%s rows are not valid and were set aside: %s", rows.n_quarantined, rows.quarantine)
+    for gap in _gaps(checked.validation):
+        log.warning("%s", gap)
     report = IngestReport(source=file.shown, sha256=checked.sha256, validation=checked.validation, rows=rows)
     summary = _summary(report)
     create_markdown_artifact(summary.to_markdown(), key="ingest-report", description=summary.title)
     return report
+
+
+def _gaps(validation: dict[str, Any]) -> list[str]:
+    return find_gaps(validation["n_accepted"], validation["n_missing"])
 
 
 def _summary(report: IngestReport) -> Summary:
@@ -116,6 +122,7 @@ def _summary(report: IngestReport) -> Summary:
             "collection": rows.collection,
             "quarantine": rows.quarantine,
         },
+        sentences=_gaps(report.validation),
         sections={"File": f"SHA-256 `{report.sha256}`"} | reasons_section(report.validation["rejections"]),
     )
 

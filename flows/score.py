@@ -33,7 +33,7 @@ from flows.ingest import Checked, check, fetch
 from flows.parameters import ScoreParameters
 from flows.report import Summary, reasons_section
 from flows.steps import progress, step
-from flows.tracking import registry
+from flows.tracking import find_gaps, registry
 from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.data import mongodb, sources
 from networksecurity.data.files import File
@@ -55,6 +55,8 @@ class ScoreReport(BaseModel, frozen=True):
     rows: ScoringReport
     quarantine: str | None
     """Where the rows that were not scored are; None if all were."""
+    gaps: list[str]
+    """Values that are suddenly missing, a sentence each."""
     model_name: str
     model_version: str
     link: str
@@ -67,6 +69,8 @@ class Written(BaseModel, frozen=True):
 
     rows: ScoringReport
     quarantine: str | None
+    gaps: list[str] = []
+    """Values that are suddenly missing, a sentence each."""
     watermark: int | None = None
     """How far the collection was read."""
 
@@ -123,7 +127,8 @@ def _write(batches: Batches, output: Collection | str, version: RegisteredVersio
         else:
             quarantine = predictions.write_file(scored, output=output, on_progress=report)
     rows = scorer.finish()
-    return Written(rows=rows, quarantine=quarantine if rows.n_rejected else None)
+    gaps = find_gaps(version, rows.n_scored, rows.n_missing)
+    return Written(rows=rows, quarantine=quarantine if rows.n_rejected else None, gaps=gaps)
 
 
 @step(task_run_name="find the checkpoint")
@@ -185,6 +190,7 @@ def score(parameters: ScoreParameters) -> State:
         output=shown,
         rows=done.rows,
         quarantine=done.quarantine,
+        gaps=done.gaps,
         model_name=version.name,
         model_version=version.version,
         link=model_version_url(registry().server.address, version.name, version.version),
@@ -192,6 +198,8 @@ def score(parameters: ScoreParameters) -> State:
     )
     if done.quarantine:
         get_run_logger().warning("%s rows are not valid and were set aside: %s", done.rows.n_rejected, done.quarantine)
+    for gap in done.gaps:
+        get_run_logger().warning("%s", gap)
     name = "Scored" if done.rows.n_rows else "Nothing new"
     message = f"{done.rows.n_scored:,} rows scored by {version.name} {version.version}"
     create_markdown_artifact(_summary(report).to_markdown(), key="score-report", description=message)
@@ -215,6 +223,7 @@ def _summary(report: ScoreReport) -> Summary:
             "quarantine": report.quarantine or "-",
             "seconds": f"{report.seconds:.1f}",
         },
+        sentences=report.gaps,
         sections=reasons_section(rows.rejections),
     )
 

@@ -162,6 +162,10 @@ def _train(
     searched = _draw(sides.train, parameters)
     folds = tasks.assign_folds(searched, parameters.cv, parameters.random_state)
     training = opening.result()
+    if checked.report["n_missing"]:
+        checked = tasks.find_gaps(checked)
+        for gap in checked.gaps:
+            get_run_logger().warning("%s", gap)
 
     searches = _search(parameters, training, searched, folds)
     publish_leaderboard(searches.leaderboard, source.shown)
@@ -298,6 +302,7 @@ def _report(
         data_sha256=checked.accepted.sha256,
         validation=checked.report,
         quarantine=checked.quarantine,
+        gaps=checked.gaps,
         split=sides.report,
         scoring=parameters.scoring,
         leaderboard=searches.leaderboard,

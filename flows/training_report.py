@@ -85,6 +85,8 @@ class TrainingReport(BaseModel, frozen=True):
     data_sha256: str
     validation: dict[str, Any]
     quarantine: str | None
+    gaps: list[str]
+    """Values that are suddenly missing, a sentence each."""
     split: dict[str, Any]
     scoring: str
     leaderboard: list[LeaderboardRow]
@@ -241,6 +243,7 @@ def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
                 f"{checked['n_rejected']:,} set aside): {split['n_train']:,} to train on, {split['n_test']:,} to "
                 f"test, {split['shared_vectors']} feature vectors on both sides"
             ),
+            *report.gaps,
             *_threshold_lines(report),
             *(f"{model} could not be trained: {why}" for model, why in report.failed.items()),
         ],

@@ -14,6 +14,7 @@ import pandas as pd
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from pydantic import Base64Bytes, BaseModel
 
+from flows import tracking
 from flows.steps import cached_step, one_thread, step, storage
 from flows.tracking import registry, tracking_server
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, RegisteredVersion
@@ -45,6 +46,8 @@ class Checked(BaseModel, frozen=True):
     accepted: DataRef
     quarantine: str | None
     report: dict[str, Any]
+    gaps: list[str] = []
+    """Values that are suddenly missing, a sentence each."""
 
 
 class Sides(BaseModel, frozen=True):
@@ -215,6 +218,14 @@ def profile(accepted: DataRef, model: ModelRef, test: DataRef) -> drift.Referenc
     X, _ = _rows(test)  # scores of rows that the model has not learned from
     y_score = storage().get_model(model).predict_proba(X)[:, 1]
     return drift.reference_profile(storage().get_frame(accepted), data_sha256=accepted.sha256, y_score=y_score)
+
+
+@step(task_run_name="find gaps")
+def find_gaps(checked: Checked) -> Checked:
+    """Compare the missing values with those of the rows behind the model in use."""
+    version = registry().find(CHAMPION, CANDIDATE)
+    gaps = tracking.find_gaps(version, checked.report["n_accepted"], checked.report["n_missing"])
+    return checked.model_copy(update={"gaps": gaps})
 
 
 @step(task_run_name="find versions")

@@ -46,6 +46,11 @@ class ReferenceProfile(BaseModel, frozen=True, extra="forbid"):
     score_counts: tuple[NonNegativeInt, ...] | None = Field(default=None, min_length=N_BINS, max_length=N_BINS)
     """Scored rows by bin (`SCORE_EDGES`) of the model's probability of phishing."""
 
+    @property
+    def missing_shares(self) -> dict[str, float]:
+        """The share of rows without a value, by column."""
+        return {name: count / self.n_rows for name, count in self.missing.items()}
+
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
         for name in DOMAINS:

@@ -75,6 +75,8 @@ class ScoringReport(BaseModel, frozen=True):
     n_rejected: int
     rejections: dict[str, int]
     """Rejected cells by reason; a row may have several."""
+    n_missing: dict[str, int] = {}
+    """Missing cells of scored rows, by feature; features without any are left out."""
 
 
 class BatchScorer:
@@ -148,6 +150,7 @@ class BatchScorer:
             n_phishing=self._n_phishing,
             n_rejected=found.n_rejected,
             rejections=found.rejections,
+            n_missing=found.n_missing,
         )
 
 

@@ -71,6 +71,16 @@ def test_from_a_file_to_the_collection(workplace, target, collection, capsys):
     assert collection.count_documents({}) == 498
 
 
+def test_a_feature_that_is_missing_in_all_rows_is_reported(workplace, target, collection, capsys, caplog):
+    path = workplace / "rows.csv"
+    make_phishing_websites(500).assign(SFH="na").to_csv(path, index=False)
+    state = run(str(path), target)
+    assert "SFH is missing in all 500 rows" in caplog.text
+    assert "SFH is missing in all 500 rows" in artifacts(state)["ingest-report"].data
+    show_ingestion(state.result())
+    assert "SFH is missing in all 500 rows" in capsys.readouterr().out
+
+
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="this system does not count what a process reads")
 def test_a_file_is_read_twice(workplace, target, collection):
     path = write_large_csv(workplace / "large.csv")

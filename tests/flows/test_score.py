@@ -95,6 +95,19 @@ def test_from_a_file_to_a_file(champion, workplace, capsys):
     assert output.read_bytes() == before
 
 
+def test_values_that_are_suddenly_missing_are_reported(champion, workplace, capsys, caplog):
+    path = workplace / "rows.csv"
+    frame = make_phishing_websites(300).astype(object)
+    frame.loc[:99, "SFH"] = "na"
+    frame.to_csv(path, index=False)
+    state = run(path, workplace / "scored.csv")
+    said = "SFH is missing in 100 of 300 rows (33.3%; in the training data 0.0%)"
+    assert said in caplog.text
+    assert said in artifacts(state)["score-report"].data
+    show_scoring(state.result())
+    assert said in capsys.readouterr().out
+
+
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="this system does not count what a process reads")
 def test_a_file_is_read_once_into_a_file_and_twice_into_a_collection(champion, workplace, collection, scores):
     path = write_large_csv(workplace / "large.csv")

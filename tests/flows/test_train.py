@@ -26,6 +26,7 @@ from flows import train as flow_module
 from flows.parameters import TrainParameters
 from flows.steps import result_storage
 from flows.train import make_runner, train
+from flows.training_report import show_training
 from networksecurity.champion import changes
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, Registry
 from networksecurity.champion.verification import verify
@@ -551,3 +552,17 @@ def test_a_search_on_some_rows_fits_the_winner_on_all(workplace):
     again = run(search_rows=400)
     assert again.result().leaderboard[0].from_cache
     assert "draw" not in task_states(run(search_rows=1_000_000))
+
+
+def test_values_that_are_suddenly_missing_are_reported(workplace, capsys, caplog):
+    assert run(models="Decision Tree").is_completed()
+    path = workplace / "rows.csv"
+    frame = make_phishing_websites(1_500).astype(object)
+    frame.loc[:499, "SFH"] = "na"
+    frame.to_csv(path, index=False)
+    state = run(source=str(path), models="Decision Tree")
+    message = "SFH is missing in 500 of 1,500 rows (33.3%; in the training data 0.0%)"
+    assert message in caplog.text
+    assert message in artifacts(state)["training-report"].data
+    show_training(state.result())
+    assert message in capsys.readouterr().out
