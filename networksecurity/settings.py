@@ -1,7 +1,7 @@
-"""Where things are and how to get at them: endpoints, secrets, folders, limits.
+"""Endpoints, secrets, folders and limits of an installation.
 
 Values come from the environment, then from a `.env` file in the project's folder (`.env.example` lists them all).
-What a run should *do* is not here: those are the parameters of each flow.
+What a run should *do* is given by the parameters of each flow.
 """
 
 import re
@@ -17,7 +17,7 @@ from networksecurity.exceptions import ConfigurationError
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 PROJECT_FOLDER = _CHECKOUT if (_CHECKOUT / "flows").is_dir() else Path.cwd()
-"""The checkout this package runs from; the current folder where the package was installed without one."""
+"""The checkout this package runs from; the current folder if the package was installed without one."""
 
 
 class Settings(BaseSettings):
@@ -59,17 +59,17 @@ class Settings(BaseSettings):
     mongodb_uri: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("MONGODB_URI"),
-        description="connection string behind the source `mongodb`",
+        description="connection string of the source `mongodb`",
     )
     mongodb_database: str = Field(
         default="networksecurity",
         validation_alias=AliasChoices("MONGODB_DATABASE"),
-        description="database, where the connection string names none",
+        description="database, if the connection string names none",
     )
     mongodb_collection: str = Field(
         default="phishing_websites",
         validation_alias=AliasChoices("MONGODB_COLLECTION"),
-        description="collection behind the source `mongodb`",
+        description="collection that the source `mongodb` reads",
     )
     mongodb_timeout: PositiveFloat = Field(default=10.0, description="seconds to wait for a MongoDB server")
     http_timeout: PositiveFloat = Field(default=30.0, description="seconds to wait for a web server to answer")
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
         default="networksecurity-phishing", description="name under which models are registered"
     )
     mlflow_stale_after: PositiveFloat = Field(
-        default=24.0, description="hours after which a run that is still open counts as left by a killed process"
+        default=24.0, description="hours after which an open run counts as left behind by a killed process"
     )
     mlflow_timeout: PositiveFloat = Field(default=10.0, description="seconds to wait for an MLflow server to answer")
 
@@ -114,10 +114,10 @@ class Settings(BaseSettings):
         return address
 
     serve_token: SecretStr | None = Field(
-        default=None, description="what a client of the service has to show; by default nothing"
+        default=None, description="token that a client of the service has to send; by default none"
     )
     serve_refresh: PositiveFloat = Field(
-        default=10.0, description="seconds between two looks of the service for a new champion"
+        default=10.0, description="seconds between two checks of the service for a new champion"
     )
     serve_max_rows: PositiveInt = Field(default=10_000, description="rows that one request to the service may have")
     serve_max_bytes: PositiveInt = Field(
@@ -192,7 +192,7 @@ _URI = re.compile(
 def without_credentials(uri: str) -> str:
     """Return `uri` fit to be shown: user, password and query (which may hold tokens) removed.
 
-    Of a URI whose password was not percent-escaped, so that it cannot be told from the host, only the scheme is left.
+    If the password is not percent-escaped, it cannot be told from the host: then only the scheme is left.
     """
     if "://" not in uri:
         return uri.partition("?")[0]

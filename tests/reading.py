@@ -1,4 +1,4 @@
-"""Reads sources as the tests of files and of MongoDB do, and looks at what refuses them."""
+"""Reads sources for the tests of files and of MongoDB, and checks how bad ones are refused."""
 
 import io
 import traceback

@@ -1,4 +1,4 @@
-"""Rows in a collection, as the tests of MongoDB write them and look for them."""
+"""Rows in a collection, as the tests of MongoDB write and find them."""
 
 import hashlib
 from contextlib import contextmanager

@@ -28,7 +28,7 @@ KINDS = (".csv", ".csv.gz", ".parquet", ".arff", ".zip")
 
 
 def kind_of(name: str) -> str | None:
-    """Return which of `KINDS` a name ends in, whatever its case."""
+    """Return which of `KINDS` a name ends in, in upper or lower case."""
     return next((kind for kind in KINDS if name.lower().endswith(kind)), None)
 
 
@@ -46,7 +46,7 @@ class File:
 
     @classmethod
     def at(cls, text: str) -> Self | None:
-        """Return the file at a path as it is typed, with `~`; None if nothing tells what kind of file that is.
+        """Return the file at a typed path, which may begin with `~`; None if its kind is unknown.
 
         Raises
         ------
@@ -105,8 +105,8 @@ class File:
         batch_rows : int, default=20000
             Most rows of one batch.
         exact_others : bool, default=False
-            Leave columns that are no features as they are, for they may be keys: the text of a CSV file, so that `007`
-            keeps its zeros, and the types of a Parquet file. Either is of one kind in all batches.
+            Leave columns that are no features unchanged, for they may be keys: the text of a CSV file (`007` keeps its
+            zeros), the types of a Parquet file. Either is the same in all batches.
         digest : of hashlib, optional
             Updated with the file's bytes as they are read; complete after the last batch.
 

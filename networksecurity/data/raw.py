@@ -1,7 +1,7 @@
 """Raw rows, as every source gives them: under the source's own column names, not yet validated.
 
 A raw frame is storable: each column is an integer, a float or `str`. A column that holds anything else, or a mixture,
-becomes `str` with its original values readable in it, so that quarantine can show them.
+becomes `str` with its original values readable in it, for quarantine to show them.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,8 +1,8 @@
 """The built-in sample: any number of synthetic rows that behave like the real data.
 
 The rows are drawn from a latent class model: within each class of `Result` a mixture of components, in each of which
-the features are independent categoricals. Its figures, fitted on the real data by `scripts/fit_sample.py`, stand in
-`sample_parameters.json`; no row of the real data does.
+the features are independent categoricals. `sample_parameters.json` holds its probabilities, fitted on the real data by
+`scripts/fit_sample.py`, and no row of the real data.
 """
 
 import json
@@ -24,7 +24,7 @@ from networksecurity.data.schema import FEATURES, TARGET
 from networksecurity.exceptions import ConfigurationError
 
 PARAMETERS = "sample_parameters.json"
-"""The file of figures, beside this module."""
+"""The file of probabilities, beside this module."""
 
 _LABELS = (-1, 1)
 
@@ -133,7 +133,7 @@ def _parameters() -> Traversable:
 def make_phishing_websites(n_samples: int = 11055, *, random_state: int = 0) -> pd.DataFrame:
     """Make synthetic rows that stand in for UCI "Phishing Websites".
 
-    They have its domains, class balance, correlations and difficulty, but are not observations: a score on them says
+    They have its domains, class balance, correlations and difficulty, but are not observations: a score on them tells
     nothing about real websites. Equal vectors are rarer than in the real data.
 
     Parameters
@@ -153,6 +153,14 @@ def make_phishing_websites(n_samples: int = 11055, *, random_state: int = 0) -> 
     ------
     ConfigurationError
         `n_samples` or `random_state` is not a whole number or is too small.
+
+    Examples
+    --------
+    >>> rows = make_phishing_websites(1000, random_state=0)
+    >>> rows.shape
+    (1000, 31)
+    >>> rows["Result"].value_counts().to_dict()
+    {1: 557, -1: 443}
     """
     for name, value, least in (("n_samples", n_samples, 1), ("random_state", random_state, 0)):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:

@@ -106,7 +106,7 @@ MISSING = -128
 SCORE, LABEL = "phishing_probability", "label"
 """The columns of a prediction."""
 ROW, MODEL, MODEL_VERSION = "row", "model", "model_version"
-"""What else stands with each prediction: the number of the row in its source, from 0, and what it was made by."""
+"""The other columns of a prediction: the row's number in its source, from 0, and the model's name and version."""
 REASONS = "reasons"
 """The column that says why a row was rejected."""
 
@@ -156,7 +156,7 @@ def canonical_name(column: object) -> str | None:
 
 
 def is_row_number(column: object) -> bool:
-    """Return whether a column is, by its name, a row's number or key, which must never become a feature."""
+    """Return whether a column's name says that it numbers the rows; such a column must never become a feature."""
     return _normalized(column) in _ROW_NUMBERS
 
 

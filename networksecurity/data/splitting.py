@@ -1,8 +1,8 @@
-"""Which rows are learned from and which are kept for the test: decided by the feature vector, never by the row.
+"""The split into training and test rows: by feature vector, never by row.
 
 More than half of a plain random test set of this data also stands in its training set. Here equal vectors are always
-on one side, and a vector keeps its side when rows are added, so that an older model can be tested on today's test
-rows without having trained on them.
+on one side, and a vector keeps its side when rows are added: today's test rows are unseen by every older model of the
+same split.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ def vector_codes(accepted: pd.DataFrame) -> np.ndarray:
 
 
 def codes_of(columns: Iterable[np.ndarray]) -> np.ndarray:
-    """Return the `vector_codes` of rows given as the values of each of the 30 features, -128 where one is missing.
+    """Return the `vector_codes` of rows given as one array per feature, with -128 for a missing value.
 
     A feature takes one of four states (-1, 0, 1, missing), so a vector is a number of 60 bits.
     """
@@ -50,9 +50,9 @@ def _hashed(codes: np.ndarray, salt: int) -> np.ndarray:
 
 
 def is_test(accepted: pd.DataFrame, *, test_size: float, random_state: int) -> np.ndarray:
-    """Return, for each row, whether the split of this `test_size` and `random_state` keeps it for the test.
+    """Return for each row whether the split of this `test_size` and `random_state` keeps it for the test.
 
-    Of any rows, whether they were there at the time of that split or not; see `split` for the parameters.
+    This holds for any rows, also for those that came after that split; see `split` for the parameters.
 
     Returns
     -------
@@ -72,7 +72,7 @@ class SplitReport:
     n_train_vectors: int
     n_test_vectors: int
     shared_vectors: int
-    """Feature vectors on both sides: 0 by construction, counted all the same."""
+    """Feature vectors on both sides: 0 by construction, but counted."""
     n_duplicate_rows: int
     """Rows, of both sides, whose feature vector stands in an earlier row."""
     n_ambiguous_vectors: int
@@ -114,7 +114,15 @@ def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int =
     Raises
     ------
     DataValidationError
-        A side is left without one of the two classes.
+        A side lacks one of the two classes.
+
+    Examples
+    --------
+    >>> from networksecurity.data.sample import make_phishing_websites
+    >>> from networksecurity.data.validation import validate
+    >>> sides = split(validate(make_phishing_websites(1000)).accepted, test_size=0.2)
+    >>> len(sides.train) + len(sides.test), sides.report.shared_vectors
+    (1000, 0)
     """
     if not 0 < test_size < 1:
         raise ConfigurationError(f"test_size is a share between 0 and 1, not {test_size}")
@@ -152,7 +160,7 @@ def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int =
 def draw(train: pd.DataFrame, n_rows: int, *, random_state: int = 0) -> pd.DataFrame:
     """Return at most `n_rows` of the training rows, all or none of each feature vector, in their order.
 
-    A vector is in where its salted hash is small: of data that grows, mostly the same ones.
+    The vectors with the smallest salted hashes are drawn, so data that grows mostly keeps its draw.
     """
     if n_rows >= len(train):
         return train

@@ -1,7 +1,7 @@
 """Content-addressed files: data sets as Parquet, models as skops, each named by the SHA-256 of what is in it.
 
-Steps of a flow hand each other the small `DataRef` and `ModelRef` instead of frames and models, so that a step's
-result can be looked up by its inputs, from another process or machine that sees the same storage.
+Steps of a flow pass the small `DataRef` and `ModelRef` instead of frames and models. A step's result can then be found
+by its inputs, also from another process or machine that sees the same storage.
 """
 
 import hashlib
@@ -42,14 +42,14 @@ class ModelRef(BaseModel, frozen=True):
 
 
 _loaded: dict[ModelRef, Any] = {}
-"""The model that this process asked for last."""
+"""The model that this process loaded last."""
 _loading = Lock()
 
 
 def fingerprint(frame: pd.DataFrame) -> str:
-    """Return the SHA-256, in hex, of a frame's column names, kinds and values in their order; the index is left out.
+    """Return the SHA-256, in hex, of a frame's column names, kinds and values, in order, without the index.
 
-    An Int8 column counts as its int8 values with -128 where one is missing, text by a 64-bit hash of each value.
+    An Int8 column counts as int8 with -128 for a missing value, text as a 64-bit hash of each value.
     """
     digest = hashlib.sha256()
     for name, column in frame.items():
@@ -83,7 +83,7 @@ def load_model(content: bytes) -> Any:
 class Storage:
     """A folder, local or behind any fsspec URL, that holds data sets and models by content.
 
-    Writing what is there already does nothing; a file appears whole or not at all.
+    Writing what already exists does nothing; a file appears whole or not at all.
     """
 
     def __init__(self, url: str) -> None:
@@ -104,7 +104,7 @@ class Storage:
         Raises
         ------
         DataSourceError
-            It is not there: the storage was emptied, or is not the one it was put into.
+            It does not exist: the storage was emptied, or is another one.
         """
         with self._open(self._data(ref)) as file:
             return pd.read_parquet(file)
@@ -121,12 +121,12 @@ class Storage:
     def get_model(self, ref: ModelRef) -> Any:
         """Return a stored estimator; no type outside skops' list and `TRUSTED_TYPES` is loaded.
 
-        It is to be left as it is: a process that asks again for the same one gets the same object.
+        Do not change it: a process that asks for the same model again gets the same object.
 
         Raises
         ------
         DataSourceError
-            It is not there, or damaged.
+            It does not exist, or is damaged.
         """
         path = self._model(ref)
         with _loading:  # the steps of a training ask for the same model, some at once

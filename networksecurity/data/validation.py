@@ -50,7 +50,7 @@ class ValidationReport:
     rejections: dict[str, int] = field(default_factory=dict)
     """Rejected cells by reason; a row may have several."""
     dropped_columns: list[str] = field(default_factory=list)
-    """Row numbers, dropped by name; of rows without a target, whatever is no feature."""
+    """Row numbers, dropped by name; of rows without a target, all columns that are no features."""
     renamed_columns: dict[str, str] = field(default_factory=dict)
     """Known other spellings, to the schema's names."""
 
@@ -129,13 +129,25 @@ def validate(frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
     frame : DataFrame of shape (n_rows, n_columns)
         Raw rows: any of the known spellings of the 31 columns, in any order; numbers, text or both.
     max_rejected : float, default=0.05
-        Largest share of rejected rows, in [0, 1], that is not taken for a sign of a wrong file.
+        Largest tolerated share of rejected rows, in [0, 1]; more are a sign of a wrong file.
 
     Raises
     ------
     DataValidationError
-        No rows; a column missing, unknown or there twice; more rejected rows than `max_rejected`;
-        one class only; labels that look inverted. The message names columns, counts and example values.
+        No rows; a column missing, unknown or duplicated; more rejected rows than `max_rejected`;
+        only one class; labels that seem inverted. The message names columns, counts and example values.
+
+    Examples
+    --------
+    >>> from networksecurity.data.sample import make_phishing_websites
+    >>> rows = make_phishing_websites(100).rename(columns={"port": "port_no"}).astype(object)
+    >>> rows.loc[7, "SFH"] = "abc"
+    >>> validated = validate(rows)
+    >>> validated.report.n_accepted, validated.report.rejections
+    (99, {'SFH is not a whole number': 1})
+    >>> validated.rejected[["SFH", "reasons"]]
+       SFH                    reasons
+    7  abc  SFH is not a whole number
     """
     validation = Validation(max_rejected=max_rejected)
     accepted, rejected = validation.add(frame)
@@ -145,17 +157,16 @@ def validate(frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
 class Validation:
     """The check of rows that come in batches, for data that is not held in memory as a whole.
 
-    Names of columns and cells are judged batch by batch; what only the whole can tell, once all rows were seen:
-    the share of rejected rows, whether both classes are there, whether the labels look inverted.
-    `validate` is the same over a single batch.
+    Column names and cells are judged batch by batch. What only all rows can tell is judged by `finish`: the share of
+    rejected rows, whether both classes exist, whether the labels seem inverted. `validate` does it all for one batch.
 
     Parameters
     ----------
     max_rejected : float, default=0.05
-        Largest share of rejected rows, in [0, 1], that is not taken for a sign of a wrong file.
+        Largest tolerated share of rejected rows, in [0, 1]; more are a sign of a wrong file.
     with_target : bool, default=True
-        Rows to learn from have a target. Without it, these are rows to predict: any other column than the features,
-        the target among them, is left out of the check and of both frames.
+        Rows to learn from have a target. Rows to predict need none: all columns but the features are left out of the
+        check and of both frames, the target too.
     """
 
     def __init__(self, *, max_rejected: float = 0.05, with_target: bool = True) -> None:
@@ -184,7 +195,7 @@ class Validation:
         Raises
         ------
         DataValidationError
-            A column is missing, unknown or there twice.
+            A column is missing, unknown or duplicated.
         """
         self._columns, self._dropped = _resolve_columns(frame, self._domains)
         frame = frame.rename(columns=self._columns)  # shares the values: a copy of the whole frame is made nowhere
@@ -230,14 +241,14 @@ class Validation:
         Raises
         ------
         DataValidationError
-            No rows; more rejected rows than `max_rejected`; one class only; labels that look inverted.
+            No rows; more rejected rows than `max_rejected`; only one class; labels that seem inverted.
         """
         if not self._n_rows:
-            raise DataValidationError("there are no rows: the source has the right columns and nothing in them")
+            raise DataValidationError("there are no rows: the source has the right columns, but they are empty")
         if self._n_rejected > self._max_rejected * self._n_rows:
             raise DataValidationError(
                 f"{self._n_rejected} of {self._n_rows} rows ({self._n_rejected / self._n_rows:.1%}) are not valid, "
-                f"more than the {self._max_rejected:.1%} that are tolerated (max_rejected): {_examples(self._bad)}"
+                f"more than the tolerated {self._max_rejected:.1%} (max_rejected): {_examples(self._bad)}"
             )
         n_accepted = self._n_rows - self._n_rejected
         phishing_share = None
@@ -285,7 +296,7 @@ def _resolve_columns(frame: pd.DataFrame, domains: dict[str, Any]) -> tuple[dict
     missing = [name for name in domains if name not in columns.values()]
     problems = [
         f"{len(names)} {problem}: {_listed(names)}"
-        for names, problem in ((missing, "missing"), (unknown, "unknown"), (twice, "there twice"))
+        for names, problem in ((missing, "missing"), (unknown, "unknown"), (twice, "duplicated"))
         if names
     ]
     if problems:
@@ -297,7 +308,7 @@ def _resolve_columns(frame: pd.DataFrame, domains: dict[str, Any]) -> tuple[dict
 
 
 def _read_column(raw: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the column's values as int8 (`MISSING` where there is none) and a verdict per row, int8."""
+    """Return the column's values as int8, `MISSING` for those without one, and a verdict per row, int8."""
     if pd.api.types.is_bool_dtype(raw.dtype):
         return np.full(len(raw), MISSING, "int8"), np.full(len(raw), _NOT_A_WHOLE_NUMBER, "int8")
     if pd.api.types.is_integer_dtype(raw.dtype) or pd.api.types.is_float_dtype(raw.dtype):
@@ -370,13 +381,13 @@ def _check_target(labels: np.ndarray, tables: dict[str, np.ndarray]) -> None:
         found = ", ".join(f"{name} {value:+.2f}" for name, value in correlations.items())
         known = ", ".join(f"{name} {value:+.2f}" for name, value in _KNOWN_CORRELATIONS.items())
         raise DataValidationError(
-            f"the labels look inverted: correlation with {TARGET} is {found}, where {known} is known. "
+            f"the labels seem inverted: their correlations with {TARGET} are {found}; known are {known}. "
             f"{TARGET} must be -1 for phishing and 1 for legitimate"
         )
 
 
 def _correlation(values: tuple[int, ...], table: np.ndarray) -> float:
-    """Return Pearson's correlation of a feature with the target from their contingency table, 0 where it has none."""
+    """Return Pearson's correlation of a feature with the target from their contingency table, 0 if it has none."""
     x, y = np.repeat(values, len(_LABELS)), np.tile(_LABELS, len(values))
     if table.sum() < 2:
         return 0.0

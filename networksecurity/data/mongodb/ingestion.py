@@ -1,30 +1,27 @@
-"""Writing rows: each once, whatever happens on the way.
+"""Writing rows: each once, even after failures.
 
 **A row's key** is the file it stands in and its place there: `_id = {file: SHA-256 of the file's bytes, row: 0, 1, …}`.
-A row is inserted under its key, or is there already; nothing is overwritten. So the same file again, a retry, or a
-run after a crash adds what is missing and nothing else; equal rows of one file stay, and another file adds its own.
-A rejected row has the same key in the quarantine, and is in one of the two collections only.
+A row is inserted under its key unless it already exists; nothing is overwritten. So the same file again, a retry, or a
+run after a crash adds only the rows that are missing; equal rows of one file stay, and another file adds its own.
+A rejected row has the same key in the quarantine, and is in only one of the two collections.
 
 **An ingestion** has a number, taken when it begins; its rows carry it in `ingestion.id`, with the source and the time.
-While it is open its rows are not read: they are half a file. A file whose ingestion is open is taken up again under the
-same number. When all its rows are acknowledged, by a majority and in the journal, it gets a second number: its
-`position` in the order in which ingestions *finished*, and is open no longer.
+While it is open its rows are not read: they are half a file. The same file again resumes an open ingestion under its
+number. When all rows are acknowledged, by a majority and in the journal, the ingestion is closed and gets a second
+number: its `position` in the order in which ingestions *finished*.
 
-**A watermark** is the number of the ingestion that finished last. What is new since then are the rows of the ingestions
-with a higher position. Clocks play no part, nor does it matter that ingestions overlap:
+**A watermark** is the number of the ingestion that finished last. New since then are the rows of the ingestions with a
+higher position. No clock is involved, and ingestions may overlap:
 
 - Positions have no gaps: an ingestion takes one more than the highest it sees, and a unique index lets only one of
-  two do so. Whoever sees position n therefore sees, or has seen, each one below n; nothing turns up behind a watermark.
-- A position is written after the rows, so whoever sees it sees the rows. (With several servers this takes majority
-  reads in a causally consistent session, which is how bookkeeping and rows are read here.)
-- A full read leaves out each ingestion without a position up to its watermark, whether it finishes, or begins,
-  meanwhile. So a full read, then reads since the watermark of the one before, give every row once.
+  two do so. A reader that sees position n therefore sees each one below n; nothing appears behind a watermark.
+- A position is written after the rows, so a reader that sees it sees the rows. (With several servers this takes
+  majority reads in a causally consistent session, which `reading` uses.)
+- A full read leaves out each ingestion without a position up to its watermark, even one that begins or finishes
+  meanwhile. So a full read followed by reads since the previous watermark gives every row once.
 
-A time as a starting point is compared with the times of finishing, taken from the server's clock. Rows that other
-programs wrote are in full reads only.
-
-**A correction** of rejected rows is an ingestion of its own, so that readers get the rows it moves; those keep their
-keys.
+A time as a starting point is compared with the times of finishing, by the server's clock. Rows that other programs
+wrote are only in full reads.
 """
 
 import itertools
@@ -71,7 +68,7 @@ def ingest(
 ) -> Ingested:
     """Write the rows of one file, the accepted to the collection and the rejected to its quarantine, each once.
 
-    What a whole file is refused for has to be found before: rows are written as they come.
+    Rows are written as they come, so check first what a whole file is refused for.
 
     Parameters
     ----------
@@ -90,7 +87,7 @@ def ingest(
     DataSourceError
         The server refused.
     SourceUnavailableError
-        The server could not be reached or was lost. The same call again goes on from there.
+        The server could not be reached or was lost. The same call again continues from there.
     """
     store = Store(opened)
     ingestion = store.begin(sha256, source)
@@ -133,7 +130,7 @@ class Store:
         self._shown = opened.address.shown
 
     def begin(self, sha256: str, source: str) -> dict[str, Any]:
-        """Open an ingestion, or the one that was left open for the same file; return what its rows carry."""
+        """Open an ingestion, or resume the open one of the same file; return what its rows carry."""
         from pymongo import WriteConcern
         from pymongo.errors import DuplicateKeyError, OperationFailure
 
@@ -142,7 +139,7 @@ class Store:
         except OperationFailure as exc:
             if exc.code != 2 or "journal" not in str(exc):
                 raise
-            # A server for tests, all in memory.
+            # A server for tests, which holds everything in memory.
             plain = WriteConcern("majority")
             self.rows, self.quarantine, self.ingestions = (
                 collection.with_options(write_concern=plain)
@@ -157,7 +154,7 @@ class Store:
             ingestion = self.ingestions.find_one({"file": sha256, "open": True})
             if ingestion is None:
                 newest = self.ingestions.find_one(sort={"_id": -1})
-                # Of the rows too: bookkeeping that was lost must not give a number twice.
+                # The rows count too: if the bookkeeping was lost, no number may be given twice.
                 row = self.rows.find_one({"ingestion.id": {"$gt": 0}}, sort={"ingestion.id": -1})
                 ingestion = {
                     "_id": 1 + max(newest["_id"] if newest else 0, row["ingestion"]["id"] if row else 0),
@@ -173,7 +170,7 @@ class Store:
             return {"id": ingestion["_id"], "source": ingestion["source"], "time": ingestion["time"]}
 
     def finish(self, ingestion: dict[str, Any]) -> int:
-        """Give an ingestion its position, so that its rows are read from now on; return how many they are."""
+        """Give an ingestion its position, from which on its rows are read; return their number."""
         from pymongo.errors import DuplicateKeyError
 
         number = ingestion["id"]
@@ -200,12 +197,12 @@ class Store:
     def take_over(self, ingestion: dict[str, Any]) -> None:
         """Make an ingestion the only open one of its kind, and the rows of those that will not finish its own.
 
-        Of a file that was cut short the rest comes with the same file, under the same number. Corrections that were cut
-        short may never come again as they were.
+        The rest of an interrupted file comes with the same file, under the same number. Interrupted corrections may
+        never come again in the same form.
         """
         self.ingestions.update_one({"_id": ingestion["id"]}, {"$set": {"resubmission": True}})
         others = {"resubmission": True, "position": None, "_id": {"$ne": ingestion["id"]}}
-        self.ingestions.update_many(others, {"$unset": {"open": ""}})  # so that they cannot finish any more
+        self.ingestions.update_many(others, {"$unset": {"open": ""}})  # now they cannot finish
         numbers = [other["_id"] for other in self.ingestions.find(others)]
         self.rows.update_many({"ingestion.id": {"$in": numbers}}, {"$set": {"ingestion": ingestion}})
 
@@ -253,7 +250,7 @@ def _present(collection: "Collection", documents: list[dict[str, Any]]) -> set[i
 
 
 def insert(collection: "Collection", documents: list[dict[str, Any]]) -> None:
-    """Insert documents, except those whose key is there already."""
+    """Insert documents, except those whose key already exists."""
     from pymongo.errors import BulkWriteError
 
     if not documents:

@@ -78,8 +78,8 @@ def _iso(time: datetime) -> str:
 def resubmit(opened: Connection, corrected: pd.DataFrame, *, sha256: str, source: str) -> Ingested:
     """Check corrected rows of the quarantine again, and move those that are valid now to the collection.
 
-    A row keeps its key, so that it is not doubled, neither by a second resubmission nor by a second ingestion of its
-    file. Rows that are still not valid stay, with the values as they are now and the new reasons.
+    A row keeps its key, so neither a second resubmission nor a second ingestion of its file doubles it. Rows that are
+    still not valid stay, with their new values and reasons.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def resubmit(opened: Connection, corrected: pd.DataFrame, *, sha256: str, source
     Raises
     ------
     DataValidationError
-        A column is missing or unknown; a row is there twice, or in neither quarantine nor collection. Nothing was
+        A column is missing or unknown; a row is duplicated, or in neither quarantine nor collection. Nothing was
         written.
     DataSourceError, SourceUnavailableError
         As in `ingest`.
@@ -119,7 +119,7 @@ def resubmit(opened: Connection, corrected: pd.DataFrame, *, sha256: str, source
         documents = [{**each, "_id": _to_id(keys[each["_id"]["row"]])} for each in batch]
         insert(store.rows, documents)
         store.quarantine.delete_many({"_id": {"$in": [document["_id"] for document in documents]}})
-    # Not those that are in the collection already: an earlier file corrected them.
+    # Not those that already exist in the collection: an earlier file corrected them.
     still_bad = [
         UpdateOne({"_id": _to_id(keys[row])}, {"$set": content})
         for row, content in zip(rejected.index, quarantined_content(rejected), strict=True)
@@ -143,7 +143,7 @@ def resubmit(opened: Connection, corrected: pd.DataFrame, *, sha256: str, source
 def _keys(corrected: pd.DataFrame) -> list[tuple[str, int]]:
     if not {"file", "row"} <= set(corrected):
         raise DataValidationError(
-            "corrected rows need the columns file and row, which say what they correct: export them from the quarantine"
+            "corrected rows need the columns file and row, the key of what they correct: export them from there"
         )
     rows = pd.to_numeric(corrected["row"], errors="coerce")
     if corrected["file"].isna().any() or not (rows >= 0).all() or (rows % 1 != 0).any():
@@ -151,7 +151,7 @@ def _keys(corrected: pd.DataFrame) -> list[tuple[str, int]]:
     keys = list(zip(corrected["file"].astype(str).tolist(), rows.astype("int64").tolist(), strict=True))
     twice = [key for key, count in Counter(keys).items() if count > 1]
     if twice:
-        raise DataValidationError(f"{len(twice)} rows are there twice, such as row {twice[0][1]} of file {twice[0][0]}")
+        raise DataValidationError(f"{len(twice)} rows are duplicated, such as row {twice[0][1]} of file {twice[0][0]}")
     return keys
 
 

@@ -54,8 +54,8 @@ def parse_since(text: str) -> int | datetime:
 def read(opened: Connection, *, since: int | datetime | None = None) -> Rows:
     """Return the rows of a collection, all or those that are new.
 
-    The known columns only, each under whatever spelling a document has of it, and one byte per cell where they hold
-    small whole numbers. Documents are in memory one message at a time.
+    Only the known columns are read, under any of their spellings. Columns of small whole numbers take one byte per
+    cell, and documents are in memory one message at a time.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def read(opened: Connection, *, since: int | datetime | None = None) -> Rows:
     Returns
     -------
     Rows
-        All: ordered by `_id`. Since: by ingestion, then `_id`; the frame is empty when there is nothing new.
+        All: ordered by `_id`. Since: by ingestion, then `_id`; the frame is empty if nothing is new.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def read(opened: Connection, *, since: int | datetime | None = None) -> Rows:
         selected.report_unknown()
         if selected.filter or selected.ingestions.find_one(session=selected.session) is None:
             return Rows(frame, selected.watermark)
-    return read(opened)  # the first ingestion ever began meanwhile, and half of it may have been read
+    return read(opened)  # the very first ingestion began meanwhile, and half of it may have been read
 
 
 @contextmanager
@@ -134,7 +134,7 @@ class _Selection:
 
     def messages(self, message_rows: int | None = None, *, with_id: bool = False) -> Iterator[list[bytes]]:
         """Yield the documents, as BSON, a message at a time; a message has at most 16 MB and a document."""
-        # All fields but those of no use: a spelling that no projection could list may stand in any document.
+        # All other fields are read: any document may spell a column as no projection could list.
         left_out = self.left_out if with_id else ["_id", *self.left_out]
         cursor = self.rows.find_raw_batches(
             self.filter,
@@ -180,7 +180,7 @@ def _selected(opened: Connection, since: int | datetime | None) -> Iterator[_Sel
             ingestions,
             session,
             selection,
-            # By an index, or a million documents would be sorted; rows of other programs have no other than this.
+            # An index has this order, or a million documents would be sorted. Rows of other programs have only `_id`.
             {"_id": 1} if since is None else {"ingestion.id": 1, "_id": 1},
             left_out,
             decoder,
@@ -191,7 +191,7 @@ def _selected(opened: Connection, since: int | datetime | None) -> Iterator[_Sel
 
 def _select_all(ingestions: "Collection", session: "ClientSession") -> tuple[dict[str, Any], int | None]:
     """Return the filter of all rows up to the watermark, and the watermark."""
-    # In this order: an ingestion that begins or finishes in between is left out here, and found by the next read.
+    # In this order, an ingestion that begins or finishes in between is left out here and found by the next read.
     last = last_finished(ingestions, session)
     newest = ingestions.find_one(sort={"_id": -1}, session=session)
     if newest is None:
@@ -235,7 +235,7 @@ def _first_impression(
 ) -> list[str]:
     """Let the decoder see the fields of the first and last documents; return those that are of no use.
 
-    These are fields beside all features: whatever else is there is no misspelt column.
+    These stand beside all features in a document, so they are no misspelt columns.
     """
     ends = [
         document
@@ -245,7 +245,7 @@ def _first_impression(
     if not ends:
         if rows.find_one(session=session):
             raise DataSourceError(
-                f"{address.shown} holds rows of ingestions only that have not finished: run them again"
+                f"{address.shown} holds only rows of ingestions that have not finished: run them again"
             )
         raise DataSourceError(
             f"the collection {address.name} in database {address.database} at {address.server} is empty or "

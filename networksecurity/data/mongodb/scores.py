@@ -38,9 +38,9 @@ def write_predictions(
 ) -> str:
     """Write predictions to a collection, and rows that were not scored to its quarantine; return the quarantine's name.
 
-    A prediction's key is that of its row with name and version of the model, so the same row again, by the same
-    version, replaces what is there. Nothing is doubled, whatever is cut off or run again, and what other versions said
-    stays. A rejected row has its own key.
+    A prediction's key is that of its row with the name and version of the model: scored again by the same version, the
+    row's prediction is replaced. So an interrupted or repeated run doubles nothing, and predictions of other versions
+    stay. A rejected row has its own key.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def _to_unscored(rejected: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _documents(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Return rows as documents; the number of a row is left out, since its key tells which it is."""
+    """Return rows as documents, without the number of a row: its key tells it."""
     frame = frame.drop(columns=ROW, errors="ignore")
     names = [str(name) for name in frame]
     columns = [column.astype(object).where(column.notna(), None).tolist() for _, column in frame.items()]
@@ -98,7 +98,7 @@ def _documents(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _put(collection: "Collection", documents: list[dict[str, Any]]) -> None:
-    """Insert documents, and replace those whose key is there already: nearly all are new, and inserted fastest."""
+    """Insert documents, and replace those whose key already exists: nearly all are new, and inserted fastest."""
     from pymongo import ReplaceOne
     from pymongo.errors import BulkWriteError
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 5000
 """Documents per message, read or written."""
 _SOCKET_TIMEOUT = 60.0
-"""Seconds after which a server that accepted a command and says nothing is given up."""
+"""Seconds to wait for the answer to a command that the server accepted."""
 _ESCAPING = "user name and password must be percent-escaped (urllib.parse.quote_plus)"
 _SCHEMES = ("mongodb://", "mongodb+srv://")
 _DUPLICATE_KEY = 11000
@@ -118,7 +118,7 @@ class Connection:
         """Return the same for writing, acknowledged by a majority and, with `journal`, in its journals."""
         from pymongo import ReadPreference, WriteConcern
 
-        # From the primary, whatever the address says of reading: what was just written has to be seen.
+        # From the primary, even if the address prefers others: what was just written has to be seen.
         return self.beside(suffix).with_options(
             read_preference=ReadPreference.PRIMARY, write_concern=WriteConcern("majority", j=journal or None)
         )
@@ -153,8 +153,8 @@ def _client(address: Address) -> "MongoClient":
     }
     given = {name.lower() for name in re.findall(r"[?&;]([^=&;]+)=", address.uri)}
     try:
-        # The path's database is also where pymongo looks for the user, as with any other client.
-        # With connect=False a mongodb+srv:// name is looked up at first use: a failing lookup is no bad setting.
+        # The path's database is also the user's, as with any other client.
+        # With connect=False a mongodb+srv:// name is resolved at first use: if that fails, the setting is not wrong.
         return MongoClient(
             address.uri, connect=False, **{name: ms for name, ms in timeouts.items() if name.lower() not in given}
         )
@@ -197,7 +197,7 @@ def _translated(exc: Exception, address: Address, seconds: float) -> NetworkSecu
 
 
 def _reason(exc: "OperationFailure") -> tuple[int | None, str]:
-    """Return code and text of the server's answer; of an answer about many documents, those of the first in trouble."""
+    """Return code and text of the server's answer; of one about many documents, those of the first that failed."""
     details: Any = exc.details or {}
     problems = [
         *details.get("writeConcernErrors", ()),
@@ -208,6 +208,6 @@ def _reason(exc: "OperationFailure") -> tuple[int | None, str]:
 
 
 def already_exists(error: dict[str, Any]) -> bool:
-    """Return whether a write error says that there is a document with this key."""
-    # A unique index of another's making would refuse rows that do not exist at all.
+    """Return whether a write error means that a document with this key already exists."""
+    # A unique index that somebody else created would refuse rows that do not exist at all.
     return error["code"] == _DUPLICATE_KEY and set(error.get("keyPattern", {"_id": 1})) == {"_id"}

@@ -25,7 +25,7 @@ from networksecurity.exceptions import (
 )
 
 
-def test_a_document(target, collection, write):
+def test_a_document_holds_cells_and_ingestion(target, collection, write):
     path = write(sample(bad=[5]))
     done = ingest(path, target)
     assert numbers(done) == (300, 299, 0, 1)
@@ -99,7 +99,9 @@ def test_what_was_deleted_comes_back(target, collection, write, small_batches):
         ("update", 0, {"closeConnection": True}),
     ],
 )
-def test_lost_at_any_command_and_run_again(command, skip, failure, mongod, target, collection, write, small_batches):
+def test_an_ingestion_lost_at_any_command_is_completed_by_the_next(
+    command, skip, failure, mongod, target, collection, write, small_batches
+):
     path = write(sample(bad=[5, 150, 299]))
     with (
         failing(mongod, "lost", skip=skip, failCommands=[command], **failure),
@@ -115,7 +117,7 @@ def test_lost_at_any_command_and_run_again(command, skip, failure, mongod, targe
     assert_holds(collection, path)
 
 
-def test_lost_at_the_second_reading(mongod, target, collection, write, small_batches):
+def test_a_repeated_ingestion_may_be_lost_too(mongod, target, collection, write, small_batches):
     path = write(sample(bad=[5]))
     ingest(path, target)
     for command, skip in (("find", 5), ("find", 9), ("update", 0)):
@@ -128,7 +130,7 @@ def test_lost_at_the_second_reading(mongod, target, collection, write, small_bat
     assert_holds(collection, path)
 
 
-def test_written_but_the_answer_was_lost(mongod, target, collection, write, small_batches):
+def test_rows_written_without_an_answer_are_not_doubled(mongod, target, collection, write, small_batches):
     path = write(sample(bad=[5]))
     blocked = {"failCommands": ["insert"], "blockConnection": True, "blockTimeMS": 800}
     with (
@@ -140,7 +142,7 @@ def test_written_but_the_answer_was_lost(mongod, target, collection, write, smal
     assert_holds(collection, path)
 
 
-def test_write_that_no_majority_confirms(mongod, target, collection, write):
+def test_a_write_that_no_majority_confirms_is_tried_again(mongod, target, collection, write):
     path = write(sample(bad=[5]))
     unconfirmed = {"code": 64, "errmsg": "waiting for replication timed out"}
     with (
@@ -152,7 +154,7 @@ def test_write_that_no_majority_confirms(mongod, target, collection, write):
     assert_holds(collection, path)
 
 
-def test_write_that_is_not_allowed(mongod, target, collection, write):
+def test_a_refused_write_is_reported_with_advice(mongod, target, collection, write):
     with (
         failing(mongod, "refused", failCommands=["insert"], errorCode=13),
         pytest.raises(DataSourceError, match="code 13.*roles"),
@@ -160,7 +162,7 @@ def test_write_that_is_not_allowed(mongod, target, collection, write):
         ingest(write(sample()), f"{target}?appName=refused")
 
 
-def test_a_rule_of_the_collection(target, collection, write):
+def test_a_rule_of_the_collection_that_refuses_rows_is_reported(target, collection, write):
     collection.database.create_collection(collection.name, validator={"port": -1})
     with pytest.raises(DataSourceError, match=r"code 121, Document failed validation\)$"):
         ingest(write(sample()), target)
@@ -178,7 +180,7 @@ def test_rows_of_another_program_with_other_names_are_read_beside_ours(target, c
     assert (len(read(target)), read(target)["port"].isna().sum()) == (301, 0)
 
 
-def test_the_same_file_at_once(target, collection, write, small_batches):
+def test_four_ingestions_of_the_same_file_at_once_write_each_row_once(target, collection, write, small_batches):
     path = write(sample(bad=[5, 150, 299]))
     with ThreadPoolExecutor(4) as pool:
         done = [future.result() for future in [pool.submit(ingest, path, target) for _ in range(4)]]
@@ -207,7 +209,7 @@ def test_a_number_is_not_given_twice_where_bookkeeping_was_lost(target, collecti
 
 @pytest.mark.integration
 @pytest.mark.parametrize("n_rows", [100, 200, 300])
-def test_server_killed_in_the_middle(n_rows, durable_mongod, write, small_batches):
+def test_an_ingestion_survives_a_server_killed_in_the_middle(n_rows, durable_mongod, write, small_batches):
     path = write(sample(bad=[5, 150, 299]))
     target = f"{durable_mongod.uri}/db.rows"
 
@@ -224,7 +226,7 @@ def test_server_killed_in_the_middle(n_rows, durable_mongod, write, small_batche
 
 
 @pytest.mark.integration
-def test_server_killed_and_started_again_between_two_batches(durable_mongod, write, small_batches):
+def test_an_ingestion_survives_a_restart_between_two_batches(durable_mongod, write, small_batches):
     path = write(sample(bad=[5, 150, 299]))
     target = f"{durable_mongod.uri}/db.rows"
 

@@ -46,7 +46,7 @@ def bad_file(target, write):
     return path
 
 
-def test_counts_by_ingestion_and_reason(target, collection, write, bad_file):
+def test_the_quarantine_is_counted_by_ingestion_and_reason(target, collection, write, bad_file):
     other = write(sample(bad=[1], random_state=1), "other.csv")
     ingest(other, target)
     counts = count_quarantined(target)
@@ -59,12 +59,12 @@ def test_counts_by_ingestion_and_reason(target, collection, write, bad_file):
     assert datetime.fromisoformat(counts["time"][0]).tzinfo is not None
 
 
-def test_empty_quarantine(target, collection):
+def test_an_empty_quarantine_has_no_rows(target, collection):
     assert count_quarantined(target).empty
     assert quarantined(target).empty
 
 
-def test_quarantined_rows_with_their_values(target, collection, bad_file):
+def test_quarantined_rows_keep_their_values(target, collection, bad_file):
     rows = quarantined(target)
     assert rows.columns.tolist() == [*ORIGIN, *DOMAINS]
     assert rows["row"].tolist() == [5, 150, 299]
@@ -101,7 +101,9 @@ def test_corrected_rows_move_once(target, collection, write, bad_file):
 @pytest.mark.parametrize(
     ("command", "skip"), [("insert", 0), ("insert", 1), ("delete", 0), ("update", 0), ("update", 2)]
 )
-def test_resubmission_lost_on_the_way(command, skip, target, mongod, collection, write, bad_file):
+def test_a_resubmission_lost_on_the_way_is_completed_by_the_next(
+    command, skip, target, mongod, collection, write, bad_file
+):
     corrected = quarantined(target)
     corrected.loc[0, ["port", "SFH"]] = ["1", "-1"]
     with (
@@ -115,7 +117,7 @@ def test_resubmission_lost_on_the_way(command, skip, target, mongod, collection,
 
 
 @pytest.mark.parametrize(("first", "expected"), [(0, (3, 2, 0, 1)), (1, (2, 1, 0, 1))])
-def test_corrections_cut_short_and_corrected_further(
+def test_interrupted_corrections_may_be_corrected_further(
     first, expected, target, mongod, collection, write, bad_file, caplog
 ):
     _, watermark = rows_since(target)
@@ -136,7 +138,7 @@ def test_corrections_cut_short_and_corrected_further(
     assert len(rows_since(target, watermark)[0]) == 2
 
 
-def test_one_resubmission_at_a_time(target, collection, write, bad_file, monkeypatch):
+def test_of_two_resubmissions_at_once_the_first_has_to_be_repeated(target, collection, write, bad_file, monkeypatch):
     corrected = quarantined(target)
     other = corrected[1:2].assign(port="1", SFH="-1")
     mine = corrected[:1].assign(port="1", SFH="-1")
@@ -163,14 +165,14 @@ def test_one_resubmission_at_a_time(target, collection, write, bad_file, monkeyp
         (lambda rows: rows.assign(row="x"), "as they were exported"),
         (lambda rows: rows.assign(row=[5, 150, 1.5]), "as they were exported"),
         (lambda rows: rows.assign(row=[5, 150, -1]), "as they were exported"),
-        (lambda rows: rows.assign(row=[5, 150, 5]), "1 rows are there twice, such as row 5 of file"),
+        (lambda rows: rows.assign(row=[5, 150, 5]), "1 rows are duplicated, such as row 5 of file"),
         (lambda rows: rows.assign(row=[5, 150, 1000]), "1 of 3 rows are not in .*_quarantine, such as row 1000"),
         (lambda rows: rows.assign(file="abc"), "3 of 3 rows are not in"),
         (lambda rows: rows.drop(columns="port"), "1 missing: port"),
         (lambda rows: rows.assign(comment="x"), "1 unknown: comment"),
     ],
 )
-def test_corrections_that_cannot_be_used(change, says, target, collection, write, bad_file):
+def test_unusable_corrections_are_refused(change, says, target, collection, write, bad_file):
     corrected = quarantined(target)
     with pytest.raises(DataValidationError, match=says):
         resubmit(change(corrected), target, write)
@@ -178,7 +180,7 @@ def test_corrections_that_cannot_be_used(change, says, target, collection, write
     assert bookkeeping(collection).count_documents({}) == 1
 
 
-def test_row_that_a_newer_check_accepts_leaves_the_quarantine(target, collection, write, bad_file, monkeypatch):
+def test_a_row_that_a_newer_check_accepts_leaves_the_quarantine(target, collection, write, bad_file, monkeypatch):
     collection.delete_one({"_id.row": 7})
     document = in_quarantine(collection).find_one()
     document["_id"]["row"] = 7  # set aside by an older, stricter check

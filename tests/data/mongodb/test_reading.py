@@ -22,7 +22,7 @@ from networksecurity.exceptions import (
 )
 
 
-def test_collection_is_read_in_order_of_id(mongod, collection, monkeypatch):
+def test_a_collection_is_read_in_order_of_id(mongod, collection, monkeypatch):
     monkeypatch.setattr(server, "BATCH_SIZE", 300)
     expected = make_phishing_websites(1000, random_state=0)
     documents = [{"_id": i, "source": "x", **row} for i, row in enumerate(expected.to_dict("records"))]
@@ -32,7 +32,7 @@ def test_collection_is_read_in_order_of_id(mongod, collection, monkeypatch):
     pd.testing.assert_frame_equal(frame, expected, check_dtype=False)
 
 
-def test_real_data_from_mongodb(mongod, collection, real_data):
+def test_the_real_data_is_read_from_a_collection(mongod, collection, real_data):
     expected = read(real_data)
     collection.insert_many(expected.to_dict("records"))
     pd.testing.assert_frame_equal(read(source_of(mongod, collection)), expected, check_dtype=False)
@@ -87,14 +87,14 @@ def test_values_are_kept_as_they_are(mongod, collection):
 
 
 @pytest.mark.parametrize("n_odd_first", [0, 20])
-def test_odd_cell_in_one_batch_only(n_odd_first, mongod, collection, monkeypatch):
+def test_an_odd_cell_makes_text_of_its_column_only(n_odd_first, mongod, collection, monkeypatch):
     monkeypatch.setattr(server, "BATCH_SIZE", 10)
     values = ["na"] * n_odd_first + [1] * 30 + [None] + [True]
     collection.insert_many([{"_id": i, "port": value} for i, value in enumerate(values)])
     assert cells(read(source_of(mongod, collection))["port"]) == [None if v is None else str(v) for v in values]
 
 
-def test_values_that_python_cannot_hold(mongod, collection):
+def test_values_that_python_cannot_hold_are_kept_as_text(mongod, collection):
     # A date in the year 292,278,994, and text that is not UTF-8.
     date = b"\x13\x00\x00\x00\x09port\x00" + (2**63 - 1).to_bytes(8, "little") + b"\x00"
     text = b"\x13\x00\x00\x00\x02port\x00\x04\x00\x00\x00a\xffb\x00\x00"
@@ -104,7 +104,7 @@ def test_values_that_python_cannot_hold(mongod, collection):
     assert second == "a\ufffdb"
 
 
-def test_known_columns_only_under_any_known_name(mongod, collection):
+def test_only_known_columns_are_read_under_any_known_name(mongod, collection):
     collection.insert_many([{"_id": i, "id": i, "notes": {"port": 9}, "port_no": 1, "class": -1} for i in range(50)])
     assert read(source_of(mongod, collection)).columns.tolist() == ["port_no", "class"]
 
@@ -179,12 +179,12 @@ def test_a_spelling_that_nobody_knows_is_reported(mongod, collection, caplog):
     assert "prt (20 documents)" in caplog.text
 
 
-def test_collection_of_something_else(mongod, collection):
+def test_a_collection_of_something_else_is_refused(mongod, collection):
     collection.insert_one({"_id": 1, "NumDots": 1, "NumDash": 2})
     refused(DataSourceError, source_of(mongod, collection), says=[collection.name, "NumDots", "NumDash"])
 
 
-def test_what_is_new_since_a_watermark(target, collection, write, small_batches):
+def test_rows_since_a_watermark_are_those_of_later_ingestions(target, collection, write, small_batches):
     first, second, third = (write(sample(random_state=number), f"{number}.csv") for number in range(3))
     ingest(first, target)
     _, watermark = rows_since(target)
@@ -272,7 +272,7 @@ def test_what_was_read_in_steps_is_everything_once(target, collection, write, sm
     )
 
 
-def test_since_a_time(target, collection, write):
+def test_rows_since_a_time_are_those_of_ingestions_that_finished_later(target, collection, write):
     ingest(write(sample()), target)
     ingest(write(sample(random_state=1), "other.csv"), target)
     first, second = (
@@ -285,7 +285,7 @@ def test_since_a_time(target, collection, write):
     assert rows_since(target, second + timedelta(seconds=1))[0].empty
 
 
-def test_since_nothing_that_is_known(target, collection, write):
+def test_since_an_unknown_ingestion_is_refused(target, collection, write):
     with pytest.raises(DataSourceError, match="no ingestion 1 has finished in .*: none has"):
         rows_since(target, 1)
     ingest(write(sample()), target)
@@ -293,7 +293,7 @@ def test_since_nothing_that_is_known(target, collection, write):
         rows_since(target, 7)
 
 
-def test_rows_that_are_left_out_are_said(target, mongod, collection, write, caplog):
+def test_rows_of_open_ingestions_are_left_out_with_a_warning(target, mongod, collection, write, caplog):
     ingest(write(sample()), target)
     path = write(sample(random_state=1), "other.csv")
     with failing(mongod, "lost", failCommands=["update"], closeConnection=True), pytest.raises(SourceUnavailableError):
@@ -302,7 +302,7 @@ def test_rows_that_are_left_out_are_said(target, mongod, collection, write, capl
     assert f"ingestions that have not finished are left out: 2 ({path})" in caplog.text
 
 
-def test_the_first_ingestion_begins_during_a_read(target, collection, write, monkeypatch):
+def test_a_first_ingestion_that_begins_during_a_read_is_read_whole(target, collection, write, monkeypatch):
     collection.insert_many(make_phishing_websites(20).to_dict("records"))
     look = reading._first_impression
 
@@ -333,12 +333,12 @@ def test_rows_of_other_programs_are_in_full_reads_only(target, collection, write
         ("2026-01-31T12:00+01:00", datetime(2026, 1, 31, 11, tzinfo=UTC)),
     ],
 )
-def test_parse_since(text, since):
+def test_since_is_a_number_or_a_time(text, since):
     assert mongodb.parse_since(text) == since
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "-1", "1.5", "²"])
-def test_since_that_cannot_be_read(text):
+def test_any_other_since_is_refused(text):
     with pytest.raises(ConfigurationError, match="neither the number of an ingestion nor a time such as"):
         mongodb.parse_since(text)
 
@@ -359,7 +359,7 @@ def test_full_and_new_rows_are_found_by_an_index(target, collection, write, mong
     assert all(plan.startswith("IXSCAN") for plan in plans)
 
 
-def test_reading_gives_what_read_gives_with_keys(target, collection, write, small_batches):
+def test_batches_give_the_rows_of_read_with_their_keys(target, collection, write, small_batches):
     ingest(write(sample(bad=[5])), target)
     collection.insert_many([{"_id": key, "port": 1.0, "Result": "x"} for key in (b"k", 7, "key", ObjectId())])
     with mongodb.parse(target, configured()).batches(120) as new:
@@ -375,7 +375,7 @@ def test_reading_gives_what_read_gives_with_keys(target, collection, write, smal
     assert keys == [document["_id"] for document in collection.find(sort={"_id": 1})]
 
 
-def test_reading_what_is_new(target, collection, write, small_batches):
+def test_batches_of_new_rows(target, collection, write, small_batches):
     ingest(write(sample()), target)
     ingest(write(sample(80, random_state=1), "more.csv"), target)
     with mongodb.parse(target, configured()).batches(since=1) as new:
@@ -387,7 +387,7 @@ def test_reading_what_is_new(target, collection, write, small_batches):
 
 
 @pytest.mark.integration
-def test_replica_set(replica_set, write, small_batches):
+def test_a_replica_set_is_read_and_written_by_majority(replica_set, write, small_batches):
     path, other = write(sample(bad=[5])), write(sample(random_state=1), "other.csv")
     target = f"{replica_set.uri}/db.rows?readPreference=secondaryPreferred"
     with MongoClient(replica_set.uri) as client:

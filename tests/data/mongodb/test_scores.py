@@ -65,7 +65,7 @@ def assert_scored(model, collection, scores, *versions):
     assert sorted(found, key=order) == sorted(expected, key=order)
 
 
-def test_a_prediction(model, target, collection, scores, write):
+def test_a_prediction_holds_score_label_and_model(model, target, collection, scores, write):
     ingest(write(sample(10)), target)
     assert score_new(model, target, f"{target}_scores") == (10, 1)
     document = scores.find_one({"_id.row.row": 3})
@@ -97,7 +97,7 @@ def test_each_version_scores_each_row_once(model, target, collection, scores, wr
         ("find", 1, {"closeConnection": True}),
     ],
 )
-def test_scoring_lost_on_the_way_and_done_again(
+def test_a_scoring_lost_on_the_way_is_completed_by_the_next(
     command, skip, failure, mongod, model, target, collection, scores, write, small_batches
 ):
     ingest(write(sample()), target)
@@ -107,7 +107,9 @@ def test_scoring_lost_on_the_way_and_done_again(
     assert_scored(model, collection, scores, "1")
 
 
-def test_rows_lost_while_they_are_scored(mongod, model, target, collection, scores, write, small_batches):
+def test_rows_lost_while_they_are_scored_are_scored_by_the_next_run(
+    mongod, model, target, collection, scores, write, small_batches
+):
     ingest(write(sample()), target)
     with (
         failing(mongod, "lost", skip=2, failCommands=["getMore"], closeConnection=True),
@@ -119,7 +121,9 @@ def test_rows_lost_while_they_are_scored(mongod, model, target, collection, scor
     assert_scored(model, collection, scores, "1")
 
 
-def test_scores_written_though_the_answer_was_lost(mongod, model, target, collection, scores, write, small_batches):
+def test_scores_written_without_an_answer_are_not_doubled(
+    mongod, model, target, collection, scores, write, small_batches
+):
     ingest(write(sample()), target)
     blocked = {"failCommands": ["insert"], "blockConnection": True, "blockTimeMS": 800}
     with failing(mongod, "slow", skip=2, **blocked), pytest.raises(SourceUnavailableError, match="timed out"):

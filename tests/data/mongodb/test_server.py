@@ -18,7 +18,7 @@ from networksecurity.exceptions import (
 
 
 @pytest.mark.parametrize("path", ["networksecurity_tests", "networksecurity_tests.{}", ""])
-def test_mongodb_of_the_settings(path, mongod, collection):
+def test_the_settings_complete_an_address(path, mongod, collection):
     collection.insert_one({"port": 1})
     values = {"mongodb_database": "networksecurity_tests", "mongodb_collection": collection.name}
     source = f"{mongod.uri}/{path.format(collection.name)}"
@@ -26,20 +26,20 @@ def test_mongodb_of_the_settings(path, mongod, collection):
     assert cells(read(source, **values)["port"]) == [1]
 
 
-def test_collection_with_dots_in_its_name(mongod, collection):
+def test_the_name_of_a_collection_may_have_dots(mongod, collection):
     dotted = collection["of.today"]
     dotted.insert_one({"port": 1})
     assert cells(read(source_of(mongod, dotted))["port"]) == [1]
     dotted.drop()
 
 
-def test_empty_collection(mongod, collection):
+def test_an_empty_collection_is_refused_with_advice(mongod, collection):
     host = mongod.uri.rpartition("/")[2]
     says = [collection.name, "networksecurity_tests", host, "MONGODB_COLLECTION", "ingest"]
     refused(DataSourceError, source_of(mongod, collection), says=says)
 
 
-def test_mongodb_without_uri(monkeypatch):
+def test_mongodb_needs_an_address(monkeypatch):
     monkeypatch.delenv("MONGODB_URI", raising=False)
     refused(ConfigurationError, "mongodb", says="MONGODB_URI")
 
@@ -62,16 +62,16 @@ def test_mongodb_without_uri(monkeypatch):
         f"mongodb+srv://me:{PASSWORD}@host:27017/db.c",
     ],
 )
-def test_mongodb_uri_that_is_not_valid(uri):
+def test_an_address_that_is_not_valid_is_refused_without_its_password(uri):
     refused(ConfigurationError, uri, says="mongodb")
     refused(ConfigurationError, "mongodb", says="mongodb", mongodb_uri=uri)
 
 
-def test_mongodb_uri_of_another_kind():
+def test_an_address_of_another_kind_is_refused():
     refused(ConfigurationError, "mongodb", says="MONGODB_URI", mongodb_uri=f"postgresql://me:{PASSWORD}@host")
 
 
-def test_mongodb_that_is_not_there(closed_port):
+def test_a_dead_server_is_reported(closed_port):
     source = f"mongodb://me:{PASSWORD}@127.0.0.1:{closed_port}/db.rows"
     says = [f"mongodb://127.0.0.1:{closed_port}", "after 0.", " s: ", "refused", "start the server", "MONGODB_URI"]
     refused(SourceUnavailableError, source, says=says, mongodb_timeout=0.2)
@@ -79,17 +79,17 @@ def test_mongodb_that_is_not_there(closed_port):
     refused(SourceUnavailableError, f"{source}?serverSelectionTimeoutMS=200", says=says, mongodb_timeout=60)
 
 
-def test_mongodb_name_that_nobody_knows():
+def test_an_unknown_host_is_reported():
     source = f"mongodb+srv://me:{PASSWORD}@cluster.nowhere.invalid/db.rows?connectTimeoutMS=500"
     refused(SourceUnavailableError, source, says=["cluster.nowhere.invalid", "MONGODB_URI"], mongodb_timeout=0.5)
 
 
-def test_mongodb_that_says_nothing(silent_port):
+def test_a_silent_server_is_reported(silent_port):
     source = f"mongodb://127.0.0.1:{silent_port}/db.rows"
     refused(SourceUnavailableError, source, says=str(silent_port), mongodb_timeout=0.3)
 
 
-def test_user_of_the_database_in_the_path(mongod, collection):
+def test_a_user_belongs_to_the_database_in_the_path(mongod, collection):
     collection.insert_one({"port": 1})
     database = collection.database
     database.command("createUser", "me", pwd=PASSWORD, roles=["read"])
@@ -102,20 +102,20 @@ def test_user_of_the_database_in_the_path(mongod, collection):
         database.command("dropUser", "me")
 
 
-def test_read_that_is_not_allowed(mongod, collection):
+def test_a_refused_read_is_reported_with_advice(mongod, collection):
     collection.insert_one({"port": 1})
     with failing(mongod, "refused", failCommands=["find"], errorCode=13):
         refused(DataSourceError, source_of(mongod, collection, "?appName=refused"), says=["code 13", "roles"])
 
 
-def test_other_failure_of_the_server(mongod, collection):
+def test_another_failure_of_the_server_is_reported(mongod, collection):
     collection.insert_one({"port": 1})
     with failing(mongod, "other", failCommands=["find"], errorCode=2):
         refused(DataSourceError, source_of(mongod, collection, "?appName=other"), says=["code 2", collection.full_name])
 
 
 @pytest.mark.parametrize("failure", [{"closeConnection": True}, {"errorCode": 43}, {"errorCode": 50}])
-def test_lost_in_the_middle(failure, mongod, collection, monkeypatch):
+def test_a_connection_lost_in_the_middle_is_reported(failure, mongod, collection, monkeypatch):
     monkeypatch.setattr(server, "BATCH_SIZE", 10)
     collection.insert_many([{"port": 1} for _ in range(30)])
     with failing(mongod, "lost", failCommands=["getMore"], **failure):
@@ -125,13 +125,13 @@ def test_lost_in_the_middle(failure, mongod, collection, monkeypatch):
 
 
 @pytest.mark.parametrize("skip", [1, 2])
-def test_lost_while_columns_are_looked_up(skip, mongod, collection):
+def test_a_connection_lost_at_the_first_documents_is_reported(skip, mongod, collection):
     collection.insert_one({"port": 1})
     with failing(mongod, "lost", skip=skip, failCommands=["find"], closeConnection=True):
         refused(SourceUnavailableError, source_of(mongod, collection, "?appName=lost"), says="failed after")
 
 
-def test_read_that_is_blocked(mongod, collection):
+def test_a_blocked_read_is_reported(mongod, collection):
     collection.insert_one({"port": 1})
     with failing(mongod, "slow", failCommands=["find"], blockConnection=True, blockTimeMS=1500):
         source = source_of(mongod, collection, "?appName=slow&socketTimeoutMS=200")
@@ -139,26 +139,26 @@ def test_read_that_is_blocked(mongod, collection):
 
 
 @pytest.mark.parametrize("target", ["rows.csv", "sample", "mongo://host/db.rows", ""])
-def test_target_that_is_no_collection(target, write):
+def test_a_target_that_is_no_collection_is_refused(target, write):
     with pytest.raises(ConfigurationError, match="is not a collection: mongodb://host"):
         ingest(write(sample()), target)
 
 
-def test_target_that_is_not_there(closed_port, write):
+def test_a_dead_target_is_reported(closed_port, write):
     target = f"mongodb://me:{PASSWORD}@127.0.0.1:{closed_port}/db.rows"
     with pytest.raises(SourceUnavailableError, match="start the server") as caught:
         ingest(write(sample()), target, mongodb_timeout=0.2)
     assert PASSWORD not in str(caught.value)
 
 
-def test_target_of_the_settings(mongod, target, collection, write):
+def test_the_settings_name_the_target(mongod, target, collection, write):
     path = write(sample())
     done = ingest(path, "mongodb", mongodb_uri=target)
     assert done.collection == mongodb.parse("mongodb", configured(mongodb_uri=target)).shown
     assert_holds(collection, path)
 
 
-def test_where_predictions_go():
+def test_predictions_go_beside_the_collection_of_the_settings():
     values = {"mongodb_uri": "mongodb://me:hunter2@host/", "mongodb_collection": "rows"}
     shown = mongodb.parse_output("mongodb", configured(**values)).shown
     assert shown == "mongodb://host/networksecurity.rows_scores"
@@ -167,7 +167,7 @@ def test_where_predictions_go():
 
 
 @pytest.mark.integration
-def test_tls_and_a_user(guarded_mongod, write):
+def test_a_server_may_want_tls_and_a_user(guarded_mongod, write):
     server, certificate = guarded_mongod
     path = write(sample(bad=[5]))
     host, options = server.uri.removeprefix("mongodb://"), f"?authSource=admin&tls=true&tlsCAFile={certificate}"
@@ -190,7 +190,7 @@ def test_tls_and_a_user(guarded_mongod, write):
         assert "p%40ss" not in str(caught.value)
 
 
-def test_servers_found_by_their_name(mongod, collection, write, monkeypatch):
+def test_servers_are_found_by_their_name(mongod, collection, write, monkeypatch):
     """Of mongodb+srv:// the name servers are asked; here they answer with the server of the tests."""
     host, port = mongod.uri.removeprefix("mongodb://").split(":")
     getaddrinfo = socket.getaddrinfo
