@@ -6,6 +6,7 @@ NetworkSecurityException
 ├── DataError
 │   ├── DataSourceError         rows cannot be read: no such file, collection, format
 │   └── DataValidationError     rows were read and are not fit to learn from
+│       └── AddressError            a text is no http or https address
 ├── TrainingError               no candidate could be trained
 │   └── SearchAbandonedError        the run that started the search has ended
 ├── TimeLimitError              a run exceeded its time limit; also a TimeoutError
@@ -41,6 +42,10 @@ class DataSourceError(DataError):
 
 class DataValidationError(DataError):
     """Rows were read and are not fit to learn from."""
+
+
+class AddressError(DataValidationError):
+    """A text is no http or https address with a host."""
 
 
 class TrainingError(NetworkSecurityException):

@@ -24,6 +24,7 @@ from pymongo import MongoClient
 
 PROJECT = Path(__file__).resolve().parents[1]
 REAL_DATA = PROJECT.parent / "shared" / "data" / "phishing_websites.csv"
+REAL_ADDRESSES = REAL_DATA.with_name("labelled_urls.csv")
 
 settings.register_profile("project", deadline=None)  # a slow machine is no failure
 settings.load_profile("project")
@@ -34,6 +35,13 @@ def real_data():
     if not REAL_DATA.is_file():
         pytest.skip(f"{REAL_DATA.name} is not here: the UCI data set, see README")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def real_addresses():
+    if not REAL_ADDRESSES.is_file():
+        pytest.skip(f"{REAL_ADDRESSES.name} is not here: labelled addresses, see docs/addresses.md")
+    return REAL_ADDRESSES
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ FOREIGN = {
     "mlflow": {"networksecurity.tracking", "networksecurity.champion"},
     "dagshub": {"networksecurity.tracking"},
     "matplotlib": {"networksecurity.tracking.figures"},
+    "idna": {"networksecurity.data.addresses"},
+    "publicsuffixlist": {"networksecurity.data.addresses"},
     "distributed": {"networksecurity.training.dask_backend", "flows.dask_runner"},
     "prefect_dask": {"flows.dask_runner"},
     "fastapi": {"networksecurity.prediction"},
