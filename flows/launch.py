@@ -56,7 +56,8 @@ def run(
     parameters_model : type of pydantic.BaseModel
         The type of the flow's one parameter, `parameters`.
     show : str, optional
-        What prints the flow's result, as `module:function`; not called if the flow returned nothing.
+        What prints the flow's result, as `module:function`; not called if the flow returned nothing. It may return
+        an exit code other than that of success.
     arguments : list of str, optional
         By default those of this process.
     """
@@ -90,7 +91,7 @@ def run(
         print(f"error: {reason}", file=sys.stderr)
         return ended(FAILURE)
     if show is not None and result is not None:
-        resolve_name(show)(result)
+        return resolve_name(show)(result) or SUCCESS
     return SUCCESS
 
 

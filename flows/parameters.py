@@ -174,6 +174,27 @@ class ScoreParameters(BaseModel):
         return since
 
 
+class EvaluateParameters(BaseModel):
+    """Compare a version of the model on labelled rows with the same version on its own test rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Annotated[str, AfterValidator(_without_password)] = Field(
+        min_length=1,
+        description="labelled rows: a file or http(s) address ending in .csv, .csv.gz, .parquet, .arff or .zip, `uci`, "
+        "`sample` or `sample:100000`, `mongodb` (address from MONGODB_URI) or `mongodb://host/database.collection`",
+    )
+    model_version: str = Field(
+        default="champion", min_length=1, description="version of the model: its number, or an alias such as candidate"
+    )
+    margin: float = Field(
+        default=0.01, ge=0, le=1, description="by how much F1 on unseen rows may be lower than on the test rows"
+    )
+    max_rejected: float = Field(
+        default=0.05, ge=0, le=1, description="largest share of invalid rows that is set aside instead of refused"
+    )
+
+
 class MonitorParameters(BaseModel):
     """Compare new rows with those that the model in use was trained on."""
 

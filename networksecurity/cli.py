@@ -2,7 +2,7 @@
 
 Each group of commands is an app of its own, added to `app`. Each command imports what it needs itself: options are read
 before anything slow is imported. The exit code is 0 on success, 1 after an error, 2 after a wrong option, 130 after
-Ctrl-C.
+Ctrl-C; `evaluate` has two of its own.
 """
 
 import json
@@ -297,6 +297,44 @@ def explain(
     reasons = last.decision.reasons if last.decision and last.why in last.decision.reasons else (last.why,)
     for reason in reasons:
         print(f"- {reason}")
+
+
+# --- evaluate ---------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def evaluate(
+    source: Annotated[str, typer.Option(metavar="SOURCE", help="Labelled rows: whatever can be trained on.")],
+    model_version: Annotated[str, typer.Option(metavar="VERSION", help="A number or an alias.")] = "champion",
+    margin: Annotated[float, typer.Option(help="By how much F1 may be lower.", min=0, max=1)] = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Compare a version on labelled rows with its own test rows; the exit code is 3 if it is worse, 4 if unknown.
+
+    As flows/evaluate.py, without Prefect.
+    """
+    from uuid import uuid4
+
+    import pandas as pd
+
+    from networksecurity.champion.reviewing import record_review, review_version
+    from networksecurity.data import sources, validation
+    from networksecurity.data.storage import fingerprint
+    from networksecurity.training.review import EXIT_CODES
+
+    rows, registry = sources.parse(source, settings()), _registry()
+    version = registry.choose(model_version)
+    accepted = validation.validate(rows.read().frame).accepted
+    found = review_version(registry, version, accepted, margin=margin)
+    experiment, sha256 = settings().mlflow_experiment_name, fingerprint(accepted)
+    about = {"experiment_name": experiment, "source": rows.shown, "data_sha256": sha256}
+    record_review(registry, version, found, key=uuid4().hex, **about)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        _print_table(pd.DataFrame(found.to_table()), title=f"Version {version.version} on {rows.shown}")
+        print(f"{found.reason}\n{found.to_line()}")
+    raise typer.Exit(EXIT_CODES[found.verdict])
 
 
 # --- serve ------------------------------------------------------------------------------------------------------------

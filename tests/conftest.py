@@ -120,6 +120,17 @@ def outcome(rows):
     )
 
 
+@pytest.fixture(scope="session")
+def saved_model(tmp_path_factory, outcome):
+    """Return the folder of the model of `outcome`, as MLflow stores it."""
+    from networksecurity.tracking.model import save_model
+    from networksecurity.tracking.outcome import Training
+
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    save_model(str(folder), Training(name="x", experiment_id="0", train_run_id="0"), outcome)
+    return folder
+
+
 @pytest.fixture
 def server(tmp_path, mlflow_database, monkeypatch):
     """Return a tracking server of the test's own: a local database."""

@@ -97,7 +97,7 @@ def test_schedules_have_a_time_zone(entry):
 def test_every_flow_has_a_deployment():
     flows = {f"flows.{path.stem}" for path in (PROJECT / "flows").glob("*.py") if "\n@flow(" in path.read_text()}
     assert {entry["entrypoint"].partition(":")[0] for entry in DEPLOYMENTS.values()} == flows
-    assert set(DEPLOYMENTS) == {"train", "retrain", "ingest", "monitor", "score"}
+    assert set(DEPLOYMENTS) == {"train", "retrain", "ingest", "monitor", "score", "evaluate"}
 
 
 def test_retraining_listens_to_the_monitor():

@@ -18,10 +18,10 @@ from networksecurity.champion.gate import Gate
 from networksecurity.data.schema import CLASS_LABELS, FEATURES, TARGET, to_X_y
 from networksecurity.data.splitting import is_test, vector_codes
 from networksecurity.training.evaluation import evaluate
+from networksecurity.training.intervals import percentile_interval, resample, share
 
 DEFAULT_GATE = Gate()
 
-_N_RESAMPLES = 5_000
 _COMPARED = ("f1_score", "precision", "recall_score", "false_positive_rate", "accuracy")
 
 
@@ -249,7 +249,10 @@ def _compare(
     by_vector = np.array(
         [np.bincount(of_row, weights=weights) for weights in ((y & y_pred), ~right, (y & y_champion), ~champion_right)]
     ).T
-    low, high = _f1_difference_interval(by_vector, confidence, random_state)
+    # F1 = 2 TP / (2 TP + errors)
+    tp, errors, champion_tp, champion_errors = resample(by_vector, random_state=random_state).T
+    f1, champion_f1 = share(2 * tp, 2 * tp + errors), share(2 * champion_tp, 2 * champion_tp + champion_errors)
+    low, high = percentile_interval(f1 - champion_f1, confidence)
     # Rows of one vector are right or wrong together: counted one by one, they would pass for independent evidence.
     gained = np.sign(by_vector[:, 3] - by_vector[:, 1])
     n_better, n_worse = int((gained > 0).sum()), int((gained < 0).sum())
@@ -274,37 +277,6 @@ def _compare(
 def _figures(y: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
     figures = evaluate(y, y_pred, y_pred.astype(float))
     return {name: figures[name] for name in _COMPARED}
-
-
-def _f1_difference_interval(by_vector: np.ndarray, confidence: float, random_state: int) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a difference of F1, resampled by feature vector.
-
-    Parameters
-    ----------
-    by_vector : ndarray of shape (n_vectors, 4)
-        True positives and errors of one model, then of the other. F1 = 2 TP / (2 TP + errors).
-    confidence : float
-    random_state : int
-
-    Notes
-    -----
-    Vectors with the same four counts are interchangeable, so the number of draws of each *kind* is multinomial. That
-    is the distribution of `scipy.stats.bootstrap` with `method="percentile"`, which would draw 10^9 indices for
-    200,000 vectors.
-    """
-    kinds, n_vectors = np.unique(by_vector, axis=0, return_counts=True)
-    draws = np.random.default_rng(random_state).multinomial(
-        len(by_vector), n_vectors / len(by_vector), size=_N_RESAMPLES
-    )
-    tp, errors, champion_tp, champion_errors = (draws @ kinds).T
-    difference = _f1(tp, errors) - _f1(champion_tp, champion_errors)
-    low, high = np.quantile(difference, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
-
-
-def _f1(tp: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    total = 2 * tp + errors
-    return np.divide(2 * tp, total, out=np.zeros_like(total), where=total > 0)
 
 
 def _weigh(found: Comparison, version: str, gate: Gate) -> tuple[bool, list[str]]:

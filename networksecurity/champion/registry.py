@@ -26,6 +26,7 @@ from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.drift import ReferenceProfile
 from networksecurity.tracking.outcome import CARD_FILE, LEARNED_FILE, REFERENCE_FILE
 from networksecurity.tracking.server import TrackingServer
+from networksecurity.training.evaluation import F1_HIGH, F1_LOW, FIGURES
 
 CANDIDATE = "candidate"
 """The alias of the newest version."""
@@ -57,6 +58,11 @@ class RegisteredVersion(BaseModel, frozen=True):
     def is_synthetic(self) -> bool:
         """Whether it has learned from the built-in sample."""
         return is_synthetic(self.tags.get("data.source", ""))
+
+    @property
+    def test_figures(self) -> dict[str, float]:
+        """Its figures on its own test rows, by the names of `evaluate_model`; older versions lack some."""
+        return {name: float(self.tags[name]) for name in (*FIGURES, F1_LOW, F1_HIGH) if name in self.tags}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,23 @@ from sklearn import metrics
 from sklearn.utils.validation import check_consistent_length
 
 from networksecurity.data.schema import CLASS_LABELS, TARGET, encode_target, to_X_y
+from networksecurity.data.splitting import vector_codes
 from networksecurity.exceptions import DataValidationError
+from networksecurity.training.intervals import intervals
+
+FIGURES = (
+    "f1_score",
+    "precision",
+    "recall_score",
+    "accuracy",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "false_positive_rate",
+)
+"""The figures of `evaluate` that are no counts."""
+F1_LOW, F1_HIGH = "f1_score_low", "f1_score_high"
+"""The bounds of F1's interval, among the figures of `evaluate_model`."""
 
 
 def evaluate(y_true: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray) -> dict[str, float]:
@@ -53,7 +69,9 @@ def evaluate(y_true: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray) -> dic
 
 
 def evaluate_model(model: Any, rows: pd.DataFrame, *, base_rate: float | None = None) -> dict[str, float]:
-    """Return `evaluate`'s figures of a fitted classifier on validated rows.
+    """Return `evaluate`'s figures of a fitted classifier on validated rows, and the 95 % interval of F1.
+
+    The bounds are `f1_score_low` and `f1_score_high`: see `intervals`, with feature vectors as groups.
 
     Parameters
     ----------
@@ -63,7 +81,9 @@ def evaluate_model(model: Any, rows: pd.DataFrame, *, base_rate: float | None = 
         Share of phishing, in (0, 1), where the model is used: adds `precision_at_base_rate`.
     """
     X, y = to_X_y(rows)
-    figures = evaluate(y, model.predict(X), model.predict_proba(X)[:, 1])
+    y_pred = model.predict(X)
+    figures = evaluate(y, y_pred, model.predict_proba(X)[:, 1])
+    figures[F1_LOW], figures[F1_HIGH] = intervals(y, y_pred, vector_codes(rows))["f1_score"]
     if base_rate is not None:
         figures["precision_at_base_rate"] = precision_at(
             base_rate, figures["recall_score"], figures["false_positive_rate"]

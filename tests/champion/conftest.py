@@ -6,8 +6,6 @@ from mlflow import MlflowClient
 
 from networksecurity.champion import changes
 from networksecurity.champion.registry import RegisteredVersion, Registry
-from networksecurity.tracking.model import save_model
-from networksecurity.tracking.outcome import Training
 
 NAME = "networksecurity-phishing"
 
@@ -43,13 +41,6 @@ def unverified(monkeypatch):
     asked = []
     monkeypatch.setattr(changes, "verify", lambda _, version: asked.append(version.version))
     return asked
-
-
-@pytest.fixture(scope="session")
-def saved_model(tmp_path_factory, outcome):
-    folder = tmp_path_factory.mktemp("saved") / "model"
-    save_model(str(folder), Training(name="x", experiment_id="0", train_run_id="0"), outcome)
-    return folder
 
 
 @pytest.fixture

@@ -498,6 +498,7 @@ def test_stack_ends_what_it_started_and_nothing_else(prefect, tmp_path):
             "ingest",
             "monitor",
             "score",
+            "evaluate",
         }
         started = [psutil.Process(note["pid"]) for note in json.loads(notes.read_text()).values()]
         assert len(started) == 2

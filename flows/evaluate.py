@@ -1,0 +1,108 @@
+"""Evaluate: labelled rows → validated → a version's figures on those it has not learned from, beside its test figures.
+
+As a command: `python flows/evaluate.py --help`. The exit code is 3 if F1 on unseen rows is lower than on the test rows,
+4 if that cannot be judged; the last line is for scripts.
+"""
+
+if __name__ == "__main__":  # options are read before the slow imports below
+    import sys
+    from pathlib import Path
+
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from flows.launch import run
+    from flows.parameters import EvaluateParameters
+
+    sys.exit(run("flows.evaluate:evaluate", EvaluateParameters, show="flows.evaluate:show_evaluation"))
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed, State
+from pydantic import BaseModel
+
+from flows.parameters import EvaluateParameters
+from flows.report import Summary
+from flows.score import find_model
+from flows.steps import step, storage
+from flows.tracking import registry
+from flows.training_steps import fetch, validate
+from networksecurity.champion.registry import RegisteredVersion
+from networksecurity.champion.reviewing import record_review, review_version
+from networksecurity.data import sources
+from networksecurity.data.storage import DataRef
+from networksecurity.settings import settings
+from networksecurity.tracking.review_runs import LoggedReview
+from networksecurity.tracking.server import run_url
+from networksecurity.training.review import EXIT_CODES, OUTCOMES, Review
+
+
+class EvaluationReport(BaseModel, frozen=True):
+    """The outcome of an evaluation, in plain values."""
+
+    source: str
+    n_rejected: int
+    model_name: str
+    model_version: str
+    review: Review
+    link: str
+    """Page of the run in the tracking UI."""
+
+
+@step(task_run_name="review")
+def review(rows: DataRef, version: RegisteredVersion, margin: float) -> Review:
+    """Compare the version on these rows with the version on its test rows."""
+    return review_version(registry(), version, storage().get_frame(rows), margin=margin)
+
+
+@step(task_run_name="track")
+def track(version: RegisteredVersion, found: Review, source: str, data_sha256: str) -> LoggedReview:
+    """Log the review as a run."""
+    experiment, key = settings().mlflow_experiment_name, str(flow_run.id)
+    about = {"experiment_name": experiment, "source": source, "data_sha256": data_sha256}
+    return record_review(registry(), version, found, key=key, **about)
+
+
+def _run_name() -> str:
+    return f"evaluate · {sources.parse(flow_run.parameters['parameters'].source, settings()).shown}"
+
+
+@flow(name="evaluate", flow_run_name=_run_name, result_serializer="json")
+def evaluate(parameters: EvaluateParameters) -> State:
+    """Compare a version of the model on labelled rows with the same version on its own test rows."""
+    source = sources.parse(parameters.source, settings())
+    version = find_model(parameters.model_version)
+    checked = validate(fetch(source).rows, parameters.max_rejected)
+    found = review(checked.accepted, version, parameters.margin)
+    logged = track(version, found, source.shown, checked.accepted.sha256)
+    report = EvaluationReport(
+        source=source.shown,
+        n_rejected=checked.report["n_rejected"],
+        model_name=version.name,
+        model_version=version.version,
+        review=found,
+        link=run_url(registry().server.address, logged.experiment_id, logged.run_id),
+    )
+    if found.verdict == "worse":
+        get_run_logger().warning("%s", found.reason)
+    create_markdown_artifact(_summary(report).to_markdown(), key="evaluation-report", description=found.reason)
+    create_link_artifact(report.link, link_text="in MLflow", key="mlflow-evaluation", description=found.reason)
+    return Completed(name=OUTCOMES[found.verdict], message=found.reason, data=report)
+
+
+def _summary(report: EvaluationReport) -> Summary:
+    parts = report.review.parts()
+    rows = {name: f"{of.n_rows:,} with {of.n_vectors:,} feature vectors" for name, of in parts.items()}
+    return Summary(
+        title=f"{report.model_name} {report.model_version} on {report.source}: {OUTCOMES[report.review.verdict]}",
+        table=report.review.to_table(),
+        sentences=[f"{report.review.reason}."],
+        values={**rows, "set aside": f"{report.n_rejected:,}", "in MLflow": report.link},
+    )
+
+
+def show_evaluation(report: EvaluationReport) -> int:
+    """Print an evaluation's outcome to the terminal, with one line for scripts, and return the exit code."""
+    _summary(report).show()
+    print(report.review.to_line())
+    return EXIT_CODES[report.review.verdict]

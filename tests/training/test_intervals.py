@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import bootstrap
+from sklearn import metrics
+
+from networksecurity.training.evaluation import evaluate
+from networksecurity.training.intervals import difference, intervals
+
+
+def labels(n_rows, seed, error=0.1):
+    generator = np.random.default_rng(seed)
+    y_true = generator.random(n_rows) < 0.4
+    return y_true, y_true ^ (generator.random(n_rows) < error)
+
+
+def test_without_copies_the_intervals_are_those_of_scipy():
+    y_true, y_pred = labels(500, 0)
+    found = intervals(y_true, y_pred, np.arange(500), confidence=0.9)
+    for name, figure in (("f1_score", metrics.f1_score), ("precision", metrics.precision_score)):
+        of_scipy = bootstrap(
+            (y_true, y_pred),
+            figure,
+            paired=True,
+            vectorized=False,
+            n_resamples=1_000,
+            confidence_level=0.9,
+            method="percentile",
+            rng=0,
+        ).confidence_interval
+        assert found[name] == pytest.approx(tuple(of_scipy), abs=0.004)
+
+
+def test_copies_of_a_row_are_no_further_evidence():
+    y_true, y_pred = labels(300, 1)
+    once = intervals(y_true, y_pred, np.arange(300))
+    tenfold = intervals(np.repeat(y_true, 10), np.repeat(y_pred, 10), np.repeat(np.arange(300), 10))
+    for name, bounds in once.items():
+        assert tenfold[name] == pytest.approx(bounds)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 5)), min_size=1, max_size=40))
+def test_bounds_are_shares_in_order(rows):
+    y_true, y_pred, groups = map(np.array, zip(*rows, strict=True))
+    for low, high in intervals(y_true, y_pred, groups).values():
+        assert 0 <= low <= high <= 1
+
+
+def test_a_figure_lies_within_its_interval():
+    y_true, y_pred = labels(400, 2)
+    figures = evaluate(y_true, y_pred, y_pred.astype(float))
+    for name, (low, high) in intervals(y_true, y_pred, np.arange(400) // 2).items():
+        assert low < figures[name] < high
+
+
+def test_the_interval_of_a_difference_covers_it_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(2_000):
+        p, q = generator.binomial(400, 0.9) / 400, generator.binomial(900, 0.85) / 900
+        of_p, of_q = 1.96 * np.sqrt(p * (1 - p) / 400), 1.96 * np.sqrt(q * (1 - q) / 900)
+        low, high = difference(p, (p - of_p, p + of_p), q, (q - of_q, q + of_q))
+        covered += low <= 0.05 <= high
+    assert 0.935 < covered / 2_000 < 0.965
