@@ -26,6 +26,7 @@ from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.drift import ReferenceProfile
 from networksecurity.tracking.outcome import CARD_FILE, LEARNED_FILE, REFERENCE_FILE
 from networksecurity.tracking.server import TrackingServer
+from networksecurity.training.domain import without_domain_check
 from networksecurity.training.evaluation import F1_HIGH, F1_LOW, FIGURES
 
 CANDIDATE = "candidate"
@@ -198,7 +199,7 @@ class Registry:
             )
 
     def load_model(self, version: RegisteredVersion) -> Pipeline:
-        """Return the pipeline of a version.
+        """Return the pipeline of a version, for rows that were validated.
 
         Its skops file is read with this package's own list of trusted types, even if the model's description allows
         more. It therefore also loads under `MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false`, with which MLflow loads no
@@ -217,7 +218,7 @@ class Registry:
                 raise TrackingError(
                     f"version {version.version} of {version.name} was not stored by skops: it is not loaded"
                 )
-            return load_skops((folder / flavor["pickled_model"]).read_bytes())
+            return without_domain_check(load_skops((folder / flavor["pickled_model"]).read_bytes()))
 
     def load_card(self, version: RegisteredVersion) -> str | None:
         """Return the model card of a version, in Markdown; None if its run has none."""

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import AnyType
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
@@ -20,6 +21,7 @@ from networksecurity.data.storage import TRUSTED_TYPES
 from networksecurity.tracking.outcome import LEARNED_FILE, PROBE_FILE, REFERENCE_FILE, TRAINING_TAG, Outcome, Training
 from networksecurity.tracking.provenance import COMPUTED_WITH, library_versions
 from networksecurity.training.candidates import decision_threshold, get_classifier
+from networksecurity.training.domain import with_domain_check
 
 _SERVED_WITH = ("mlflow", *COMPUTED_WITH, "joblib")
 _ARTIFACT_PATH = "model"
@@ -71,14 +73,16 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
     """Write the winner as an MLflow model into the new folder `path`, with its description, probe and data profile."""
     estimator = get_classifier(outcome.model)
     mlflow.sklearn.save_model(
-        outcome.model,
+        with_domain_check(outcome.model),
         path,
         mlflow_model=Model(run_id=training.train_run_id, model_id=model_id),
         serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
         skops_trusted_types=TRUSTED_TYPES,
-        # Required doubles: they accept missing values (NaN), and a request that lacks a column is refused by its name.
+        # Required columns of any type: MLflow names a column that a request lacks, and the pipeline checks the values.
+        # As doubles, MLflow would refuse whole numbers; as longs, missing values. Without a signature, it would pass on
+        # some JSON requests as a dict of arrays.
         signature=ModelSignature(
-            inputs=Schema([ColSpec(DataType.double, name) for name in FEATURES]),
+            inputs=Schema([ColSpec(AnyType(), name) for name in FEATURES]),
             outputs=Schema([ColSpec(DataType.long)]),
         ),
         input_example=outcome.input_example,

@@ -1,11 +1,16 @@
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import mlflow
+import numpy as np
+import pandas as pd
 import pytest
 from logged import log_all
 
-from networksecurity.data.schema import FEATURES, to_X_y
+from networksecurity.data.schema import DOMAINS, FEATURES, to_X_y
+from networksecurity.data.storage import load_model
+from networksecurity.training.domain import with_domain_check, without_domain_check
 
 
 def test_the_stored_model_predicts_the_same(done, outcome, rows):
@@ -25,8 +30,8 @@ def test_the_model_is_stored_without_pickle_and_described(done, outcome):
     assert not {file for file in files if file.endswith((".pkl", ".pickle", ".cloudpickle"))}
     assert {"input_example.json", "requirements.txt", "model.skops"} <= files
     info = mlflow.models.get_model_info(done.logged.model_uri)
-    assert [(column.name, column.type.name, column.required) for column in info.signature.inputs] == [
-        (name, "double", True) for name in FEATURES
+    assert [(column.name, str(column.type), column.required) for column in info.signature.inputs] == [
+        (name, "Any", True) for name in FEATURES
     ]
     assert info.run_id == done.training.train_run_id
     described = info.metadata
@@ -53,3 +58,51 @@ def test_on_a_server_without_logged_models_the_model_belongs_to_the_run(server, 
     assert client.search_logged_models([training.experiment_id]) == []
     X, _ = to_X_y(rows)
     assert (mlflow.sklearn.load_model(logged.model_uri).predict(X) == outcome.model.predict(X)).all()
+
+
+@pytest.fixture(params=["sklearn", "pyfunc"])
+def loaded(request, done):
+    """Return the stored model as MLflow's own loaders return it."""
+    loader = {"sklearn": mlflow.sklearn, "pyfunc": mlflow.pyfunc}[request.param]
+    return loader.load_model(done.logged.model_uri)
+
+
+@pytest.mark.parametrize(("feature", "value"), [("SFH", 7), ("SFH", 0.5), ("port", 0), ("SFH", np.inf), ("SFH", "no")])
+def test_mlflows_own_loading_refuses_a_value_outside_the_domain(loaded, rows, feature, value):
+    X, _ = to_X_y(rows.head(2))
+    X = X.astype(object)
+    X.loc[1, feature] = value
+    with pytest.raises(ValueError, match=rf"column {list(FEATURES).index(feature)}\b|could not convert|infinity"):
+        loaded.predict(X)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "Int8", "float32", "float64", "object"])
+def test_mlflows_own_loading_answers_rows_of_whole_numbers(loaded, rows, outcome, dtype):
+    X, _ = to_X_y(rows.dropna())
+    assert {-1, 0, 1} == set(np.unique(X))
+    assert (loaded.predict(X.astype(dtype)) == outcome.model.predict(X)).all()
+
+
+def test_mlflows_own_loading_answers_a_row_whose_missing_values_are_none(loaded, rows, outcome):
+    X, _ = to_X_y(rows.head(1))
+    assert X["SFH"].isna().all()
+    assert (loaded.predict(X.astype(object).where(X.notna(), None)) == outcome.model.predict(X)).all()
+
+
+def test_the_domain_check_hands_on_the_same_values(outcome):
+    states = [[*domain, np.nan] for domain in DOMAINS.values()]
+    X = pd.DataFrame({name: np.resize(values, 12) for name, values in zip(DOMAINS, states, strict=True)})[
+        list(FEATURES)
+    ]
+    checked = with_domain_check(outcome.model)
+    handed_on = checked[:-2].transform(X)
+    pd.testing.assert_frame_equal(handed_on, X, check_exact=True)
+    assert (checked.predict_proba(X) == outcome.model.predict_proba(X)).all()
+
+
+def test_the_domain_check_can_be_taken_off(done, outcome):
+    folder = mlflow.artifacts.download_artifacts(done.logged.model_uri)
+    stored = load_model(Path(folder, "model.skops").read_bytes())
+    assert list(stored.named_steps) == ["numbers", "domain", "values", "imputer", "classifier"]
+    for pipeline in (stored, outcome.model):
+        assert list(without_domain_check(pipeline).named_steps) == ["imputer", "classifier"]
