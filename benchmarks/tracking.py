@@ -1,8 +1,9 @@
 """Wall time of everything that a training logs to a local MLflow database, for the default grids.
 
 Usage: python benchmarks/tracking.py [--rounds 3]
-One after the other, in a fresh database each round; in a training most of `grid points` is logged beside the searches
-that still run. The scores of the grid points are made up, since what they are changes nothing; the model is real.
+Steps run one after the other, in a fresh database each round. In a training, grid points are logged beside the
+searches that still run, and beside the winner's fit, explanation and leakage ledger. The scores of the grid points are
+made up, because their values change nothing; the model is real.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A DagsHub for tests: the half of its API that `dagshub.init` calls, before a real MLflow server."""
+"""A DagsHub for tests: the part of its API that `dagshub.init` calls, in front of a real MLflow server."""
 
 import base64
 import http.client
@@ -11,21 +11,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
-# What DagsHub's MLflow lacked when it was behind: MLflow 3's logged models, and aliases.
+# What an older MLflow at DagsHub lacks: MLflow 3's logged models, and aliases.
 LACKING = re.compile(r"/mlflow/(logged-models|runs/outputs|registered-models/alias)")
 HOP_BY_HOP = {"connection", "host", "keep-alive", "transfer-encoding", "content-length"}
 
 
 @dataclass
 class DagsHub:
-    """What the stand-in holds and has seen; `mode` and `status` may be changed while it runs."""
+    """What the stand-in holds and was asked; `mode` and `status` may be changed while it runs."""
 
     url: str
     user: str = "jane"
     token: str = "hush-3f1a9c"
     mode: Literal["full", "old"] = "full"
     status: int | None = None
-    """What every request is answered with; None for what it asks for."""
+    """The status of every answer; None for the right one."""
     private: dict[str, bool] = field(default_factory=lambda: {"jane/phishing": True})
     """The repositories."""
     created: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class DagsHub:
 
 @contextmanager
 def serving(mlflow_url):
-    """Serve a DagsHub before the MLflow at `mlflow_url`."""
+    """Serve a DagsHub in front of the MLflow at `mlflow_url`."""
     handler = type("Handler", (_Handler,), {"mlflow": urlsplit(mlflow_url).netloc})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         handler.hub = DagsHub(f"http://127.0.0.1:{server.server_port}")

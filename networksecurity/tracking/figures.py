@@ -1,7 +1,7 @@
-"""Pictures of what is known about a model and its data, as PNG files in memory.
+"""Pictures of a model and its data, as PNG files in memory.
 
-Drawn on figures of their own, without pyplot's list of open ones, so that threads may draw at the same time.
-matplotlib is imported when a picture is drawn: it is slow to load.
+They are drawn on figures of their own, outside of pyplot's list of open ones: threads may draw at the same time.
+matplotlib is slow to load and is imported when a picture is drawn.
 """
 
 import textwrap
@@ -30,7 +30,7 @@ def draw(explanation: Explanation, title: str) -> dict[str, bytes]:
     ----------
     explanation : Explanation
     title : str
-        Stands above each picture: which model, on which rows.
+        Above each picture: which model, on which rows.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def draw(explanation: Explanation, title: str) -> dict[str, bytes]:
 def draw_overview(explanation: Explanation, title: str) -> bytes:
     """Return confusion matrix, ROC and precision-recall curve side by side, as PNG of 960 by 320 pixels.
 
-    It is to be small: where it is shown, it is part of a text.
+    It is kept small because it is shown inside a text.
     """
     from PIL import Image  # matplotlib writes its PNG files with it
 
@@ -64,12 +64,12 @@ def draw_overview(explanation: Explanation, title: str) -> bytes:
 
 
 def draw_drift(report: DriftReport, title: str) -> bytes:
-    """Return a picture of how far each column of a comparison is from its reference, as PNG of 640 by 720 pixels."""
+    """Return a picture of the distance of each column from its reference, as PNG of 640 by 720 pixels."""
     return _picture(title, partial(_drift, report), height=720)
 
 
 def draw_nothing() -> None:
-    """Load matplotlib and its fonts: what makes the first picture of a process slow."""
+    """Load matplotlib and its fonts, which make the first picture of a process slow."""
     _picture("", lambda _: None, height=480)
 
 

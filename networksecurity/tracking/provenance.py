@@ -1,4 +1,4 @@
-"""What computed a result: the code, its commit, the libraries."""
+"""What computed a result: the code, its commit and the libraries."""
 
 import functools
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from networksecurity.settings import PROJECT_FOLDER
 
 COMPUTED_WITH = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
-"""The libraries on which a figure or a model file depends."""
+"""The libraries that a figure or a model file depends on."""
 
 
 def library_versions() -> dict[str, str]:
@@ -21,7 +21,7 @@ def library_versions() -> dict[str, str]:
 
 @functools.cache
 def code_version() -> str:
-    """Return a hash of what a result depends on besides its inputs: the core's code and the libraries that compute."""
+    """Return a hash of what a result depends on besides its inputs: the core's code and the computing libraries."""
     digest = hashlib.sha256()
     package = Path(__file__).parents[1]
     for file in sorted(package.rglob("*")):
@@ -33,7 +33,7 @@ def code_version() -> str:
 
 @functools.cache
 def git_commit() -> str | None:
-    """Return the checkout's commit, with `-dirty` behind it where tracked files were changed; None without one."""
+    """Return the checkout's commit, with `-dirty` appended if tracked files were changed; None without a checkout."""
     try:
         described = subprocess.run(  # noqa: S603 (a fixed command)
             ["git", "-C", PROJECT_FOLDER, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607 (whichever git there is)

@@ -63,7 +63,7 @@ def test_promotion_moves_both_aliases_and_is_recorded(registry, versions, unveri
     assert tags(registry) == before
 
 
-def test_rollback_and_back_again(registry, versions, unverified):
+def test_a_second_rollback_undoes_the_first(registry, versions, unverified):
     for version in "123":
         promote(registry, version)
     assert rollback(registry, why="it is slow").version == "2"
@@ -81,7 +81,7 @@ def test_rollback_and_back_again(registry, versions, unverified):
     assert last[0].why == "it is slow"
 
 
-def test_nothing_to_roll_back_to(registry, versions, unverified):
+def test_a_rollback_without_an_earlier_champion_is_refused(registry, versions, unverified):
     with pytest.raises(TrackingError, match="no version of .* has the alias champion"):
         rollback(registry)
     promote(registry, "1")
@@ -95,7 +95,7 @@ def test_nothing_to_roll_back_to(registry, versions, unverified):
     assert aliases(registry) == ("1", None)
 
 
-def test_a_decision_is_recorded_whatever_it_is(registry, versions, unverified):
+def test_every_decision_is_recorded(registry, versions, unverified):
     for version in versions[:2]:
         assert consider(registry, version, judge, flow_run="run").outcome == "promote"
     kept = consider(registry, versions[2], lambda champion: make_decision("keep", "2"), flow_run="run")
@@ -135,7 +135,7 @@ def test_a_decision_about_another_champion_is_not_carried_out(registry, versions
     assert tags(registry) == before
 
 
-def test_a_record_changed_by_hand(registry, versions, unverified):
+def test_a_record_changed_by_hand_is_reported(registry, versions, unverified):
     promote(registry, "1")
     MlflowClient(registry.server.uri).set_model_version_tag(NAME, "1", "networksecurity.event.x", "me")
     with pytest.raises(TrackingError, match="version 1 .* was changed by hand"):
@@ -267,7 +267,7 @@ class Turns:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_of_promotions_at_once_none_is_lost_silently(registry, versions, unverified, seed):
+def test_of_simultaneous_promotions_none_is_lost_silently(registry, versions, unverified, seed):
     promote(registry, "1")
     order = random.Random(seed).choices("23", k=200) + ["2"] * 100 + ["3"] * 100
     turns, outcomes = Turns(order), {}

@@ -50,7 +50,7 @@ def judge(rows, candidate, champion, gate=None, split=SPLIT, train_f1_score=0.95
     return decide(candidate, champion, rows, gate or Gate(), train_f1_score=train_f1_score)
 
 
-def test_a_better_one_is_promoted(rows):
+def test_a_better_model_is_promoted(rows):
     decision = judge(rows, make(rows, 10), make(rows, 40))
     assert decision.outcome == "promote"
     assert decision.champion == "3"
@@ -66,7 +66,7 @@ def test_a_better_one_is_promoted(rows):
 
 
 @pytest.mark.parametrize(("n_wrong", "first"), [(20, 0), (20, 20), (21, 0), (18, 0), (60, 0)])
-def test_an_equal_or_a_worse_one_is_not(rows, n_wrong, first):
+def test_an_equal_or_a_worse_model_is_not_promoted(rows, n_wrong, first):
     decision = judge(rows, make(rows, n_wrong, first), make(rows, 20))
     assert decision.outcome == "keep"
     assert any("does not show that it is higher" in reason for reason in decision.reasons)
@@ -116,7 +116,7 @@ def test_a_model_of_the_sample_gives_way_and_replaces_no_other(rows):
     ],
 )
 @pytest.mark.parametrize("n_wrong_of_champion", [None, 60])
-def test_floors(rows, gate, reason, n_wrong_of_champion):
+def test_a_model_below_a_floor_is_not_promoted(rows, gate, reason, n_wrong_of_champion):
     champion = None if n_wrong_of_champion is None else make(rows, n_wrong_of_champion)
     decision = judge(rows, make(rows, 10), champion, gate, train_f1_score=0.999)
     assert decision.outcome == "keep"
@@ -126,29 +126,32 @@ def test_floors(rows, gate, reason, n_wrong_of_champion):
     assert decision.reasons[0] == pattern
 
 
-class TestAChampionThatCannotBeCompared:
-    def keeps(self, decision, reason):
-        assert decision.outcome == "keep"
-        assert decision.comparison is None
-        assert decision.reasons[0] == f"The champion, version 3, cannot be compared: {reason}."
+def keeps(decision, reason):
+    assert decision.outcome == "keep"
+    assert decision.comparison is None
+    assert decision.reasons[0] == f"The champion, version 3, cannot be compared: {reason}."
 
-    def test_broken(self, rows):
-        champion = Champion("3", None, SPLIT, problem="the model file cannot be loaded")
-        decision = decide(make(rows, 10), champion, rows, train_f1_score=0.95)
-        self.keeps(decision, "the model file cannot be loaded")
 
-    def test_of_other_columns(self, rows):
-        champion = make(rows, 60)
-        champion.feature_names_in_ = champion.feature_names_in_[::-1]
-        self.keeps(judge(rows, make(rows, 10), champion), "it was trained on other columns")
+def test_a_champion_that_cannot_be_loaded_stays(rows):
+    champion = Champion("3", None, SPLIT, problem="the model file cannot be loaded")
+    decision = decide(make(rows, 10), champion, rows, train_f1_score=0.95)
+    keeps(decision, "the model file cannot be loaded")
 
-    def test_of_unknown_split(self, rows):
-        decision = judge(rows, make(rows, 10), make(rows, 60), split=None)
-        self.keeps(decision, "it is not known which rows it was trained on")
 
-    def test_that_has_seen_all_rows(self, rows):
-        decision = judge(rows, make(rows, 10), make(rows, 60), split=(1e-6, 0))
-        self.keeps(decision, "it was trained with another split, and may have learned from all test rows of a class")
+def test_a_champion_of_other_columns_stays(rows):
+    champion = make(rows, 60)
+    champion.feature_names_in_ = champion.feature_names_in_[::-1]
+    keeps(judge(rows, make(rows, 10), champion), "it was trained on other columns")
+
+
+def test_a_champion_of_an_unknown_split_stays(rows):
+    decision = judge(rows, make(rows, 10), make(rows, 60), split=None)
+    keeps(decision, "it is not known which rows it was trained on")
+
+
+def test_a_champion_that_may_have_seen_all_rows_stays(rows):
+    decision = judge(rows, make(rows, 10), make(rows, 60), split=(1e-6, 0))
+    keeps(decision, "it was trained with another split, and may have learned from all test rows of a class")
 
 
 @pytest.mark.parametrize(("other", "share"), [((0.1, 0), 0.5), ((0.3, 0), 1.0), ((0.3, 7), 0.3)])
@@ -201,7 +204,7 @@ def test_a_model_that_is_worse_on_more_vectors_is_not_promoted_for_the_copies_of
     )
 
 
-def test_interval_is_that_of_scipy(rows):
+def test_the_interval_is_that_of_scipy(rows):
     candidate, champion = make(rows, 25), make(rows, 25, first=10)
     found = judge(rows, candidate, champion, Gate(confidence=0.9)).comparison
     X, y = to_X_y(rows)
@@ -245,7 +248,7 @@ def test_a_person_can_only_stop_a_promotion(rows):
     assert (no.outcome, no.reasons) == ("keep", ("Not approved: too soon.", *better.reasons))
 
 
-def test_a_model_that_calls_nothing_phishing(rows):
+def test_a_model_that_calls_nothing_phishing_is_not_promoted(rows):
     never = make(rows, len(rows), label=-1)
     decision = judge(rows, never, make(rows, 0))
     assert decision.outcome == "keep"

@@ -26,7 +26,7 @@ def pictures(explanation):
     return draw(explanation, "Logistic Regression · test rows")
 
 
-def test_pictures_are_png_files_of_the_sizes_said(pictures):
+def test_pictures_are_png_files_of_the_documented_sizes(pictures):
     sizes = {}
     for name, content in pictures.items():
         assert content.startswith(b"\x89PNG\r\n\x1a\n")
@@ -58,7 +58,7 @@ def test_threads_draw_the_same(explanation, pictures):
         assert all(one == pictures for one in drawn)
 
 
-def test_a_title_is_no_formula(explanation, pictures):
+def test_a_title_is_not_read_as_a_formula(explanation, pictures):
     assert draw(explanation, r"a $\wrong formula$ in a file's name") != pictures
 
 
