@@ -40,6 +40,9 @@ _PARTS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?://|(?!\d*(?:[/\\?#]|$)))", re.IGNORECASE)
+_LOOKALIKES = frozenset(
+    "аеорсухіјѕԁһԛԝӏьгтпмвкнαοеνρτυικγωßáàâäãåāąćčçďđéèêëēėęěíìîïīįłñńňóòôöõōøőŕřśšşťúùûüūůűýÿźžżḷọ"
+)
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _LONGEST_HOST = 253
@@ -239,11 +242,36 @@ def read_host(name: str) -> Host:
     return Host(ascii_name, domain, domain.partition(".")[2] or domain, is_ip=False)
 
 
+@lru_cache(maxsize=2**14)
+def is_hosting_suffix(suffix: str) -> bool:
+    """Return whether a public suffix is that of a company whose customers own the names under it, as `blogspot.com`."""
+    return len(_public_suffixes(only_icann=True).publicsuffix(suffix) or suffix) < len(suffix)
+
+
+def lookalike_letters(host: str) -> int:
+    """Return how many letters of a normalized host look like Latin ones and are Cyrillic, Greek or accented.
+
+    Examples
+    --------
+    >>> lookalike_letters("xn--pypal-4ve.example"), lookalike_letters("paypal.example")
+    (1, 0)
+    """
+    labels = [label.removeprefix("xn--") for label in host.split(".") if label.startswith("xn--")]
+    return sum(letter in _LOOKALIKES for label in labels for letter in _from_punycode(label))
+
+
+def _from_punycode(label: str) -> str:
+    try:
+        return label.encode().decode("punycode")
+    except UnicodeError:
+        return ""
+
+
 @cache
-def _public_suffixes() -> "PublicSuffixList":
+def _public_suffixes(*, only_icann: bool = False) -> "PublicSuffixList":
     from publicsuffixlist import PublicSuffixList  # 0.1 s to read the list: only for addresses
 
-    return PublicSuffixList()
+    return PublicSuffixList(only_icann=only_icann)
 
 
 def _text(text: object) -> str:

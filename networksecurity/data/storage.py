@@ -21,11 +21,12 @@ from networksecurity.data.schema import MISSING
 from networksecurity.exceptions import ConfigurationError, DataSourceError
 
 TRUSTED_TYPES = [
+    "networksecurity.training.address_features.AddressFeatures",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
 ]
-"""What skops may load besides its own safe list: compiled tree structures that hold numbers only, no code."""
+"""What skops may load besides its own safe list: compiled trees that hold numbers only, and what reads addresses."""
 
 
 class DataRef(BaseModel, frozen=True):
