@@ -213,12 +213,22 @@ class Registry:
             The skops file is damaged, or holds a type that is not trusted.
         """
         with self.files(version) as folder:
-            flavor = Model.load(str(folder)).flavors.get("sklearn", {})
-            if flavor.get("serialization_format") != "skops":
-                raise TrackingError(
-                    f"version {version.version} of {version.name} was not stored by skops: it is not loaded"
-                )
-            return without_domain_check(load_skops((folder / flavor["pickled_model"]).read_bytes()))
+            return _read_model(folder, version)
+
+    def load_model_and_profile(self, version: RegisteredVersion) -> tuple[Pipeline, ReferenceProfile | None]:
+        """Return the pipeline of a version, and the profile of the rows behind it; None if it has none that is sound.
+
+        Raises
+        ------
+        TrackingError, DataSourceError
+            As from `load_model`.
+        """
+        with self.files(version) as folder:
+            model = _read_model(folder, version)
+            try:
+                return model, _read_profile(folder)
+            except (FileNotFoundError, ValueError):
+                return model, None
 
     def load_card(self, version: RegisteredVersion) -> str | None:
         """Return the model card of a version, in Markdown; None if its run has none."""
@@ -241,12 +251,24 @@ class Registry:
             path = folder / LEARNED_FILE  # older versions have none
             try:
                 learned = np.load(path) if path.exists() else None
-                return ReferenceProfile.model_validate_json((folder / REFERENCE_FILE).read_bytes()), learned
-            except (FileNotFoundError, EOFError, ValueError) as exc:  # pydantic's are ValueErrors
+                return _read_profile(folder), learned
+            except (FileNotFoundError, EOFError, ValueError) as exc:
                 raise TrackingError(
                     f"version {version.version} of {version.name} has no reference profile that can be read: train "
                     f"again ({type(exc).__name__})"
                 ) from exc
+
+
+def _read_model(folder: Path, version: RegisteredVersion) -> Pipeline:
+    flavor = Model.load(str(folder)).flavors.get("sklearn", {})
+    if flavor.get("serialization_format") != "skops":
+        raise TrackingError(f"version {version.version} of {version.name} was not stored by skops: it is not loaded")
+    return without_domain_check(load_skops((folder / flavor["pickled_model"]).read_bytes()))
+
+
+def _read_profile(folder: Path) -> ReferenceProfile:
+    """Return a profile; raise FileNotFoundError, or one of pydantic's errors, which are ValueErrors."""
+    return ReferenceProfile.model_validate_json((folder / REFERENCE_FILE).read_bytes())
 
 
 def _as_value(version: ModelVersion) -> RegisteredVersion:

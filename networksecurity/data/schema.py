@@ -97,6 +97,43 @@ FEATURE_DESCRIPTIONS = {
     "Statistical_report": "host among those most reported for phishing",
 }
 """What each feature is a judgement on."""
+VALUE_DESCRIPTIONS: dict[str, dict[int, str]] = {
+    "having_IP_Address": {-1: "the host is an IP address", 1: "the host is a name"},
+    "URL_Length": {-1: "more than 75 characters", 0: "54 to 75 characters", 1: "under 54 characters"},
+    "Shortining_Service": {-1: "a shortening service", 1: "no shortening service"},
+    "having_At_Symbol": {-1: "an @", 1: "no @"},
+    "double_slash_redirecting": {-1: "a second // after the scheme", 1: "no second //"},
+    "Prefix_Suffix": {-1: "a hyphen", 1: "no hyphen"},
+    "having_Sub_Domain": {-1: "two subdomains or more", 0: "one subdomain", 1: "none"},
+    "SSLfinal_State": {
+        -1: "no HTTPS, or a young certificate",
+        0: "issuer not trusted",
+        1: "trusted, a year old or more",
+    },
+    "Domain_registeration_length": {-1: "for a year or less", 1: "for more than a year"},
+    "Favicon": {-1: "from another domain", 1: "from the site itself"},
+    "port": {-1: "ports other than 80 and 443 answer", 1: "only the usual ports answer"},
+    "HTTPS_token": {-1: "https in the host name", 1: "not in the host name"},
+    "Request_URL": {-1: "22 % or more from elsewhere", 1: "under 22 % from elsewhere"},
+    "URL_of_Anchor": {-1: "more than 67 % of the links", 0: "31 to 67 % of the links", 1: "under 31 % of the links"},
+    "Links_in_tags": {-1: "more than 81 % of the tags", 0: "17 to 81 % of the tags", 1: "under 17 % of the tags"},
+    "SFH": {-1: "nowhere (empty or about:blank)", 0: "to another domain", 1: "to the site itself"},
+    "Submitting_to_email": {-1: "a form is sent by e-mail", 1: "none is"},
+    "Abnormal_URL": {-1: "not in the record", 1: "in the record"},
+    "Redirect": {0: "two or more redirects", 1: "at most one redirect"},
+    "on_mouseover": {-1: "it changes", 1: "it does not"},
+    "RightClick": {-1: "disabled", 1: "not disabled"},
+    "popUpWidnow": {-1: "a pop-up asks for text", 1: "none does"},
+    "Iframe": {-1: "an invisible frame", 1: "none"},
+    "age_of_domain": {-1: "under six months", 1: "six months or more"},
+    "DNSRecord": {-1: "none", 1: "there is one"},
+    "web_traffic": {-1: "no rank", 0: "rank 100,000 or worse", 1: "among the first 100,000"},
+    "Page_Rank": {-1: "under 0.2", 1: "0.2 or more"},
+    "Google_Index": {-1: "not indexed", 1: "indexed"},
+    "Links_pointing_to_page": {-1: "none", 0: "one or two", 1: "more than two"},
+    "Statistical_report": {-1: "listed", 1: "not listed"},
+}
+"""What each value stands for by the rules of the data set's authors, in short; its rows do not follow them."""
 CLASS_LABELS = {0: "legitimate", 1: "phishing"}
 """What `y` means. The positive class, in every metric and curve, is 1."""
 

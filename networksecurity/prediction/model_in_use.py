@@ -10,6 +10,7 @@ from threading import Event, Lock, Thread
 from networksecurity.champion.registry import CHAMPION, RegisteredVersion, Registry
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.prediction.native import FastPipeline, prepare
+from networksecurity.prediction.reasons import Explainer, shares_of
 from networksecurity.settings import Settings
 from networksecurity.tracking.model import probe_rows
 from networksecurity.tracking.server import connect
@@ -19,10 +20,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A version of the model, in memory."""
+    """A version of the model, in memory.
+
+    Attributes
+    ----------
+    version : RegisteredVersion
+    model : FastPipeline
+    explainer : Explainer or None
+        None if no profile of the rows behind the version was stored with it.
+    card : str or None
+    loaded_at : datetime
+    """
 
     version: RegisteredVersion
     model: FastPipeline
+    explainer: Explainer | None
     card: str | None
     loaded_at: datetime
 
@@ -74,9 +86,10 @@ class ModelInUse:
             )
         now = self.current and self.current.version
         if now is None or (now.version, now.source) != (version.version, version.source):
-            # A model that cannot answer the probe does not take over.
-            model = prepare(registry.load_model(version), probe_rows())
-            self.current = LoadedVersion(version, model, registry.load_card(version), datetime.now(UTC))
+            pipeline, profile = registry.load_model_and_profile(version)
+            model = prepare(pipeline, probe_rows())  # a model that cannot answer the probe does not take over
+            explainer = Explainer(model, shares_of(profile)) if profile else None
+            self.current = LoadedVersion(version, model, explainer, registry.load_card(version), datetime.now(UTC))
             _log.info("version %s of %s is in use", version.version, version.name)
         return None
 

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES
+from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES, VALUE_DESCRIPTIONS
+from networksecurity.prediction.rows import MAX_EXPLAINED
 
 # Made up, with one unknown value.
 _EXAMPLE = {name: max(domain) if i % 4 else min(domain) for i, (name, domain) in enumerate(FEATURES.items())} | {
@@ -16,7 +17,12 @@ _ROW = {
     "type": "object",
     "description": "The 30 features, null for an unknown value; all other fields come back as `keys`.",
     "properties": {
-        name: {"description": FEATURE_DESCRIPTIONS[name], "enum": [*domain, None]} for name, domain in FEATURES.items()
+        name: {
+            "description": FEATURE_DESCRIPTIONS[name],
+            "enum": [*domain, None],
+            "x-enum-descriptions": {str(value): text for value, text in VALUE_DESCRIPTIONS[name].items()},
+        }
+        for name, domain in FEATURES.items()
     },
     "required": list(FEATURES),
     "not": {"required": ["rows"]},
@@ -26,13 +32,25 @@ _ROW = {
 def request_body(max_rows: int) -> dict[str, Any]:
     """Return the OpenAPI description of what `/predict` takes: one row, many rows, or a CSV table."""
     rows = {"type": "array", "items": _ROW, "minItems": 1, "maxItems": max_rows}
-    many = {"type": "object", "properties": {"rows": rows}, "required": ["rows"], "additionalProperties": False}
+    explain = {
+        "type": "boolean",
+        "default": False,
+        "description": f"whether to give the reasons for each prediction, of at most {MAX_EXPLAINED} rows",
+    }
+    many = {
+        "type": "object",
+        "properties": {"rows": rows, "explain": explain},
+        "required": ["rows"],
+        "additionalProperties": False,
+    }
     table = "\n".join(
         ",".join(cells) for cells in ([*FEATURES], ["" if of is None else str(of) for of in _EXAMPLE.values()])
     )
     examples = {
         "one row": {"value": {**_EXAMPLE, "url": "https://example.org/"}},
-        "many rows, one of them not valid": {"value": {"rows": [_EXAMPLE, {**_EXAMPLE, "SFH": 7, "id": 2}]}},
+        "many rows, one of them not valid, with the reasons for the predictions": {
+            "value": {"rows": [_EXAMPLE, {**_EXAMPLE, "SFH": 7, "id": 2}], "explain": True}
+        },
     }
     return {
         "required": True,
@@ -62,6 +80,19 @@ class ModelName(BaseModel):
     version: str
 
 
+class Reason(BaseModel):
+    """The part of one feature in a prediction."""
+
+    feature: str
+    description: str
+    """What the feature is about."""
+    value: int | float | None
+    """Of the row; null if it is not known."""
+    effect: float
+    """In [-1, 1]: by how much this value raises the probability, compared with a value drawn from the rows that the
+    model has learned from."""
+
+
 class Prediction(BaseModel):
     """The answer to one row: a probability and a label, or the reasons why the row is not valid."""
 
@@ -72,6 +103,9 @@ class Prediction(BaseModel):
     """Why the row is not valid; empty if it is."""
     keys: dict[str, Any]
     """The row's other fields."""
+    explanation: list[Reason] | None = None
+    """The strongest reasons for the prediction, the strongest first, if they were asked for; null if the row is not
+    valid."""
 
 
 class Predictions(BaseModel):
@@ -103,12 +137,15 @@ class ModelDescription(ModelName):
     """Rows per request up to which its native form answers; 0 if scikit-learn always does."""
     native: str
     """How that was decided, when the model was loaded."""
+    explains: bool
+    """Whether it can give reasons for its predictions."""
     card: str | None
     """The model card, in Markdown."""
 
 
 REFUSALS = {
     401: "the token is missing or wrong",
+    409: "the model has no reasons to give: no profile of its rows was stored with it",
     413: "the body is too large, or has too many rows",
     415: "the body is neither JSON nor CSV",
     422: "the body is not as described, or a row lacks a feature",

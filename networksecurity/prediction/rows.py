@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,32 @@ from networksecurity.data.schema import CLASS_LABELS, FEATURES, LABEL, REASONS, 
 from networksecurity.data.validation import Validation
 from networksecurity.exceptions import DataValidationError
 from networksecurity.prediction.native import FastPipeline
+from networksecurity.prediction.reasons import Explainer
+
+MAX_EXPLAINED = 100
+"""Most rows of a request whose predictions are explained: each takes about as long as 40 to 70 rows that are not."""
 
 
 class TooManyRowsError(DataValidationError):
     """A body has more rows than the service answers at once."""
 
 
-def _read_json(body: bytes, max_rows: int) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Question:
+    """What a body asks.
+
+    Attributes
+    ----------
+    rows : list of dict
+    explain : bool
+        Whether the predictions are to come with their explanation.
+    """
+
+    rows: list[dict[str, Any]]
+    explain: bool = False
+
+
+def _read_json(body: bytes, max_rows: int) -> Question:
     try:
         content = from_json(body)
     except ValueError as exc:
@@ -28,16 +48,23 @@ def _read_json(body: bytes, max_rows: int) -> list[dict[str, Any]]:
     if not isinstance(content, dict):
         raise DataValidationError('the body is neither one row, {feature: value, …}, nor {"rows": [row, …]}')
     if "rows" not in content:
-        return [content]
-    rows = content["rows"]
-    if len(content) > 1 or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise DataValidationError("`rows` is not a list of rows, {feature: value, …}, or does not stand alone")
+        explain = content.pop("explain") if isinstance(content.get("explain"), bool) else False
+        return Question([content], explain)
+    rows, explain = content["rows"], content.get("explain", False)
+    if not (
+        content.keys() <= {"rows", "explain"} and isinstance(rows, list) and all(type(row) is dict for row in rows)
+    ):
+        raise DataValidationError(
+            "`rows` is not a list of rows, {feature: value, …}, or stands beside more than `explain`"
+        )
+    if not isinstance(explain, bool):
+        raise DataValidationError("`explain` is neither true nor false")
     if len(rows) > max_rows:
         raise _too_many(max_rows)
-    return rows
+    return Question(rows, explain)
 
 
-def _read_csv(body: bytes, max_rows: int) -> list[dict[str, Any]]:
+def _read_csv(body: bytes, max_rows: int) -> Question:
     try:
         lines = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
         header = [name.strip() for name in next(lines, [])]
@@ -56,30 +83,43 @@ def _read_csv(body: bytes, max_rows: int) -> list[dict[str, Any]]:
             rows.append(dict(zip(header, cells, strict=True)))
     except (UnicodeDecodeError, csv.Error) as exc:
         raise DataValidationError(f"the body is not CSV in UTF-8 ({type(exc).__name__})") from None
-    return rows
+    return Question(rows)
 
 
-READERS: dict[str, Callable[[bytes, int], list[dict[str, Any]]]] = {
+READERS: dict[str, Callable[[bytes, int], Question]] = {
     "application/json": _read_json,
     "text/csv": _read_csv,
 }
-"""By content type: from a body and the largest number of rows to the rows. They raise DataValidationError."""
+"""By content type: from a body and the largest number of rows to a question. They raise DataValidationError."""
 
 
 def _too_many(max_rows: int) -> TooManyRowsError:
     return TooManyRowsError(f"more than {max_rows:,} rows (NETWORKSECURITY_SERVE_MAX_ROWS): send them in parts")
 
 
-def predict(model: FastPipeline, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def predict(
+    model: FastPipeline, rows: list[dict[str, Any]], explainer: Explainer | None = None
+) -> list[dict[str, Any]]:
     """Return an `openapi.Prediction`, as plain values, for each row; it depends on that row and nothing else.
+
+    Parameters
+    ----------
+    model : FastPipeline
+    rows : list of dict
+    explainer : Explainer, optional
+        With it, each prediction has its `explanation`.
 
     Raises
     ------
     DataValidationError
         There are no rows, or one lacks a feature or has it twice.
+    TooManyRowsError
+        There are more than `MAX_EXPLAINED` to explain.
     """
     if not rows:
         raise DataValidationError("there are no rows")
+    if explainer and len(rows) > MAX_EXPLAINED:
+        raise TooManyRowsError(f"more than {MAX_EXPLAINED} rows to explain: send them in parts, or without `explain`")
     spellings: dict[tuple[str, ...], dict[str, str]] = {}
     predictions: list[dict[str, Any]] = []
     X = np.full((len(rows), len(FEATURES)), np.nan)
@@ -109,6 +149,10 @@ def predict(model: FastPipeline, rows: list[dict[str, Any]]) -> list[dict[str, A
     y_score = model.score(X[valid]) if valid else np.empty(0)
     for i, score in zip(valid, y_score.tolist(), strict=True):
         predictions[i] |= {SCORE: score, LABEL: CLASS_LABELS[int(score >= model.threshold)]}
+    if explainer:
+        explanations = dict(zip(valid, explainer.explain(X[valid]), strict=True))
+        for i, prediction in enumerate(predictions):
+            prediction["explanation"] = explanations.get(i)
     return predictions
 
 

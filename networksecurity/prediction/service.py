@@ -27,7 +27,8 @@ from typing import Annotated, Any, Literal
 
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
@@ -86,6 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # Swagger's and Redoc's pages load scripts from other hosts: our page shows the document
         redoc_url=None,
     )
+    app.add_exception_handler(RequestValidationError, _refuse_query)
     app.state.model_in_use = in_use
     page = resources.files("networksecurity.prediction").joinpath("page.html").read_text(encoding="utf-8")
     app.add_middleware(_Envelope, policy=_content_security_policy(page))
@@ -101,7 +103,7 @@ def create_app(settings: Settings) -> FastAPI:
         "/predict",
         dependencies=guards,
         response_class=Response,
-        responses=answered | guarded | refusals(413, 415, 422, 503),
+        responses=answered | guarded | refusals(409, 413, 415, 422, 503),
     )(endpoints.predict)
     app.get("/model", dependencies=guards, responses=guarded | refusals(503))(endpoints.model)
     app.get("/health")(endpoints.health)
@@ -122,11 +124,12 @@ class _Endpoints:
         self._pool = pool
         self._page = page
 
-    async def predict(self, request: Request) -> Response:
+    async def predict(self, request: Request, explain: bool = False) -> Response:
         """Say how probable it is that a website is a phishing one.
 
         One row, `{"rows": [row, …]}`, or a CSV. A row with a bad value is answered with reasons, the others with
-        predictions. Features may have any of the names that circulate for them.
+        predictions. Features may have any of the names that circulate for them. With `explain`, in the query or beside
+        `rows` or the features of one row, each prediction comes with its explanation.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in rows.READERS or request.headers.get("content-encoding", "identity") != "identity":
@@ -137,15 +140,21 @@ class _Endpoints:
         except ClientDisconnect:
             return Response(status_code=400)  # to nobody
         try:
-            content, log = await get_running_loop().run_in_executor(self._pool, self._answer, loaded, kind, body)
+            content, log = await get_running_loop().run_in_executor(
+                self._pool, self._answer, loaded, kind, body, explain
+            )
         except DataValidationError as exc:
             raise HTTPException(413 if isinstance(exc, rows.TooManyRowsError) else 422, str(exc)) from None
         request.scope["log"] |= log
         return Response(content, media_type="application/json")
 
-    def _answer(self, loaded: LoadedVersion, kind: str, body: bytes) -> tuple[bytes, dict[str, Any]]:
+    def _answer(self, loaded: LoadedVersion, kind: str, body: bytes, explain: bool) -> tuple[bytes, dict[str, Any]]:
         """Return the answer, and what the log says about it."""
-        predictions = rows.predict(loaded.model, rows.READERS[kind](body, self._settings.serve_max_rows))
+        question = rows.READERS[kind](body, self._settings.serve_max_rows)
+        explain = explain or question.explain
+        if explain and loaded.explainer is None:
+            raise HTTPException(409, f"{REFUSALS[409]}; ask without `explain`, or train again")
+        predictions = rows.predict(loaded.model, question.rows, loaded.explainer if explain else None)
         n_rejected = sum(1 for prediction in predictions if prediction["reasons"])
         content = {
             "model": _name(loaded).model_dump(),
@@ -166,6 +175,7 @@ class _Endpoints:
             figures={name: float(of) for name in _FIGURES if (of := loaded.version.tags.get(name))},
             native_up_to=loaded.model.up_to,
             native=loaded.model.why,
+            explains=loaded.explainer is not None,
             card=loaded.card,
         )
 
@@ -201,6 +211,13 @@ class _Endpoints:
 
 def _name(loaded: LoadedVersion) -> ModelName:
     return ModelName(name=loaded.version.name, version=loaded.version.version)
+
+
+async def _refuse_query(_: Request, exc: Exception) -> JSONResponse:
+    """Answer to a query that is not as described in one line, as to everything else."""
+    assert isinstance(exc, RequestValidationError)
+    said = (f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
+    return JSONResponse({"detail": "; ".join(said)}, 422)
 
 
 def _guard(token: str) -> Callable[..., None]:

@@ -128,6 +128,18 @@ def test_the_reference_profile_comes_with_the_model(registry, versions, outcome,
         registry.load_reference(elsewhere)
 
 
+def test_a_model_is_loaded_with_its_profile_or_without_one_that_is_not_sound(stored_model, server, outcome, rows):
+    registry, X = Registry(server, NAME), to_X_y(rows)[0].head(5)
+    model, profile = registry.load_model_and_profile(stored_model)
+    assert (model.predict_proba(X) == outcome.model.predict_proba(X)).all()
+    assert profile == outcome.reference
+    path = Path(stored_model.source, REFERENCE_FILE)
+    path.write_text(path.read_text()[:-9])
+    assert registry.load_model_and_profile(stored_model)[1] is None
+    path.unlink()
+    assert registry.load_model_and_profile(stored_model)[1] is None
+
+
 def test_the_version_in_use_is_the_champion_or_else_the_candidate(registry, versions):
     in_use = (CHAMPION, CANDIDATE)
     with pytest.raises(TrackingError, match="has the alias champion or candidate"):

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,10 @@ from networksecurity.data import splitting, validation
 from networksecurity.data.files import File
 from networksecurity.data.schema import FEATURES, to_X
 from networksecurity.prediction import openapi
+from networksecurity.prediction.native import prepare
+from networksecurity.prediction.reasons import Explainer, shares_of
 from networksecurity.settings import Settings
+from networksecurity.tracking.model import probe_rows
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +154,8 @@ def test_any_json_value_in_a_cell_is_answered(shared, cells, key):
         ('["hunter2"]', "neither one row"),
         ('{"rows": {"SFH": "hunter2"}}', "`rows` is not a list"),
         ('{"rows": ["hunter2"]}', "`rows` is not a list"),
-        ('{"rows": [], "more": "hunter2"}', "does not stand alone"),
+        ('{"rows": [], "more": "hunter2"}', "stands beside more than `explain`"),
+        ('{"rows": [], "explain": "hunter2"}', "`explain` is neither true nor false"),
         ('{"rows": []}', "there are no rows"),
         ("{}", "row 1 lacks having_IP_Address, .*: all 30 features"),
         (json.dumps({"rows": [ROW, {**ROW, "port_no": "hunter2"}]}), "row 2 has port twice"),
@@ -205,3 +210,66 @@ def test_too_many_rows_are_refused(shared, headers):
     answer = shared("POST", "/predict", content=bodies[headers["Content-Type"]], headers=headers)
     assert answer.status_code == 413
     assert "more than 3,000 rows" in answer.json()["detail"]
+
+
+# --- with reasons -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def expected_reasons(outcome):
+    """Return the reasons for the prediction of the row that all tests send."""
+    explainer = Explainer(prepare(outcome.model, probe_rows()), shares_of(outcome.reference))
+    return explainer.explain(np.ones((1, len(FEATURES))))[0]
+
+
+def test_reasons_are_given_where_they_are_asked_for(shared, expected_reasons):
+    bad = {**ROW, "SFH": 7}
+    answer = shared.predict({"rows": [ROW, bad], "explain": True})
+    openapi.Predictions.model_validate(answer)
+    assert [found["explanation"] for found in answer["predictions"]] == [expected_reasons, None]
+    assert answer["predictions"][0]["reasons"] == []
+    table = pd.DataFrame([ROW]).to_csv(index=False)
+    for found in (
+        shared.predict({**ROW, "explain": True}),
+        shared.predict(ROW, params={"explain": "true"}),
+        shared("POST", "/predict?explain=1", content=table, headers=CSV).json(),
+    ):
+        (prediction,) = found["predictions"]
+        assert prediction["explanation"] == expected_reasons
+        assert prediction["keys"] == {}
+
+
+def test_reasons_cost_nothing_where_they_are_not_asked_for(shared):
+    for content in (ROW, {**ROW, "explain": False}, {"rows": [ROW], "explain": False}):
+        (found,) = shared.predict(content)["predictions"]
+        assert "explanation" not in found
+    (found,) = shared.predict({**ROW, "explain": "a column of the user's own"})["predictions"]
+    assert found["keys"] == {"explain": "a column of the user's own"}
+
+
+def test_a_row_is_explained_alike_alone_and_among_others(shared, rows):
+    some = json.loads(rows[list(FEATURES)].head(8).to_json(orient="records"))
+    some[3] |= {"SFH": "x"}
+    together = shared.predict({"rows": some, "explain": True})["predictions"]
+    assert [shared.predict({**row, "explain": True})["predictions"][0] for row in some] == together
+
+
+def test_too_many_rows_to_explain_are_refused(shared):
+    assert shared.predict({"rows": [ROW] * 100, "explain": True})["n_rows"] == 100
+    said = shared.predict({"rows": [ROW] * 101, "explain": True}, 413)["detail"]
+    assert said == "more than 100 rows to explain: send them in parts, or without `explain`"
+
+
+def test_a_query_that_is_not_as_described_is_refused_in_one_line(shared):
+    said = shared.predict(ROW, 422, params={"explain": "hunter2"})["detail"]
+    assert said.startswith("query.explain: Input should be a valid boolean")
+    assert "hunter2" not in said
+
+
+def test_a_model_without_a_profile_says_that_it_has_no_reasons(service):
+    assert service("GET", "/model").json()["explains"]
+    service.model_in_use.current = replace(service.model_in_use.current, explainer=None)
+    said = service.predict({"rows": [ROW], "explain": True}, 409)["detail"]
+    assert said.startswith("the model has no reasons to give: no profile of its rows was stored with it; ask without")
+    assert "explanation" not in service.predict(ROW)["predictions"][0]
+    assert not service("GET", "/model").json()["explains"]

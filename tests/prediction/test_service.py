@@ -151,6 +151,8 @@ def test_features_are_described_with_their_domains(shared):
         name: [*domain, None] for name, domain in FEATURES.items()
     }
     assert all(of["description"] for of in one["properties"].values())
+    for name, of in one["properties"].items():
+        assert set(of["x-enum-descriptions"]) == {str(value) for value in FEATURES[name]}
 
 
 def test_the_page_loads_nothing_from_elsewhere(shared):

@@ -1,0 +1,162 @@
+"""Why a model gives a row its probability: for each feature, what another value of it would change.
+
+The effect of a feature is the difference that its value makes, everything else left as it is, against a value drawn
+from the rows behind the model. `docs/serving.md` says what that means and what it does not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES
+from networksecurity.monitoring.drift import ReferenceProfile
+from networksecurity.prediction.native import FastPipeline
+
+N_REASONS = 5
+"""Most reasons given for a prediction: the strongest."""
+_DIGITS = 6
+"""Decimal places of an effect that is given to people."""
+_MAX_CHANGED_ROWS = 10_000
+"""Changed rows scored at once: what bounds the memory."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The values that a feature takes, and how often.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_values,), float64
+        Each once; NaN is a missing value.
+    shares : ndarray of shape (n_values,), float64
+        In [0, 1], with a sum of 1.
+    """
+
+    values: np.ndarray
+    shares: np.ndarray
+
+
+def shares_of(profile: ReferenceProfile) -> dict[str, Shares]:
+    """Return the shares of the values of each feature among the rows behind a model, those without a value included.
+
+    Examples
+    --------
+    >>> from networksecurity.data.sample import make_phishing_websites
+    >>> from networksecurity.data.validation import validate
+    >>> from networksecurity.monitoring.drift import reference_profile
+    >>> rows = validate(make_phishing_websites(1000, random_state=0)).accepted
+    >>> profile = reference_profile(rows.assign(SFH=rows["SFH"].mask(rows["SFH"] == 0)), data_sha256="")
+    >>> shares_of(profile)["SFH"]
+    Shares(values=array([-1.,  1., nan]), shares=array([0.749, 0.176, 0.075]))
+    """
+    found = {}
+    for name in FEATURES:
+        counts = {float(value): n_rows for value, n_rows in profile.counts[name].items() if n_rows}
+        if profile.missing[name]:
+            counts[float("nan")] = profile.missing[name]
+        found[name] = Shares(np.array([*counts]), np.array([*counts.values()]) / profile.n_rows)
+    return found
+
+
+class Explainer:
+    """Gives the reasons for a model's predictions.
+
+    Parameters
+    ----------
+    model : FastPipeline
+    shares : mapping
+        By feature, in the order of the model's columns, its values and their shares among the rows behind the model.
+        A number of many values comes as the middles of its quantile bins.
+
+    Notes
+    -----
+    The method is the prediction difference of Robnik-Šikonja and Kononenko, "Explaining classifications for individual
+    instances", IEEE TKDE 20, 2008, in probabilities. SHAP values were considered: `shap` computes them exactly for
+    trees only, in log-odds for boosting, not for AdaBoost, needs numba, and has no one release for all Pythons that
+    this package supports.
+
+    Examples
+    --------
+    >>> from networksecurity.data.sample import make_phishing_websites
+    >>> from networksecurity.data.schema import to_X_y
+    >>> from networksecurity.data.validation import validate
+    >>> from networksecurity.monitoring.drift import reference_profile
+    >>> from networksecurity.prediction.native import prepare
+    >>> from networksecurity.training.candidates import get_candidate, make_pipeline
+    >>> rows = validate(make_phishing_websites(500, random_state=0)).accepted
+    >>> X, y = to_X_y(rows)
+    >>> model = prepare(make_pipeline(get_candidate("Decision Tree"), {"max_depth": 2}).fit(X, y), X)
+    >>> explainer = Explainer(model, shares_of(reference_profile(rows, data_sha256="")))
+    >>> for reason in explainer.explain(X.to_numpy()[:1])[0]:
+    ...     print(f"{reason['feature']} {reason['value']}: {reason['effect']:+.3f}")
+    URL_of_Anchor 1: -0.223
+    SSLfinal_State 1: +0.035
+    """
+
+    def __init__(self, model: FastPipeline, shares: Mapping[str, Shares]) -> None:
+        self._model = model
+        self._names = list(shares)
+        self._columns = np.repeat(np.arange(len(shares)), [len(of.values) for of in shares.values()])
+        self._values = np.concatenate([of.values for of in shares.values()])
+        self._shares = np.concatenate([of.shares for of in shares.values()])
+
+    def effects(self, X: np.ndarray) -> np.ndarray:
+        """Return by how much each value raises the probability of phishing.
+
+        The effect of feature j on row x is `p(x) - Σ_v share(v) · p(x with x_j = v)`, over all values v that the
+        feature takes, a missing one included. It is 0 for a feature that the model ignores.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features), float64
+            NaN where a value is missing.
+
+        Returns
+        -------
+        effects : ndarray of shape (n_samples, n_features), float64
+            In [-1, 1]: positive where the value speaks for phishing, negative where it speaks for legitimate.
+        """
+        at_once = max(1, _MAX_CHANGED_ROWS // len(self._values))
+        parts = [self._effects(X[start : start + at_once]) for start in range(0, len(X), at_once)]
+        return np.concatenate(parts) if parts else np.empty((0, len(self._names)))
+
+    def _effects(self, X: np.ndarray) -> np.ndarray:
+        present = X[:, self._columns]
+        # The shares of a feature add up to 1: only values other than the row's own contribute.
+        row, change = np.nonzero(~((present == self._values) | (np.isnan(present) & np.isnan(self._values))))
+        changed = X[row]
+        changed[np.arange(len(row)), self._columns[change]] = self._values[change]
+        y_score = self._model.score(np.concatenate([X, changed]))
+        differences = self._shares[change] * (y_score[row] - y_score[len(X) :])
+        effects = np.zeros(X.shape)
+        np.add.at(effects, (row, self._columns[change]), differences)
+        return effects
+
+    def explain(self, X: np.ndarray, n_reasons: int = N_REASONS) -> list[list[dict[str, object]]]:
+        """Return the strongest reasons for the prediction of each row, the strongest first.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features), float64
+            NaN where a value is missing.
+        n_reasons : int, default=5
+            Most reasons of a row; features without an effect are left out.
+
+        Returns
+        -------
+        reasons : list of length n_samples
+            Each reason has `feature`, its plain `description`, the row's `value` (None if missing) and the `effect`,
+            as in `effects`, to six decimal places.
+        """
+        effects = self.effects(X).round(_DIGITS)
+        strongest = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :n_reasons]
+        return [
+            [self._reason(j, row[j], of[j]) for j in order if of[j]]
+            for row, of, order in zip(X.tolist(), effects.tolist(), strongest.tolist(), strict=True)
+        ]
+
+    def _reason(self, column: int, value: float, effect: float) -> dict[str, object]:
+        name = self._names[column]
+        plain = None if np.isnan(value) else int(value) if value.is_integer() else value
+        return {"feature": name, "description": FEATURE_DESCRIPTIONS[name], "value": plain, "effect": effect}
