@@ -29,6 +29,7 @@ def commands(source: str, rounds: int, picture: Path, *, quick: bool) -> list[li
         ["validation.py", *turns, *rows],
         ["mongodb.py", "--cases", "ingest", "fetch", "find", *turns, *(rows or ["--rows", "1000000"])],
         ["scoring.py", *turns, *rows, "--cases", "score"],
+        ["reasons.py", *turns],
         ["growth.py", *turns, "--picture", str(picture), *(["--rows", "2000", "4000"] if quick else [])],
         ["tracking.py", *turns],
         ["cluster.py", "--source", source, *turns, *small],
