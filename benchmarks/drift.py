@@ -19,8 +19,9 @@ from sklearn.ensemble import RandomForestClassifier
 
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, to_X_y
-from networksecurity.data.splitting import split, vector_codes
+from networksecurity.data.splitting import split
 from networksecurity.data.validation import validate
+from networksecurity.data.vectors import vector_codes
 from networksecurity.monitoring.drift import Y_SCORE, DriftReport, compare, reference_profile
 
 N_NEW = (500, 1_000, 2_000)

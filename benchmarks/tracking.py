@@ -42,7 +42,7 @@ def make_outcome():
     import numpy as np
     from sklearn.model_selection import ParameterGrid
 
-    from networksecurity.data import splitting
+    from networksecurity.data import splitting, vectors
     from networksecurity.data.sample import make_phishing_websites
     from networksecurity.data.schema import to_X_y
     from networksecurity.data.storage import DataRef, fingerprint
@@ -101,7 +101,7 @@ def make_outcome():
         reference=reference_profile(rows, data_sha256=fingerprint(rows)),
         tags={"data.source": "sample"},
         input_example=X[:5],
-        learned=np.unique(splitting.vector_codes(sides.train)),
+        learned=np.unique(vectors.vector_codes(sides.train)),
     )
 
 

@@ -30,8 +30,9 @@ from flows.report import Summary, reasons_section
 from flows.steps import progress, step
 from networksecurity.data import mongodb, sources
 from networksecurity.data.files import File
+from networksecurity.data.gaps import find_gaps
 from networksecurity.data.sample import Sample
-from networksecurity.data.validation import Validation, find_gaps
+from networksecurity.data.validation import Validation
 from networksecurity.data.web import Url
 from networksecurity.settings import settings
 

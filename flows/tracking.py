@@ -6,7 +6,7 @@ Not in `steps`, for MLflow is slow to import and an ingestion does not need it.
 from contextlib import suppress
 
 from networksecurity.champion.registry import RegisteredVersion, Registry
-from networksecurity.data import validation
+from networksecurity.data import gaps
 from networksecurity.exceptions import TrackingError
 from networksecurity.settings import settings
 from networksecurity.tracking.server import TrackingServer, connect
@@ -23,9 +23,9 @@ def registry() -> Registry:
 
 
 def find_gaps(version: RegisteredVersion | None, n_rows: int, n_missing: dict[str, int]) -> list[str]:
-    """Return what `validation.find_gaps` finds in rows, compared with those behind a version of the model."""
+    """Return what `gaps.find_gaps` finds in rows, compared with those behind a version of the model."""
     expected = None
     if version and n_missing:
         with suppress(TrackingError):  # an old version without a reference profile
             expected = registry().load_reference(version)[0].missing_shares
-    return validation.find_gaps(n_rows, n_missing, expected)
+    return gaps.find_gaps(n_rows, n_missing, expected)

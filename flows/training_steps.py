@@ -18,7 +18,7 @@ from flows import tracking
 from flows.steps import cached_step, one_thread, step, storage
 from flows.tracking import registry, tracking_server
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, RegisteredVersion
-from networksecurity.data import schema, splitting, validation
+from networksecurity.data import schema, splitting, validation, vectors
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef, ModelRef
 from networksecurity.monitoring import drift
@@ -272,7 +272,7 @@ def track(
         reference=findings.reference,
         tags=tags,
         input_example=schema.to_X(train.head(5)),
-        learned=np.unique(splitting.vector_codes(train)),
+        learned=np.unique(vectors.vector_codes(train)),
         threshold=findings.threshold,
     )
     return runs.log_outcome(tracking_server(), training, outcome)

@@ -76,7 +76,7 @@ def outcome(rows):
     """Return what a small training found: two models, a Random Forest ahead of a Decision Tree."""
     import numpy as np
 
-    from networksecurity.data import splitting
+    from networksecurity.data import splitting, vectors
     from networksecurity.data.schema import to_X_y
     from networksecurity.data.storage import DataRef, fingerprint
     from networksecurity.monitoring.drift import reference_profile
@@ -116,7 +116,7 @@ def outcome(rows):
         reference=reference_profile(rows, data_sha256="abc", y_score=model.predict_proba(to_X_y(sides.test)[0])[:, 1]),
         tags={"data.source": "mongodb://host/db.rows", "k": "v"},
         input_example=X[:5],
-        learned=np.unique(splitting.vector_codes(sides.train)),
+        learned=np.unique(vectors.vector_codes(sides.train)),
     )
 
 

@@ -16,7 +16,8 @@ from scipy.stats import binomtest
 
 from networksecurity.champion.gate import Gate
 from networksecurity.data.schema import CLASS_LABELS, FEATURES, TARGET, to_X_y
-from networksecurity.data.splitting import is_test, vector_codes
+from networksecurity.data.splitting import is_test
+from networksecurity.data.vectors import vector_codes
 from networksecurity.training.evaluation import evaluate
 from networksecurity.training.intervals import percentile_interval, resample, share
 

@@ -1,41 +1,19 @@
-"""The split into training and test rows: by feature vector, never by row.
+"""The split into training and test rows: by a contract's groups, never by row.
 
-More than half of a plain random test set of this data also stands in its training set. Here equal vectors are always
-on one side, and a vector keeps its side when rows are added: today's test rows are unseen by every older model of the
-same split.
+More than half of a plain random test set of the UCI data also stands in its training set. Here a group (equal feature
+vectors; a registrable domain) is always on one side, and keeps its side when rows are added: today's test rows are
+unseen by every older model of the same split.
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from networksecurity.data.schema import CLASS_LABELS, FEATURES, MISSING, TARGET, encode_target
+from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.exceptions import ConfigurationError, DataValidationError
-
-
-def vector_codes(accepted: pd.DataFrame) -> np.ndarray:
-    """Return one number per row, equal exactly where the feature vectors are equal.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_samples,), uint64
-    """
-    return codes_of(accepted[name].to_numpy("int8", na_value=MISSING) for name in FEATURES)
-
-
-def codes_of(columns: Iterable[np.ndarray]) -> np.ndarray:
-    """Return the `vector_codes` of rows given as one array per feature, with -128 for a missing value.
-
-    A feature takes one of four states (-1, 0, 1, missing), so a vector is a number of 60 bits.
-    """
-    codes = np.uint64(0)
-    for values in columns:
-        digits = np.where(values == MISSING, 2, values) + 1
-        codes = (codes << np.uint64(2)) | digits.astype(np.uint64)
-    return np.asarray(codes)
 
 
 def _hashed(codes: np.ndarray, salt: int) -> np.ndarray:
@@ -49,7 +27,9 @@ def _hashed(codes: np.ndarray, salt: int) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
-def is_test(accepted: pd.DataFrame, *, test_size: float, random_state: int) -> np.ndarray:
+def is_test(
+    accepted: pd.DataFrame, *, test_size: float, random_state: int, contract: Contract = WEBSITES
+) -> np.ndarray:
     """Return for each row whether the split of this `test_size` and `random_state` keeps it for the test.
 
     This holds for any rows, also for those that came after that split; see `split` for the parameters.
@@ -58,7 +38,7 @@ def is_test(accepted: pd.DataFrame, *, test_size: float, random_state: int) -> n
     -------
     is_test : ndarray of shape (n_samples,), bool
     """
-    return _hashed(vector_codes(accepted), random_state) < np.uint64(int(test_size * 2**64))
+    return _hashed(contract.groups(accepted), random_state) < np.uint64(int(test_size * 2**64))
 
 
 @dataclass(frozen=True)
@@ -90,7 +70,7 @@ class Split:
 
     Attributes
     ----------
-    train, test : DataFrame of shape (n_train, 31) and (n_test, 31)
+    train, test : DataFrame of shape (n_train, n_columns) and (n_test, n_columns)
     report : SplitReport
     """
 
@@ -99,17 +79,21 @@ class Split:
     report: SplitReport
 
 
-def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int = 0) -> Split:
-    """Divide validated rows: a row is test when the salted hash of its feature vector falls under `test_size`.
+def split(
+    accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int = 0, contract: Contract = WEBSITES
+) -> Split:
+    """Divide validated rows: a row is test when the salted hash of its group falls under `test_size`.
 
     Parameters
     ----------
-    accepted : DataFrame of shape (n_samples, 31)
-        Rows that `validation.validate` accepted.
+    accepted : DataFrame of shape (n_samples, n_columns)
+        Rows that the contract's `validate` accepted.
     test_size : float, default=0.2
-        Expected share of the distinct feature vectors, in (0, 1), that are test.
+        Expected share of the groups, in (0, 1), that are test.
     random_state : int, default=0
         The salt; not negative.
+    contract : Contract, default=WEBSITES
+        What the rows are.
 
     Raises
     ------
@@ -126,9 +110,9 @@ def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int =
     """
     if not 0 < test_size < 1:
         raise ConfigurationError(f"test_size is a share between 0 and 1, not {test_size}")
-    codes = vector_codes(accepted)
-    in_test = is_test(accepted, test_size=test_size, random_state=random_state)
-    y = encode_target(accepted[TARGET])
+    codes = contract.groups(accepted)
+    in_test = is_test(accepted, test_size=test_size, random_state=random_state, contract=contract)
+    y = contract.to_y(accepted)
     for side, rows in (("training", ~in_test), ("test", in_test)):
         absent = [label for value, label in CLASS_LABELS.items() if not (y[rows] == value).any()]
         if absent:
@@ -137,7 +121,7 @@ def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int =
                 f"{' or '.join(absent)}: more rows are needed, or another test_size"
             )
 
-    vectors, of_row = np.unique(codes, return_inverse=True)
+    distinct, of_row = np.unique(contract.distinct(accepted), return_inverse=True)
     n_rows = np.bincount(of_row)
     n_phishing = np.bincount(of_row, weights=y)
     ambiguous = (n_phishing > 0) & (n_phishing < n_rows)
@@ -150,25 +134,27 @@ def split(accepted: pd.DataFrame, *, test_size: float = 0.2, random_state: int =
         n_train_vectors=len(train_vectors),
         n_test_vectors=len(test_vectors),
         shared_vectors=len(np.intersect1d(train_vectors, test_vectors, assume_unique=True)),
-        n_duplicate_rows=len(codes) - len(vectors),
+        n_duplicate_rows=len(codes) - len(distinct),
         n_ambiguous_vectors=int(ambiguous.sum()),
         n_ambiguous_rows=int(n_rows[ambiguous].sum()),
     )
     return Split(accepted[~in_test], accepted[in_test], report)
 
 
-def draw(train: pd.DataFrame, n_rows: int, *, random_state: int = 0) -> pd.DataFrame:
+def draw(train: pd.DataFrame, n_rows: int, *, random_state: int = 0, contract: Contract = WEBSITES) -> pd.DataFrame:
     """Return at most `n_rows` of the training rows, all or none of each feature vector, in their order.
 
     The vectors with the smallest salted hashes are drawn, so data that grows mostly keeps its draw.
     """
     if n_rows >= len(train):
         return train
-    order = _hashed(vector_codes(train), random_state)
+    order = _hashed(contract.groups(train), random_state)
     return train[order < np.partition(order, n_rows)[n_rows]]
 
 
-def assign_folds(train: pd.DataFrame, *, n_splits: int = 3, random_state: int = 0) -> np.ndarray:
+def assign_folds(
+    train: pd.DataFrame, *, n_splits: int = 3, random_state: int = 0, contract: Contract = WEBSITES
+) -> np.ndarray:
     """Return the cross-validation fold in which each row is scored; equal feature vectors share one.
 
     Stratified and grouped by feature vector; for `sklearn.model_selection.PredefinedSplit`.
@@ -183,14 +169,14 @@ def assign_folds(train: pd.DataFrame, *, n_splits: int = 3, random_state: int = 
     DataValidationError
         There are too few distinct vectors of a class for `n_splits` folds.
     """
-    groups = vector_codes(train)
-    y = encode_target(train[TARGET])
+    groups = contract.groups(train)
+    y = contract.to_y(train)
     for value, label in CLASS_LABELS.items():
-        n_vectors = len(np.unique(groups[y == value]))
-        if n_vectors < n_splits:
+        n_groups = len(np.unique(groups[y == value]))
+        if n_groups < n_splits:
             raise DataValidationError(
-                f"{n_splits} folds need at least {n_splits} distinct feature vectors of each class, and the training "
-                f"side has {n_vectors} labelled {label}: more rows are needed, or fewer folds (cv)"
+                f"{n_splits} folds need at least {n_splits} distinct {contract.group}s of each class, and the training "
+                f"side has {n_groups} labelled {label}: more rows are needed, or fewer folds (cv)"
             )
     test_fold = np.empty(len(y), dtype="int8")
     splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=random_state)

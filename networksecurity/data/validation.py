@@ -4,10 +4,8 @@ Raw rows exist only between a source and `validate`. It never repairs a value: a
 domain, or missing (legal in a feature), or the row is rejected with a reason.
 """
 
-import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,94 +26,13 @@ from networksecurity.data.schema import (
     canonical_name,
     is_row_number,
 )
+from networksecurity.data.validated import Validated, ValidationReport
 from networksecurity.exceptions import DataValidationError
 
 _KNOWN_CORRELATIONS = {"SSLfinal_State": 0.715, "URL_of_Anchor": 0.693}
 """Of the features with the target, in the data set itself: what tells inverted labels from weak ones."""
 _MIN_ROWS_FOR_CORRELATIONS = 30
 _LABELS = (-1, 1)
-
-
-@dataclass(frozen=True)
-class ValidationReport:
-    """What `validate` found, in plain values."""
-
-    n_rows: int
-    n_accepted: int
-    n_rejected: int
-    phishing_share: float | None
-    """Of the accepted rows; None where they have no target."""
-    n_missing: dict[str, int] = field(default_factory=dict)
-    """Missing cells of accepted rows, by column; columns without any are left out."""
-    rejections: dict[str, int] = field(default_factory=dict)
-    """Rejected cells by reason; a row may have several."""
-    dropped_columns: list[str] = field(default_factory=list)
-    """Row numbers, dropped by name; of rows without a target, all columns that are no features."""
-    renamed_columns: dict[str, str] = field(default_factory=dict)
-    """Known other spellings, to the schema's names."""
-
-    def to_dict(self) -> dict:
-        """Return the report as plain values that JSON can hold."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Validated:
-    """The outcome of `validate`: every row of the input is in exactly one of the two frames.
-
-    Attributes
-    ----------
-    accepted : DataFrame of shape (n_accepted, 31), or (n_accepted, 30) without a target
-        Conforms to `PhishingWebsites`; the input's index is kept.
-    rejected : DataFrame of shape (n_rejected, 32) or (n_rejected, 31)
-        The original values under the schema's column names, then `reasons`, a str; the input's index is kept.
-    report : ValidationReport
-    """
-
-    accepted: pd.DataFrame
-    rejected: pd.DataFrame
-    report: ValidationReport
-
-
-_LEAST_GAP = 10
-"""Missing values of a feature that are worth a word, unless there are no others."""
-
-
-def find_gaps(n_rows: int, n_missing: Mapping[str, int], expected: Mapping[str, float] | None = None) -> list[str]:
-    """Return a sentence for each feature that suddenly is missing in many rows, or in all.
-
-    That is 5 points of the share more than expected, and four standard deviations, so a small sample is no alarm.
-
-    Parameters
-    ----------
-    n_rows : int
-        Accepted rows.
-    n_missing : dict of str to int
-        Rows without a value, by feature.
-    expected : dict of str to float, optional
-        The share of rows without a value in the training data, by feature. Without it, only a feature that is missing
-        in all rows has a gap.
-
-    Examples
-    --------
-    >>> find_gaps(1000, {"SFH": 330, "port": 1}, {"SFH": 0.002})
-    ['SFH is missing in 330 of 1,000 rows (33.0%; in the training data 0.2%)']
-    >>> find_gaps(1000, {"SFH": 330, "port": 1000})
-    ['port is missing in all 1,000 rows']
-    """
-    gaps = []
-    for name, count in n_missing.items():
-        usual = (expected or {}).get(name, 0.0)
-        share = count / n_rows
-        n_more, deviation = count - usual * n_rows, math.sqrt(n_rows * max(usual, 1 / n_rows) * (1 - usual))
-        if count == n_rows and usual < 1 and (count >= _LEAST_GAP or expected is None):
-            known = "" if expected is None else f" (in the training data in {usual:.1%})"
-            gaps.append(f"{name} is missing in all {n_rows:,} rows{known}")
-        elif expected is not None and count >= _LEAST_GAP and share > usual + 0.05 and n_more > 4 * deviation:
-            gaps.append(
-                f"{name} is missing in {count:,} of {n_rows:,} rows ({share:.1%}; in the training data {usual:.1%})"
-            )
-    return gaps
 
 
 _OK, _NOT_A_WHOLE_NUMBER, _OUTSIDE_DOMAIN, _MISSING_TARGET, _CONFLICT = range(5)

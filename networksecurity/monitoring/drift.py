@@ -18,7 +18,7 @@ from scipy.stats import chi2_contingency, false_discovery_control
 from scipy.stats.contingency import expected_freq
 
 from networksecurity.data.schema import DOMAINS, FEATURES, MISSING, TARGET
-from networksecurity.data.splitting import vector_codes
+from networksecurity.data.vectors import vector_codes
 from networksecurity.exceptions import DataValidationError
 from networksecurity.monitoring.thresholds import Correction, Thresholds
 
@@ -164,7 +164,7 @@ def compare(
     y_score : array-like of shape (n_samples,), default=None
         The model's probability of phishing for each of them.
     learned : array-like of shape (n_vectors,), uint64, default=None
-        The `splitting.vector_codes` of the rows that the model was fitted on; None if they are not known, as of an
+        The `vectors.vector_codes` of the rows that the model was fitted on; None if they are not known, as of an
         older model: then no row is left out.
     thresholds : Thresholds
 

@@ -19,8 +19,8 @@ from networksecurity.data.schema import (
     canonical_name,
     to_X,
 )
-from networksecurity.data.splitting import vector_codes
 from networksecurity.data.validation import Validation
+from networksecurity.data.vectors import vector_codes
 from networksecurity.exceptions import DataValidationError
 from networksecurity.training.candidates import decision_threshold
 

@@ -32,7 +32,7 @@ CARD_FILE = "model_card.md"
 REFERENCE_FILE = "reference_profile.json"
 """The profile of the rows behind the model, beside the model's own file."""
 LEARNED_FILE = "learned_vectors.npy"
-"""The feature vectors of the rows that the model was fitted on, as `splitting.vector_codes`, beside its own file."""
+"""The feature vectors of the rows that the model was fitted on, as `vectors.vector_codes`, beside its own file."""
 PROBE_FILE = "probe.parquet"
 """Made-up rows, beside the model's own file, with the answers of the model that was evaluated: `y_pred` and `y_score`,
 the probability of phishing."""
@@ -74,7 +74,7 @@ class Outcome:
     pictures : mapping of str to bytes
         Files of the explanation's pictures, by name.
     learned : ndarray of shape (n_vectors,), uint64
-        The distinct feature vectors of the training rows, as `splitting.vector_codes`.
+        The distinct feature vectors of the training rows, as `vectors.vector_codes`.
     threshold : ThresholdChoice, optional
         How the model's decision threshold was chosen; None for the default threshold.
     """

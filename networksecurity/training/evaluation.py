@@ -8,7 +8,7 @@ from sklearn import metrics
 from sklearn.utils.validation import check_consistent_length
 
 from networksecurity.data.schema import CLASS_LABELS, TARGET, encode_target, to_X_y
-from networksecurity.data.splitting import vector_codes
+from networksecurity.data.vectors import vector_codes
 from networksecurity.exceptions import DataValidationError
 from networksecurity.training.intervals import intervals
 

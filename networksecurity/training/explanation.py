@@ -11,7 +11,7 @@ from sklearn.inspection import permutation_importance
 from sklearn.utils import resample
 
 from networksecurity.data.schema import CLASS_LABELS, FEATURES, MISSING, to_X_y
-from networksecurity.data.splitting import codes_of, vector_codes
+from networksecurity.data.vectors import codes_of, vector_codes
 from networksecurity.training.evaluation import require_both_classes
 
 _MAX_POINTS = 500

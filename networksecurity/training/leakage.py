@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 
 from networksecurity.data.schema import CLASS_LABELS, TARGET, encode_target, to_X_y
-from networksecurity.data.splitting import vector_codes
+from networksecurity.data.vectors import vector_codes
 from networksecurity.exceptions import DataValidationError
 from networksecurity.training.evaluation import require_both_classes
 

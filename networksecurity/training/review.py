@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from networksecurity.data.schema import CLASS_LABELS, to_X_y
-from networksecurity.data.splitting import vector_codes
+from networksecurity.data.vectors import vector_codes
 from networksecurity.training.evaluation import F1_HIGH, F1_LOW, FIGURES, evaluate
 from networksecurity.training.intervals import Interval, difference, intervals
 
@@ -122,7 +122,7 @@ def review(
     rows : DataFrame of shape (n_samples, 31)
         Rows that `validation.validate` accepted, at least one.
     learned : ndarray of shape (n_vectors,), uint64, or None
-        The `splitting.vector_codes` of the rows that the model was fitted on; None if they are not known.
+        The `vectors.vector_codes` of the rows that the model was fitted on; None if they are not known.
     test : mapping of str to float
         Its figures on its own test rows: `f1_score`, and the bounds of its interval if they are known.
     margin : float, default=0.01

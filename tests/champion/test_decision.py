@@ -10,8 +10,9 @@ from networksecurity.champion.decision import Champion, Decision, answered, deci
 from networksecurity.champion.gate import Gate
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, TARGET, to_X_y
-from networksecurity.data.splitting import is_test, split, vector_codes
+from networksecurity.data.splitting import is_test, split
 from networksecurity.data.validation import validate
+from networksecurity.data.vectors import vector_codes
 
 SPLIT = (0.2, 0)
 

@@ -6,8 +6,9 @@ from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold
 
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, TARGET, encode_target
-from networksecurity.data.splitting import _hashed, assign_folds, draw, split, vector_codes
+from networksecurity.data.splitting import _hashed, assign_folds, draw, split
 from networksecurity.data.validation import validate
+from networksecurity.data.vectors import vector_codes
 from networksecurity.exceptions import ConfigurationError, DataValidationError
 
 

@@ -11,8 +11,9 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import DOMAINS, FEATURES, TARGET, to_X, to_X_y
-from networksecurity.data.splitting import split, vector_codes
+from networksecurity.data.splitting import split
 from networksecurity.data.validation import validate
+from networksecurity.data.vectors import vector_codes
 from networksecurity.exceptions import DataValidationError
 from networksecurity.monitoring.drift import (
     Y_SCORE,

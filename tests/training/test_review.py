@@ -6,8 +6,9 @@ import pytest
 
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import TARGET, to_X_y
-from networksecurity.data.splitting import split, vector_codes
+from networksecurity.data.splitting import split
 from networksecurity.data.validation import validate
+from networksecurity.data.vectors import vector_codes
 from networksecurity.training.candidates import get_candidate, make_pipeline
 from networksecurity.training.evaluation import evaluate, evaluate_model
 from networksecurity.training.review import Review, review

@@ -1,0 +1,255 @@
+"""The check that rows hold an address and, to learn from, a label.
+
+Accepted rows have the normalized address (`url`), its registrable domain (`domain`) and, with a target, the label: 1 is
+phishing, 0 legitimate. Nothing is guessed: a label is one of the words below, or the value that the user says.
+"""
+
+import hashlib
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaError
+
+from networksecurity.data.addresses import parse_addresses
+from networksecurity.data.schema import CLASS_LABELS, MISSING_MARKERS, REASONS, is_row_number
+from networksecurity.data.validated import ValidationReport
+from networksecurity.exceptions import DataValidationError
+
+URL, DOMAIN, TARGET = "url", "domain", "label"
+
+# In the order in which a message lists them; case, blanks and underscores do not count.
+_NAMES = {
+    URL: ("url", "urls", "link", "address", "website", "uri", "domain"),
+    TARGET: ("label", "status", "type", "class", "result", "target", "phishing", "isphishing"),
+}
+_PHISHING = {"phishing", "phish", "bad", "malicious", "spam", "defacement", "malware"}
+_LEGITIMATE = {"legitimate", "legit", "good", "benign", "safe", "clean"}
+_N_EXAMPLES = 3
+_LONGEST_SHOWN = 60
+
+
+class AddressRows(pa.DataFrameModel):
+    """Accepted rows: these columns in this order and no others."""
+
+    url: str = pa.Field(str_startswith="http")
+    domain: str = pa.Field(str_length={"min_value": 1})
+    label: pd.Int8Dtype = pa.Field(isin=tuple(CLASS_LABELS))
+
+    class Config(pa.DataFrameModel.Config):
+        strict = True
+        ordered = True
+
+
+_SCHEMA = AddressRows.to_schema()
+_SCHEMA_WITHOUT_TARGET = _SCHEMA.remove_columns([TARGET])
+
+
+def hashed(texts: pd.Series) -> np.ndarray:
+    """Return a 64-bit BLAKE2b hash of each text: the same in every process and with every release of a library.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples,), uint64
+    """
+    of_row, distinct = pd.factorize(texts)
+    codes = [int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) for text in distinct]
+    return np.array(codes, dtype=np.uint64)[of_row] if codes else np.empty(0, np.uint64)
+
+
+class AddressValidation:
+    """The check of addresses that come in batches.
+
+    Parameters
+    ----------
+    max_rejected : float, default=0.05
+        Largest share of rejected rows, in [0, 1], that is not taken for a sign of a wrong file.
+    with_target : bool, default=True
+        Whether rows need a label.
+    positive : str, optional
+        The label's value that means phishing, in any case; each other value means legitimate, and there may be one.
+
+    Examples
+    --------
+    >>> validation = AddressValidation(positive="1")
+    >>> accepted, rejected = validation.add(pd.DataFrame({"link": ["hxxp://a[.]test", "b.test", "?"], "y": [1, 0, 0]}))
+    Traceback (most recent call last):
+    networksecurity.exceptions.DataValidationError: these are not addresses with a label: no column is called label, \
+status, type, class, result, target, phishing or isphishing; there are link, y
+    >>> accepted, rejected = validation.add(
+    ...     pd.DataFrame({"link": ["hxxp://a[.]test", "b.test", "?"], "result": [1, 0, 0]})
+    ... )
+    >>> accepted["url"].tolist(), accepted["label"].tolist(), rejected["reasons"].tolist()
+    (['http://a.test/', 'http://b.test/'], [1, 0], ['url: there is no host'])
+    """
+
+    def __init__(self, *, max_rejected: float = 0.05, with_target: bool = True, positive: str | None = None) -> None:
+        self._max_rejected = max_rejected
+        self._with_target = with_target
+        self._positive = None if positive is None else _label(positive)
+        self._n_rows = 0
+        self._n_rejected = 0
+        self._n_labels = np.zeros(len(CLASS_LABELS), np.int64)
+        self._n_refanged = 0
+        self._rejections: Counter[str] = Counter()
+        self._examples: dict[str, list[str]] = {}
+        self._negatives: set[str] = set()
+        self._seen: dict[int, int] = {}
+        """By the hash of an address, a bit for each of its labels."""
+        self._n_duplicates = 0
+        self._renamed: dict[str, str] = {}
+        self._dropped: list[str] = []
+
+    def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Judge a batch of raw rows.
+
+        Returns
+        -------
+        accepted : DataFrame of shape (n_accepted, 3) or (n_accepted, 2)
+            Conforms to `AddressRows`; the frame's index.
+        rejected : DataFrame of shape (n_rejected, 3) or (n_rejected, 2)
+            The original values as `url` and `label`, then `reasons`.
+
+        Raises
+        ------
+        DataValidationError
+            A column is missing or duplicated, or the labels have three values or more though one is said to be
+            phishing.
+        """
+        columns = _resolve(frame, with_target=self._with_target)
+        self._renamed = {given: name for name, given in columns.items() if given != name}
+        self._dropped = [str(name) for name in frame if name not in columns.values()]
+        parsed = parse_addresses(frame[columns[URL]])
+        reasons = ("url: " + parsed.reason).astype("str")
+        accepted = pd.DataFrame({URL: parsed.normalized, DOMAIN: parsed.registrable_domain})
+        if self._with_target:
+            labels, unreadable = self._read_labels(frame[columns[TARGET]])
+            accepted[TARGET] = labels
+            reasons = reasons.where(reasons.notna(), unreadable)
+        bad = reasons.notna().to_numpy()
+        rejected = (
+            frame.loc[bad, list(columns.values())].set_axis(list(columns), axis=1).assign(**{REASONS: reasons[bad]})
+        )
+        accepted = _conforming(accepted[~bad])
+        self._count(len(frame), parsed.n_refanged, accepted, rejected)
+        return accepted, rejected
+
+    def _read_labels(self, raw: pd.Series) -> tuple[pd.Series, pd.Series]:
+        """Return the labels as Int8, and a reason for each that cannot be read."""
+        of_row, distinct = pd.factorize(raw.map(_label, na_action="ignore"))
+        values = {text: self._meaning(text) for text in distinct}
+        if self._positive is not None and len(self._negatives) > 1:
+            found = ", ".join(repr(text) for text in sorted(self._negatives)[:5])
+            raise DataValidationError(
+                f"besides {self._positive!r}, which means phishing, the labels have several values ({found}): "
+                "keep two kinds of rows, or recode them"
+            )
+        codes = pd.array([*values.values(), None], dtype="Int8")[of_row]
+        labels = pd.Series(codes, raw.index)
+        unreadable = pd.Series("label: neither phishing nor legitimate", raw.index, dtype="str")
+        unreadable[of_row == -1] = "label: it is missing"
+        return labels, unreadable.where(labels.isna())
+
+    def _meaning(self, text: str) -> int | None:
+        if text in MISSING_MARKERS:
+            return None
+        if self._positive is not None:
+            if text != self._positive:
+                self._negatives.add(text)
+            return int(text == self._positive)
+        return 1 if text in _PHISHING else 0 if text in _LEGITIMATE else None
+
+    def _count(self, n_rows: int, n_refanged: int, accepted: pd.DataFrame, rejected: pd.DataFrame) -> None:
+        self._n_rows += n_rows
+        self._n_rejected += len(rejected)
+        self._n_refanged += n_refanged
+        self._rejections.update(rejected[REASONS].tolist())
+        for reason, rows in rejected.groupby(REASONS, sort=False):
+            cells = rows[URL if str(reason).startswith(URL) else TARGET].head(_N_EXAMPLES)
+            shown = [repr(str(cell)[:_LONGEST_SHOWN]) for cell in cells]
+            self._examples[str(reason)] = [*self._examples.get(str(reason), []), *shown][:_N_EXAMPLES]
+        if self._with_target:
+            self._n_labels += np.bincount(accepted[TARGET].to_numpy("int8"), minlength=len(CLASS_LABELS))
+            for code, label in zip(hashed(accepted[URL]).tolist(), accepted[TARGET].tolist(), strict=True):
+                known = self._seen.get(code, 0)
+                self._n_duplicates += known > 0
+                self._seen[code] = known | 1 << label
+
+    def finish(self) -> ValidationReport:
+        """Judge all rows together and return what was found.
+
+        Raises
+        ------
+        DataValidationError
+            No rows; more rejected rows than `max_rejected`; only one class.
+        """
+        if not self._n_rows:
+            raise DataValidationError("there are no rows: the source has the right columns, but they are empty")
+        if self._n_rejected > self._max_rejected * self._n_rows:
+            raise DataValidationError(self._too_many())
+        if self._with_target and not self._n_labels.all():
+            found = CLASS_LABELS[int(self._n_labels.argmax())]
+            raise DataValidationError(f"both classes are needed to learn from: all {self._n_labels.sum()} are {found}")
+        n_accepted = self._n_rows - self._n_rejected
+        return ValidationReport(
+            n_rows=self._n_rows,
+            n_accepted=n_accepted,
+            n_rejected=self._n_rejected,
+            phishing_share=float(self._n_labels[1] / n_accepted) if self._with_target else None,
+            rejections=dict(self._rejections),
+            dropped_columns=self._dropped,
+            renamed_columns=self._renamed,
+            n_refanged=self._n_refanged,
+            n_duplicates=self._n_duplicates,
+            n_conflicts=sum(1 for labels in self._seen.values() if labels == 3),
+        )
+
+    def _too_many(self) -> str:
+        most = sorted(self._rejections.items(), key=lambda item: -item[1])[:_N_EXAMPLES]
+        listed = "; ".join(f"{n} times {reason}, such as {', '.join(self._examples[reason])}" for reason, n in most)
+        hint = ""
+        if most[0][0].startswith("label: neither"):
+            hint = ". Say which value of the label means phishing: --positive VALUE"
+        return (
+            f"{self._n_rejected} of {self._n_rows} rows ({self._n_rejected / self._n_rows:.1%}) are not valid, more "
+            f"than the tolerated {self._max_rejected:.1%} (max_rejected): {listed}{hint}"
+        )
+
+
+def _label(cell: object) -> str:
+    """Return a label as it is compared: in lower case; a whole number as such, however it is written."""
+    text = str(cell).strip().casefold()
+    return text.removesuffix(".0") if text.removesuffix(".0").lstrip("-").isdigit() else text
+
+
+def _normalized(column: object) -> str:
+    return "".join(str(column).split()).replace("_", "").casefold()
+
+
+def _resolve(frame: pd.DataFrame, *, with_target: bool) -> dict[str, Any]:
+    """Return, for `url` and `label`, what the column is called in the frame."""
+    found: dict[str, Any] = {}
+    for name in (URL, TARGET) if with_target else (URL,):
+        names = _NAMES[name]
+        fitting = [column for column in frame if _normalized(column) in names and not is_row_number(column)]
+        exact = [column for column in fitting if _normalized(column) == name]
+        if len(exact or fitting) > 1:
+            raise DataValidationError(
+                f"several columns could be the {name}: {', '.join(map(str, exact or fitting))}; keep one of them"
+            )
+        if not fitting:
+            raise DataValidationError(
+                f"these are not addresses{' with a label' if with_target else ''}: no column is called "
+                f"{', '.join(names[:-1])} or {names[-1]}; there are {', '.join(map(str, list(frame)[:10]))}"
+            )
+        found[name] = (exact or fitting)[0]
+    return found
+
+
+def _conforming(accepted: pd.DataFrame) -> pd.DataFrame:
+    try:
+        return (_SCHEMA if TARGET in accepted else _SCHEMA_WITHOUT_TARGET).validate(accepted)
+    except SchemaError as exc:
+        raise DataValidationError(f"accepted rows do not conform to the schema: {exc}") from exc

@@ -1,0 +1,259 @@
+"""What the rows are, a contract for each kind: the 30 features of a website, or its address.
+
+A contract is the only thing that knows the columns, what a model is given of them, the target, and the *groups*: the
+rows that must never stand on both sides of a split. What trains, tracks, promotes and serves models takes a contract
+and knows no column.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from networksecurity.data import address_rows, schema
+from networksecurity.data.address_rows import DOMAIN, URL, AddressValidation
+from networksecurity.data.validated import Validated, ValidationReport
+from networksecurity.data.validation import Validation
+from networksecurity.data.vectors import vector_codes
+from networksecurity.exceptions import ConfigurationError
+
+
+class RowValidation(Protocol):
+    """The check of rows that come in batches; see `validation.Validation`."""
+
+    def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Judge a batch of raw rows; return the accepted and the rejected ones."""
+        ...
+
+    def finish(self) -> ValidationReport:
+        """Judge all rows together and return what was found."""
+        ...
+
+
+@dataclass(frozen=True)
+class Contract(ABC):
+    """What the rows of a kind are.
+
+    Attributes
+    ----------
+    name : str
+        As in `--contract`.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """The columns of `X`."""
+
+    @property
+    @abstractmethod
+    def target(self) -> str:
+        """The column of the label in accepted rows."""
+
+    @property
+    @abstractmethod
+    def subject(self) -> str:
+        """What a model of this contract judges by, for people."""
+
+    @property
+    @abstractmethod
+    def group(self) -> str:
+        """What rows of a group have in common, for people."""
+
+    @abstractmethod
+    def validation(self, *, max_rejected: float = 0.05, with_target: bool = True) -> RowValidation:
+        """Return what checks raw rows; see `validation.Validation` for the parameters."""
+
+    @abstractmethod
+    def groups(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return one number per row, equal where rows are of the same group, and the same in every process.
+
+        Returns
+        -------
+        groups : ndarray of shape (n_samples,), uint64
+        """
+
+    @abstractmethod
+    def distinct(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return one number per row, equal where a model is given the same.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples,), int64 or uint64
+        """
+
+    @abstractmethod
+    def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return what a model is given of accepted rows, of shape (n_samples, n_columns)."""
+
+    @abstractmethod
+    def to_y(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the label of accepted rows, int8 of shape (n_samples,): 1 is phishing."""
+
+    @abstractmethod
+    def is_own(self, column: object) -> bool:
+        """Return whether a column of raw rows is read, rather than passed on, when rows are scored."""
+
+    def validate(self, frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
+        """Sort raw rows into those fit to learn from and those that are not; see `validation.validate`."""
+        validation = self.validation(max_rejected=max_rejected)
+        accepted, rejected = validation.add(frame)
+        return Validated(accepted, rejected, validation.finish())
+
+    def to_X_y(self, accepted: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+        """Return accepted rows, with their target, as scikit-learn takes them."""
+        return self.to_X(accepted), self.to_y(accepted)
+
+
+@dataclass(frozen=True)
+class Websites(Contract):
+    """The 30 features of UCI "Phishing Websites": see `schema`. Groups are equal feature vectors."""
+
+    name: str = "websites"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The 30 features."""
+        return tuple(schema.FEATURES)
+
+    @property
+    def target(self) -> str:
+        """The column `Result`."""
+        return schema.TARGET
+
+    @property
+    def subject(self) -> str:
+        """The features."""
+        return "30 features of a website's address, page and domain"
+
+    @property
+    def group(self) -> str:
+        """The feature vector."""
+        return "feature vector"
+
+    def validation(self, *, max_rejected: float = 0.05, with_target: bool = True) -> RowValidation:
+        """Return what checks raw rows against the domains of the features."""
+        return Validation(max_rejected=max_rejected, with_target=with_target)
+
+    def groups(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the rows' feature vectors as numbers."""
+        return vector_codes(accepted)
+
+    def distinct(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the rows' feature vectors as numbers."""
+        return vector_codes(accepted)
+
+    def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return the 30 features, float64, NaN where a value is missing."""
+        return schema.to_X(accepted)
+
+    def to_y(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return 1 where `Result` is -1."""
+        return schema.encode_target(accepted[schema.TARGET])
+
+    def is_own(self, column: object) -> bool:
+        """Return whether a column is one of the features, by any of its names."""
+        return schema.canonical_name(column) in schema.FEATURES
+
+
+@dataclass(frozen=True)
+class Addresses(Contract):
+    """Addresses (URLs): see `addresses` and `address_rows`. Groups are registrable domains.
+
+    Attributes
+    ----------
+    positive : str or None
+        The value of the label that means phishing, where it is not a word such as `phishing` or `bad`.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame(
+    ...     {"URL": ["login.bank.example.test/a", "https://b.example.test/"], "type": ["bad", "good"]}
+    ... )
+    >>> contract = Addresses()
+    >>> accepted = contract.validate(rows).accepted
+    >>> contract.to_X(accepted)["url"].tolist(), contract.to_y(accepted).tolist()
+    (['http://login.bank.example.test/a', 'https://b.example.test/'], [1, 0])
+    >>> len(set(contract.groups(accepted).tolist()))
+    1
+    """
+
+    name: str = "addresses"
+    positive: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The address alone."""
+        return (URL,)
+
+    @property
+    def target(self) -> str:
+        """The column `label`."""
+        return address_rows.TARGET
+
+    @property
+    def subject(self) -> str:
+        """The address."""
+        return "a website's address (URL) alone"
+
+    @property
+    def group(self) -> str:
+        """The registrable domain."""
+        return "registrable domain"
+
+    def validation(self, *, max_rejected: float = 0.05, with_target: bool = True) -> RowValidation:
+        """Return what reads addresses and labels."""
+        return AddressValidation(max_rejected=max_rejected, with_target=with_target, positive=self.positive)
+
+    def groups(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the rows' registrable domains as numbers."""
+        return address_rows.hashed(accepted[DOMAIN])
+
+    def distinct(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the rows' normalized addresses as numbers."""
+        return pd.factorize(accepted[URL])[0]
+
+    def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return the normalized addresses, str."""
+        return accepted[[URL]]
+
+    def to_y(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the label."""
+        return accepted[address_rows.TARGET].to_numpy("int8")
+
+    def is_own(self, column: object) -> bool:  # noqa: ARG002 (an address is passed on with its prediction)
+        """Return False: the address as it was given stands beside its prediction."""
+        return False
+
+
+WEBSITES = Websites()
+
+CONTRACTS: dict[str, type[Websites] | type[Addresses]] = {"websites": Websites, "addresses": Addresses}
+"""By the name in `--contract`."""
+
+
+def get_contract(name: str, positive: str | None = None) -> Contract:
+    """Return the contract called `name`.
+
+    Parameters
+    ----------
+    name : str
+    positive : str, optional
+        The value of the label that means phishing; for `addresses` only.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such contract, or its labels are not open to interpretation.
+    """
+    if name not in CONTRACTS:
+        raise ConfigurationError(f"there is no contract {name!r}; known are {', '.join(CONTRACTS)}")
+    if name == "addresses":
+        return Addresses(positive=positive)
+    if positive is not None:
+        raise ConfigurationError("--positive is for --contract addresses: in the 30 features, -1 is phishing")
+    return WEBSITES
