@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-integration lint format bench-search bench serve ui prefect-ui stack stack-down \
+.PHONY: help install train test test-integration lint format bench-search bench-serving bench serve ui prefect-ui stack stack-down \
 	constraints clean
 
 help: ## list these targets
@@ -43,6 +43,9 @@ format: $(VENV)/.installed-dev ## format the code and fix what ruff can fix
 
 bench-search: $(VENV)/.installed ## time the searches against GridSearchCV after GridSearchCV; ARGS="--source FILE"
 	$(PY) benchmarks/search.py $(ARGS)
+
+bench-serving: $(VENV)/.installed-dev ## time the service beside `mlflow models serve`, for about 6 minutes; ARGS=--quick
+	$(PY) benchmarks/serving.py $(ARGS)
 
 serve: $(VENV)/.installed ## serve the champion over HTTP, http://127.0.0.1:8000; ARGS="--port 8001"
 	@$(VENV)/bin/networksecurity serve $(ARGS)

@@ -32,6 +32,7 @@ def commands(source: str, rounds: int, picture: Path, *, quick: bool) -> list[li
         ["reasons.py", *turns],
         ["growth.py", *turns, "--picture", str(picture), *(["--rows", "2000", "4000"] if quick else [])],
         ["tracking.py", *turns],
+        ["serving.py", *turns, *(["--quick"] if quick else [])],
         ["cluster.py", "--source", source, *turns, *small],
     ]
 

@@ -1,10 +1,12 @@
-"""Throughput and latency of the service on loopback, compared with `predict_proba` in this process.
+"""Measures the service beside `mlflow models serve` and `predict_proba`, on loopback, with the same model.
 
-Usage: python benchmarks/serving.py [--model "Random Forest"] [--rows 1 100] [--clients 4] [--requests 200] [--rounds 3]
-Trains a model on the built-in sample, promotes it in a temporary database and runs the real command, with its
-validation, log and JSON. Each client sends its requests one after the other over one connection. Clients, service and
-`predict_proba` share the cores of this machine. Seconds are wall time; a round ends after --requests, or --limit
-seconds.
+Usage: python benchmarks/serving.py [--parts latency load memory start] [--rounds 3] [--quick] [--workers 1]
+latency: one row by one client, one row by four, 100 rows by one; the two services take turns.
+load: four clients for 60 s while the champion is replaced three times.
+memory: resident memory and open files before and after 100,000 requests.
+start: seconds from the command to the line that says that it is ready.
+Trains a model on the built-in sample, promotes it in a temporary database and runs the real commands, with validation,
+log and JSON. Clients are a process of their own; all share the cores of this machine. Seconds are wall time.
 """
 
 import argparse
@@ -17,145 +19,309 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT := Path(__file__).resolve().parents[1]))
+
+from benchmarks import measure
+
+N_CLIENTS = 4
+PARTS = ("latency", "load", "memory", "start")
+REPLACED = 3
 
 
-def publish(name: str, folder: Path) -> Any:
-    """Train a model, make it the champion of a database in `folder`, and return it."""
+def publish(name: str, folder: Path) -> list[Any]:
+    """Train a model twice, with two seeds, as versions 1 and 2 of a database in `folder`; the first is the champion."""
     import mlflow
-    from pydantic import SecretStr
 
-    from networksecurity.champion.registry import CHAMPION, Registry
+    from networksecurity.champion.registry import CHAMPION
     from networksecurity.data import sample, schema, storage, validation
-    from networksecurity.settings import Settings
-    from networksecurity.tracking.server import connect
     from networksecurity.training import candidates
 
     X, y = schema.to_X_y(validation.validate(sample.make_phishing_websites(random_state=0)).accepted)
     candidate = candidates.get_candidate(name)
     largest = {"n_estimators": 256} if "n_estimators" in candidate.param_grid else {}
-    model = candidates.make_pipeline(candidate, largest).fit(X, y)
-    place = Settings(mlflow_tracking_uri=SecretStr(f"sqlite:///{folder / 'mlflow.db'}"))
-    stored = folder / "model"
-    mlflow.sklearn.save_model(
-        model, stored, serialization_format="skops", skops_trusted_types=storage.TRUSTED_TYPES, pip_requirements=[]
-    )
-    registry = Registry(connect(place), place.mlflow_registered_model_name)
+    registry = registry_in(folder)
+    models = []
     with registry.server.client() as client:
         client.create_registered_model(registry.name)
-        version = client.create_model_version(registry.name, stored.as_uri(), client.create_run("0").info.run_id)
-    registry.set_alias(CHAMPION, version.version)
-    return model
+        run = client.create_run("0").info.run_id
+        for seed in (0, 1):
+            model = candidates.make_pipeline(candidate, largest, random_state=seed).fit(X, y)
+            stored = folder / f"model{seed + 1}"
+            mlflow.sklearn.save_model(
+                model,
+                stored,
+                serialization_format="skops",
+                skops_trusted_types=storage.TRUSTED_TYPES,
+                signature=mlflow.models.infer_signature(X, y),
+                pip_requirements=[],
+            )
+            client.create_model_version(registry.name, stored.as_uri(), run)
+            models.append(model)
+    registry.set_alias(CHAMPION, "1")
+    return models
+
+
+def registry_in(folder: Path) -> Any:
+    from pydantic import SecretStr
+
+    from networksecurity.champion.registry import Registry
+    from networksecurity.settings import Settings
+    from networksecurity.tracking.server import connect
+
+    place = Settings(mlflow_tracking_uri=SecretStr(f"sqlite:///{folder / 'mlflow.db'}"))
+    return Registry(connect(place), place.mlflow_registered_model_name)
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """The same rows, as each of the services takes them."""
+
+    folder: Path
+
+    @classmethod
+    def write(cls, folder: Path) -> "Bodies":
+        from networksecurity.data.sample import make_phishing_websites
+        from networksecurity.data.schema import to_X
+        from networksecurity.data.validation import Validation
+
+        rows, _ = Validation(with_target=False).add(make_phishing_websites(100, random_state=1))
+        for n_rows in (1, 100):
+            some = json.loads(rows.head(n_rows).to_json(orient="records"))
+            (folder / f"ours{n_rows}").write_text(json.dumps({"rows": some}))
+            frame = to_X(rows.head(n_rows)).to_json(orient="split", index=False)
+            (folder / f"theirs{n_rows}").write_text(json.dumps({"dataframe_split": json.loads(frame)}))
+            to_X(rows.head(n_rows)).to_parquet(folder / f"rows{n_rows}")
+        return cls(folder)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A service that runs."""
+
+    side: str
+    process: subprocess.Popen
+    port: int
+    bodies: Bodies
+
+    def ask(self, n_rows: int, n_requests: int, n_clients: int = 1, seconds: float = 30.0) -> "Answers":
+        with self.clients(n_rows, n_requests, n_clients, seconds) as clients:
+            said, _ = clients.communicate()
+        if clients.returncode:
+            sys.exit(f"the clients of {self.side} ended with {clients.returncode}")
+        return Answers(**json.loads(said))
+
+    def clients(self, n_rows: int, n_requests: int, n_clients: int, seconds: float) -> subprocess.Popen:
+        path = "/predict" if self.side == "ours" else "/invocations"
+        body = str(self.bodies.folder / f"{self.side}{n_rows}")
+        options = ["--clients", str(n_clients), "--requests", str(n_requests), "--seconds", str(seconds)]
+        command = [sys.executable, str(PROJECT / "benchmarks" / "load.py"), str(self.port), path, body, *options]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def held(self) -> tuple[float, int]:
+        """Return the megabytes of resident memory and the open files of the processes that answer."""
+        import psutil
+
+        command = psutil.Process(self.process.pid)
+        processes = [command, *command.children(recursive=True)]
+        return sum(of.memory_info().rss for of in processes) / 1e6, sum(of.num_fds() for of in processes)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the clients saw."""
+
+    seconds: list[float]
+    wall: float
+    statuses: dict[str, int]
+    versions: dict[str, int]
+
+    @property
+    def errors(self) -> int:
+        return sum(count for status, count in self.statuses.items() if status != "200")
+
+    def quantile(self, q: float) -> float:
+        """Return a quantile of the latency, in ms."""
+        return sorted(self.seconds)[int(q * (len(self.seconds) - 1))] * 1e3
+
+    @property
+    def rate(self) -> float:
+        return len(self.seconds) / self.wall
 
 
 @contextlib.contextmanager
-def started(folder: Path) -> Iterator[str]:
-    """Run the service and yield its address once it is ready."""
-    import httpx
-
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
-    command = [sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+def ended(process: subprocess.Popen) -> Iterator[None]:
     try:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+\d", process.stdout.readline())
-        if found is None:
-            sys.exit(f"the service did not start: {(folder / 'log').read_text()[-500:]}")
-        with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as client:
-            while client.get(f"{found[0]}/ready").status_code != 200:
-                time.sleep(0.2)
-        yield found[0]
+        yield
     finally:
         process.terminate()
         process.wait(60)
 
 
-def timed(call: Callable[[], object], count: int, limit: float) -> list[float]:
-    """Return the seconds of each of at most `count` calls."""
-    seconds: list[float] = []
-    ended = time.perf_counter() + limit
-    while len(seconds) < count and (began := time.perf_counter()) < ended:
-        call()
-        seconds.append(time.perf_counter() - began)
-    return seconds
-
-
-def load(url: str, body: bytes, clients: int, requests: int, limit: float) -> tuple[list[float], float]:
-    """Return the seconds of each request, and the wall time of all."""
-    import httpx
-
-    def one_client(_: int) -> list[float]:
-        with httpx.Client(timeout=60) as client:
-
-            def ask() -> None:
-                answer = client.post(f"{url}/predict", content=body, headers={"Content-Type": "application/json"})
-                assert answer.status_code == 200, answer.text
-                assert answer.json()["n_rejected"] == 0
-
-            return timed(ask, requests // clients, limit)
-
+@contextlib.contextmanager
+def ours(folder: Path, bodies: Bodies, workers: int = 1) -> Iterator[tuple[Served, float]]:
+    """Run `networksecurity serve`; yield it and the seconds until it said that it is ready."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+        "NETWORKSECURITY_SERVE_REFRESH": "1",
+    }
+    command = [sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0", "--workers", str(workers)]
     began = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        seconds = [one for client in pool.map(one_client, range(clients)) for one in client]
-    return seconds, time.perf_counter() - began
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+    with ended(process):
+        assert process.stdout is not None
+        found = re.match(r"Serving on http://127.0.0.1:(\d+)", process.stdout.readline())
+        seconds = time.perf_counter() - began
+        if found is None:
+            sys.exit(f"the service did not start: {(folder / 'log').read_text()[-500:]}")
+        yield Served("ours", process, int(found[1]), bodies), seconds
 
 
-def shown(values: list[float]) -> str:
-    return f"{min(values):,.1f} / {statistics.median(values):,.1f} / {max(values):,.1f}"
+@contextlib.contextmanager
+def theirs(folder: Path, bodies: Bodies) -> Iterator[Served]:
+    """Run `mlflow models serve` with the files of version 1."""
+    import socket
+    import urllib.request
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    options = ["--model-uri", str(folder / "model1"), "--env-manager", "local", "--port", str(port)]
+    with (folder / "their log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "models", "serve", *options],
+            env={**os.environ, "PATH": path, "PYTHONPATH": str(PROJECT)},
+            stdout=log,
+            stderr=log,
+        )
+    with ended(process):
+        for _ in range(600):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ping"):
+                break
+            if process.poll() is not None:
+                sys.exit(f"mlflow models serve did not start: {(folder / 'their log').read_text()[-500:]}")
+            time.sleep(0.2)
+        yield Served("theirs", process, port, bodies)
+
+
+# --- Parts ------------------------------------------------------------------------------------------------------------
+
+
+def latency(model: Any, folder: Path, bodies: Bodies, rounds: int, workers: int, *, quick: bool) -> None:
+    import pandas as pd
+
+    n_ours, n_theirs = (200, 20) if quick else (4000, 300)
+
+    def in_process(n_rows: int) -> float:
+        X = pd.read_parquet(folder / f"rows{n_rows}")
+        seconds = []
+        for _ in range(n_theirs // 3):
+            began = time.perf_counter()
+            model.predict_proba(X)
+            seconds.append(time.perf_counter() - began)
+        return statistics.median(seconds) * 1e3
+
+    with ours(folder, bodies, workers) as (our, _), theirs(folder, bodies) as their:
+        for n_rows in (1, 100):  # warm-up
+            our.ask(n_rows, 50, N_CLIENTS)
+            their.ask(n_rows, 10)
+        found = measure.take_turns(
+            {
+                "`predict_proba`, 1 row, p50, ms": lambda: in_process(1),
+                "`mlflow models serve`, 1 row, 1 client, p50, ms": lambda: their.ask(1, n_theirs).quantile(0.5),
+                "service, 1 row, 1 client, p50, ms": lambda: our.ask(1, n_ours).quantile(0.5),
+                "`mlflow models serve`, 1 row, 4 clients, requests/s": lambda: their.ask(1, n_theirs, N_CLIENTS).rate,
+                "service, 1 row, 4 clients, requests/s": lambda: our.ask(1, n_ours, N_CLIENTS).rate,
+                "`predict_proba`, 100 rows, p50, ms": lambda: in_process(100),
+                "`mlflow models serve`, 100 rows, p50, ms": lambda: their.ask(100, n_theirs // 3).quantile(0.5),
+                "service, 100 rows, p50, ms": lambda: our.ask(100, n_theirs).quantile(0.5),
+            },
+            rounds,
+        )
+    for name, values in found.items():
+        measure.report(name, values, digits=2)
+    _, their_p50, our_p50, their_rate, our_rate, _, their_100, our_100 = found.values()
+    measure.report("100 rows a request, p50, ours ÷ `mlflow models serve`", measure.ratios(our_100, their_100), "≤ 0.4")
+    measure.report("1 row, 4 clients, requests/s, ours ÷ theirs", measure.ratios(our_rate, their_rate), "≥ 30", 1)
+    one_row = measure.ratios(our_p50, their_p50)
+    measure.report("1 row, 1 client, p50, ours ÷ theirs", one_row, "≤ 0.05", 4)
+    print(f"serving ratio {statistics.median(one_row):.3f}", flush=True)
+
+
+def load(folder: Path, bodies: Bodies, workers: int, *, quick: bool) -> None:
+    from networksecurity.champion.registry import CHAMPION
+
+    registry, seconds = registry_in(folder), 12.0 if quick else 60.0
+    with ours(folder, bodies, workers) as (service, _):
+        service.ask(1, 2000, N_CLIENTS)
+        before = service.held()
+        with service.clients(1, 10**9, N_CLIENTS, seconds) as clients:
+            for number in range(REPLACED):
+                time.sleep(seconds / (REPLACED + 1))
+                registry.set_alias(CHAMPION, "21"[number % 2])
+            said, _ = clients.communicate()
+        answers, after = Answers(**json.loads(said)), service.held()
+        registry.set_alias(CHAMPION, "1")
+    p50, p99 = answers.quantile(0.5), answers.quantile(0.99)
+    measure.report("4 clients while the champion is replaced 3 times: p50, ms", [p50])
+    measure.report("the same: p99 ÷ p50", [p99 / p50], "≤ 25", 1)
+    measure.report("the same: slowest answer, ms", [answers.quantile(1)], digits=0)
+    measure.report("the same: errors", [answers.errors], "0", 0)
+    print(f"  {len(answers.seconds):,} answers, by version {answers.versions}")
+    print(f"  {shown(before)} before, {shown(after)} after")
+
+
+def memory(folder: Path, bodies: Bodies, workers: int, *, quick: bool) -> None:
+    with ours(folder, bodies, workers) as (service, _):
+        service.ask(1, 2000, N_CLIENTS)
+        before = service.held()
+        answers = service.ask(1, 2_000 if quick else 100_000, N_CLIENTS, 600)
+        after = service.held()
+    measure.report(f"memory after {len(answers.seconds):,} requests ÷ before", [after[0] / before[0]], "1", 3)
+    measure.report("open files more than before", [after[1] - before[1]], "0", 0)
+    print(f"  {shown(before)} before, {shown(after)} after, {answers.errors} errors")
+
+
+def shown(held: tuple[float, int]) -> str:
+    return f"{held[0]:.0f} MB and {held[1]} files"
+
+
+def start(folder: Path, bodies: Bodies, rounds: int, workers: int) -> None:
+    seconds = []
+    for _ in range(rounds + 1):  # the first one warms the disk's cache
+        with ours(folder, bodies, workers) as (_, until_ready):
+            seconds.append(until_ready)
+    measure.report("from the command to ready, s", seconds[1:], "≤ 5")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--model", default="Random Forest")
-    parser.add_argument("--rows", type=int, nargs="+", default=[1, 100])
-    parser.add_argument("--clients", type=int, default=4)
-    parser.add_argument("--requests", type=int, default=200, help="per round, of all clients together")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--limit", type=float, default=30.0, help="seconds a round may take")
+    parser.add_argument("--workers", type=int, default=1, help="of our service; MLflow's has the one of its default")
+    parser.add_argument("--quick", action="store_true", help="only show that everything runs")
     options = parser.parse_args()
-    sys.path.insert(0, str(PROJECT))
-    import numpy as np
-
-    from networksecurity.data.sample import make_phishing_websites
-    from networksecurity.data.schema import to_X
-    from networksecurity.data.validation import Validation
-
     with tempfile.TemporaryDirectory(prefix="networksecurity-") as name:
-        model = publish(options.model, Path(name))
-        rows, _ = Validation(with_target=False).add(make_phishing_websites(max(options.rows), random_state=1))
-        print("| rows | | requests per second | p50 in ms | p99 in ms |")
-        print("| ---: | --- | --- | --- | --- |")
-        with started(Path(name)) as url:
-            for n_rows in options.rows:
-                some = rows.head(n_rows)
-                body = json.dumps({"rows": json.loads(some.to_json(orient="records"))}).encode()
-                X = to_X(some)
-                cases: dict[str, Callable[[], tuple[list[float], float]]] = {
-                    "`predict_proba`": lambda X=X: (
-                        bare := timed(lambda: model.predict_proba(X), options.requests, options.limit),
-                        sum(bare),
-                    ),
-                    "service, 1 client": lambda body=body: load(url, body, 1, options.requests, options.limit),
-                    f"service, {options.clients} clients": lambda body=body: load(
-                        url, body, options.clients, options.requests, options.limit
-                    ),
-                }
-                for measure in cases.values():  # warm-up
-                    measure()
-                found = {case: [measure() for _ in range(options.rounds)] for case, measure in cases.items()}
-                for case, rounds in found.items():
-                    rates = shown([len(seconds) / together for seconds, together in rounds])
-                    p50, p99 = (
-                        shown([1e3 * float(np.quantile(seconds, q)) for seconds, _ in rounds]) for q in (0.5, 0.99)
-                    )
-                    print(f"| {n_rows} | {case} | {rates} | {p50} | {p99} |", flush=True)
-    print(f"min / median / max of {options.rounds} rounds; {options.model}")
+        folder = Path(name)
+        model, _ = publish(options.model, folder)
+        bodies = Bodies.write(folder)
+        print(f"{measure.machine()}; {measure.versions()}; {options.model}; min / median / max", flush=True)
+        if "start" in options.parts:
+            start(folder, bodies, options.rounds, options.workers)
+        if "memory" in options.parts:
+            memory(folder, bodies, options.workers, quick=options.quick)
+        if "load" in options.parts:
+            load(folder, bodies, options.workers, quick=options.quick)
+        if "latency" in options.parts:
+            latency(model, folder, bodies, options.rounds, options.workers, quick=options.quick)
 
 
 if __name__ == "__main__":

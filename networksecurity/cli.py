@@ -344,11 +344,12 @@ def evaluate(
 def serve(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", help="0 takes a free one.", min=0, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes that answer.", min=1, max=1000)] = 1,
 ) -> None:
     """Serve the champion over HTTP, with a page to try it on; Ctrl-C ends it."""
-    from networksecurity.prediction import service
+    from networksecurity.prediction import server
 
-    service.serve(settings(), host, port)
+    server.serve(settings(), host, port, workers)
 
 
 if __name__ == "__main__":

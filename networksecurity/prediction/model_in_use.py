@@ -1,7 +1,7 @@
 """The model that the service answers with: the champion, loaded, and replaced when another becomes it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,9 @@ from networksecurity.tracking.model import probe_rows
 from networksecurity.tracking.server import connect
 
 _log = logging.getLogger(__name__)
+
+Checked = Callable[[str | None], None]
+"""Hears, after each check for a new champion, why there is no model; None if there is one."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,9 @@ class ModelInUse:
         What the last check ran into.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, checked: Checked | None = None) -> None:
         self._settings = settings
+        self._checked = checked
         self._lock = Lock()
         self.current: LoadedVersion | None = None
         self.problem: str | None = "the champion is being loaded"
@@ -75,6 +79,8 @@ class ModelInUse:
                 kept = f"version {self.current.version.version} stays in use" if self.current else "there is no model"
                 _log.warning("%s (%s)", problem, kept)
             self.problem, self._failed = problem, problem is not None
+            if self._checked:
+                self._checked(None if self.current else problem)
 
     def _refresh(self) -> str | None:
         registry = Registry(connect(self._settings), self._settings.mlflow_registered_model_name)

@@ -177,7 +177,7 @@ def _spelling(keys: tuple[str, ...], number: int) -> dict[str, str]:
     """Return, for each feature, its key in a row; `number` counts rows from 1."""
     spelling: dict[str, str] = {}
     for key in keys:
-        name = canonical_name(key)
+        name = key if key in FEATURES else canonical_name(key)
         if name in spelling:
             raise DataValidationError(f"row {number} has {name} twice")
         if name in FEATURES:

@@ -1,31 +1,24 @@
 """The champion over HTTP: predictions for one or many rows, the model behind them, and a page to try it on.
 
-The only module that imports FastAPI and uvicorn. A request is answered by one version from start to end; a new champion
+The only module that imports FastAPI. A request is answered by one version from start to end; a new champion
 is loaded beside the old one and takes its place once it can answer. Nothing of a request is kept: the log has one line
 of JSON per request, without values of rows, queries or tokens.
 """
 
-import json
 import logging
 import math
 import re
 import secrets
-import signal
-import socket
-import sys
 import time
-import traceback
 from asyncio import get_running_loop
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib import resources
 from typing import Annotated, Any, Literal
 
-import uvicorn
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
@@ -36,9 +29,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
 from networksecurity import __version__
-from networksecurity.exceptions import ConfigurationError, DataValidationError, TransientError
+from networksecurity.exceptions import DataValidationError
 from networksecurity.prediction import rows
-from networksecurity.prediction.model_in_use import LoadedVersion, ModelInUse
+from networksecurity.prediction.model_in_use import Checked, LoadedVersion, ModelInUse
 from networksecurity.prediction.openapi import (
     REFUSALS,
     ModelDescription,
@@ -49,25 +42,25 @@ from networksecurity.prediction.openapi import (
     request_body,
 )
 from networksecurity.settings import Settings
-from networksecurity.tracking.server import connect
 from networksecurity.training.search import available_cores
 
 _log = logging.getLogger(__name__)
 
-_MOST_CONNECTIONS = 100
-"""At once; others get a 503. Each may hold one body in memory."""
 _DRAINED = 10
 """How many times the limit we drain from an oversized body; a client that is still sending cannot read the 413."""
-_LONGEST_END = 30
-"""Seconds that requests in flight have to finish when the service ends."""
+_AT_ONCE = 2048
+"""Bytes of a body that the thread of the event loop may answer itself: some rows."""
 _FIGURES = ("f1_score", "precision", "recall_score", "false_positive_rate", "roc_auc")
 
 # --- The application --------------------------------------------------------------------------------------------------
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Return the service as an ASGI application; `app.state.model_in_use` is refreshed while it runs."""
-    in_use = ModelInUse(settings)
+def create_app(settings: Settings, checked: Checked | None = None) -> FastAPI:
+    """Return the service as an ASGI application; `app.state.model_in_use` is refreshed while it runs.
+
+    `checked`, if given, hears after each check for a new champion why there is no model, or None.
+    """
+    in_use = ModelInUse(settings, checked)
     # The pool is the budget: in each of its threads, BLAS and OpenMP have one.
     pool = ThreadPoolExecutor(available_cores(settings.cores), "predict", initializer=threadpool_limits, initargs=(1,))
 
@@ -140,9 +133,12 @@ class _Endpoints:
         except ClientDisconnect:
             return Response(status_code=400)  # to nobody
         try:
-            content, log = await get_running_loop().run_in_executor(
-                self._pool, self._answer, loaded, kind, body, explain
-            )
+            if not explain and _is_quick(loaded, body):
+                content, log = self._answer(loaded, kind, body, explain)
+            else:
+                content, log = await get_running_loop().run_in_executor(
+                    self._pool, self._answer, loaded, kind, body, explain
+                )
         except DataValidationError as exc:
             raise HTTPException(413 if isinstance(exc, rows.TooManyRowsError) else 422, str(exc)) from None
         request.scope["log"] |= log
@@ -207,6 +203,12 @@ class _Endpoints:
                 503, f"there is no model yet: {problem or self._in_use.problem}", {"Retry-After": after}
             )
         return loaded
+
+
+def _is_quick(loaded: LoadedVersion, body: bytes) -> bool:
+    """Return whether a body is answered before a thread would have begun: some rows, natively, without explanation."""
+    # An escape may hide a word.
+    return len(body) <= _AT_ONCE and loaded.model.up_to > 0 and b"explain" not in body and b"\\" not in body
 
 
 def _name(loaded: LoadedVersion) -> ModelName:
@@ -305,67 +307,3 @@ class _Envelope:
                 **scope["log"],
             }
             _log.info("%(method)s %(path)s %(status)s", line, extra={"request": line})
-
-
-# --- The process ------------------------------------------------------------------------------------------------------
-
-
-class JsonLines(logging.Formatter):
-    """One line of JSON per record; an exception by type and place only, for its text may hold values."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record."""
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {"time": at, "level": record.levelname}
-        line |= getattr(record, "request", None) or {"message": record.getMessage().strip()}
-        if record.exc_info and record.exc_info[1] is not None:
-            frames = traceback.extract_tb(record.exc_info[2])
-            line["error"] = type(record.exc_info[1]).__name__
-            line["traceback"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-        return json.dumps(line)
-
-
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve the champion until SIGTERM, or Ctrl-C, which is raised; requests in flight are finished first.
-
-    Raises
-    ------
-    ConfigurationError
-        The port is not available, or a setting of the tracking server is wrong.
-    TrackingError
-        The tracking server refuses us. The service waits for one that is down or has no champion yet.
-    """
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as exc:
-        reason = (exc.strerror or str(exc)).partition(" (")[0]
-        raise ConfigurationError(
-            f"{host} port {port} is not available ({reason}): name another, --host, --port"
-        ) from None
-    with listener:
-        # Inherited by connections; asyncio sets it only on sockets of its own. Without it the body of an answer waits
-        # 40 ms until the client acknowledges the headers.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(JsonLines())
-        logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-        logging.getLogger("networksecurity").setLevel(logging.INFO)
-        logging.getLogger("urllib3").setLevel(logging.ERROR)  # silences its retries
-        with suppress(TransientError):  # reported by ModelInUse, which tries again
-            connect(settings)
-        if settings.serve_token is None and host not in {"127.0.0.1", "::1", "localhost"}:
-            _log.warning("anyone who can reach %s gets predictions: set NETWORKSECURITY_SERVE_TOKEN", host)
-        config = uvicorn.Config(
-            create_app(settings),
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_graceful_shutdown=_LONGEST_END,
-        )
-        # uvicorn finishes the requests in flight, then raises the signal again with the handler that it found.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        shown = f"[{host}]" if ":" in host else host
-        print(f"Serving on http://{shown}:{listener.getsockname()[1]}, until Ctrl-C", flush=True)
-        uvicorn.Server(config).run(sockets=[listener])

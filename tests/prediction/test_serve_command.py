@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,12 +15,15 @@ from pathlib import Path
 
 import httpx
 import pandas as pd
+import psutil
 import pytest
 from leash import LEASH
 from playwright.sync_api import expect
-from served import JSON, NAME, ROW
+from served import JSON, NAME, ROW, address, crown
 
 from networksecurity.data.schema import FEATURES
+from networksecurity.prediction.http import LONGEST_HEAD
+from networksecurity.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -29,8 +33,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 class Process:
     """The command, and where it answers."""
 
-    def __init__(self, popen, url, log):
-        self._popen, self.url, self._log = popen, url, log
+    def __init__(self, popen, url, log, said):
+        self._popen, self.url, self._log, self.said = popen, url, log, said
 
     def end(self, number):
         """Return its exit code after a signal."""
@@ -40,32 +44,40 @@ class Process:
     def signal(self, number):
         self._popen.send_signal(number)
 
+    def interrupt(self):
+        """Do what Ctrl-C does: send SIGINT to it and to all that it has started."""
+        os.killpg(self._popen.pid, signal.SIGINT)
+
+    def others(self):
+        """Return the processes that it has started, by whether they answer."""
+        command = psutil.Process(self._popen.pid)
+        found = command.children(recursive=True)
+        return [other for other in found if other.ppid() != command.pid], found
+
     def wait(self):
         return self._popen.wait(timeout=120)
 
     def log(self):
         return self._log.read_text()
 
-    def wait_until_ready(self):
-        with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as client:
-            while client.get(f"{self.url}/ready").status_code != 200:
-                threading.Event().wait(0.2)
-
 
 @contextmanager
-def started(folder, tracking_uri, **environment):
+def started(folder, tracking_uri, *options, **environment):
     """Run the command on a free port; its log goes to a file in `folder`: in a pipe that nobody reads it would stop."""
-    command = [*LEASH, sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0"]
+    command = [*LEASH, sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0", *options]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "MLFLOW_TRACKING_URI": tracking_uri, **environment}
     log = folder / "serve.log"
     with (
         log.open("w") as errors,
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as popen,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+        ) as popen,
     ):
         try:
-            url = re.search(r"http://\S+\d", popen.stdout.readline())
+            said = popen.stdout.readline()
+            url = re.search(r"http://\S+\d", said)
             assert url, log.read_text()
-            yield Process(popen, url[0], log)
+            yield Process(popen, url[0], log, said)
         finally:
             popen.kill()
 
@@ -76,7 +88,6 @@ def process(published, tmp_path_factory):
     folder = tmp_path_factory.mktemp("process")
     limits = {"NETWORKSECURITY_SERVE_MAX_BYTES": "2000000", "NETWORKSECURITY_SERVE_MAX_ROWS": "50"}
     with started(folder, f"sqlite:///{published / 'mlflow.db'}", **limits) as process:
-        process.wait_until_ready()
         yield process.url
 
 
@@ -84,9 +95,11 @@ def test_the_service_is_alive_without_a_tracking_server_and_ends_on_sigterm(tmp_
     with started(tmp_path, f"http://127.0.0.1:{closed_port}") as process:
         with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as client:
             assert client.get(f"{process.url}/health").status_code == 200
-            while "cannot be reached" not in (said := client.get(f"{process.url}/ready")).text:
-                threading.Event().wait(0.2)
+            said = client.get(f"{process.url}/ready")
         assert said.status_code == 503
+        assert "cannot be reached" in said.text
+        assert process.said.startswith(f"No model yet for {process.url}, until Ctrl-C: ")
+        assert "cannot be reached" in process.said
         assert process.end(signal.SIGTERM) == 0
         lines = [json.loads(line) for line in process.log().splitlines()]
     assert any("cannot be reached" in line.get("message", "") for line in lines)
@@ -101,7 +114,6 @@ def test_ctrl_c_ends_the_service(tmp_path, closed_port):
 def test_requests_in_flight_are_finished_at_the_end(tmp_path, published):
     body = json.dumps(ROW).encode()
     with started(tmp_path, f"sqlite:///{published / 'mlflow.db'}") as process:
-        process.wait_until_ready()
         place = ("127.0.0.1", httpx.URL(process.url).port)
         with socket.create_connection(place, timeout=60) as connection:
             head = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
@@ -118,6 +130,74 @@ def test_requests_in_flight_are_finished_at_the_end(tmp_path, published):
         assert process.wait() == 0
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b'"n_rows":1' in answer
+
+
+@pytest.mark.parametrize("more", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\n"])
+def test_a_head_without_an_end_is_refused(process, more):
+    with socket.create_connection(("127.0.0.1", httpx.URL(process).port), timeout=60) as connection:
+        connection.sendall(
+            more + b"X: y\r\n" * (LONGEST_HEAD // 6) if more.endswith(b"\n") else more.ljust(70_000, b"x")
+        )
+        assert b"The head of the request has more than 65536 bytes" in b"".join(
+            iter(partial(connection.recv, 65536), b"")
+        )
+    assert httpx.get(f"{process}/health", headers={"X": "x" * 60_000}).status_code == 200
+
+
+@contextmanager
+def two_workers(folder, published):
+    """Run the command with two workers, in a database of the test's own."""
+    database = shutil.copy(published / "mlflow.db", folder)
+    with started(folder, f"sqlite:///{database}", "--workers", "2", NETWORKSECURITY_SERVE_REFRESH="0.2") as process:
+        yield process, Settings(mlflow_tracking_uri=address(database))
+
+
+def wait_for(process, what, times):
+    while process.log().count(what) < times:
+        threading.Event().wait(0.1)
+
+
+def versions(process):
+    """Return what some connections, one after the other, are answered by."""
+    return {httpx.post(f"{process.url}/predict", json=ROW).json()["model"]["version"] for _ in range(20)}
+
+
+def test_workers_are_ready_at_once_reload_are_replaced_and_end_with_ctrl_c(tmp_path, published):
+    with two_workers(tmp_path, published) as (process, place):
+        assert process.said == f"Serving on {process.url}, until Ctrl-C\n"
+        assert versions(process) == {"1"}
+        crown(place, "2")
+        wait_for(process, "version 2 of", times=2)
+        assert versions(process) == {"2"}
+        workers, _ = process.others()
+        assert len(workers) == 2
+        workers[0].kill()
+        wait_for(process, "version 2 of", times=3)
+        assert process.log().count("a worker ended with exit code") == 1
+        assert versions(process) == {"2"}
+        again, others = process.others()
+        assert len(again) == 2
+        assert workers[0] not in again
+        process.interrupt()
+        assert process.wait() == 130
+        assert psutil.wait_procs(others, timeout=60)[1] == []
+        assert "Traceback" not in process.log()
+
+
+def test_workers_do_not_outlive_the_command(tmp_path, published):
+    with two_workers(tmp_path, published) as (process, _):
+        _, others = process.others()
+        process.signal(signal.SIGKILL)
+        assert psutil.wait_procs(others, timeout=60)[1] == []
+
+
+def test_what_keeps_workers_from_starting_is_the_error_of_the_command(tmp_path):
+    command = [sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0", "--workers", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "MLFLOW_TRACKING_URI": "sqlite:////proc/none/mlflow.db"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -195,7 +275,6 @@ def test_the_page_shows_why_a_file_is_refused(page, process, tmp_path):
 def test_the_page_asks_for_the_token(page, published, tmp_path):
     database = f"sqlite:///{published / 'mlflow.db'}"
     with started(tmp_path, database, NETWORKSECURITY_SERVE_TOKEN="hunter2") as process:
-        process.wait_until_ready()
         page.goto(process.url)
         page.get_by_role("textbox", name="Token").fill("hunter2")
         page.get_by_role("button", name="Use it").click()

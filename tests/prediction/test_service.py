@@ -11,7 +11,7 @@ from networksecurity import cli
 from networksecurity.data.schema import FEATURES
 from networksecurity.prediction import openapi
 from networksecurity.prediction.native import FastPipeline
-from networksecurity.prediction.service import JsonLines
+from networksecurity.prediction.server import JsonLines
 from networksecurity.settings import Settings, settings
 
 
