@@ -7,6 +7,7 @@ import pytest
 
 from flows.parameters import TrainParameters
 from networksecurity.data.schema import DOMAINS, FEATURES, canonical_name, is_row_number
+from networksecurity.training.address_features import ADDRESS_FEATURES
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("deployments/*.md")]
@@ -80,3 +81,8 @@ def test_every_feature_is_explained():
     assert [name for name, *_ in first_cells(section("docs/data.md", "What the features were meant to be"))] == [
         *FEATURES
     ]
+
+
+def test_every_feature_of_an_address_is_explained():
+    listed = re.findall(r"(?m)^\| `(\w+)` \| (.+) \| (.+) \|$", section("docs/addresses.md", "Features"))
+    assert {name: f"{what}: {why}" for name, what, why in listed} == ADDRESS_FEATURES

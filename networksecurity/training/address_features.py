@@ -3,15 +3,11 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import Tags
-from sklearn.utils.validation import validate_data
 
-from networksecurity.data.addresses import is_hosting_suffix, lookalike_letters, parse_addresses
-from networksecurity.exceptions import AddressError
+from networksecurity.data.addresses import is_hosting_suffix, lookalike_letters
+from networksecurity.training.address_text import AddressColumn
 from networksecurity.training.lexical import count_characters, count_matches, entropy, has_match, longest_run
 
 ADDRESS_FEATURES: dict[str, str] = {
@@ -28,11 +24,11 @@ ADDRESS_FEATURES: dict[str, str] = {
     "host_dots": "dots of the host: chained names have many",
     "host_hyphens": "hyphens of the host: they join the words of look-alike names",
     "host_digits": "digits of the host: generated names have many",
-    "host_digit_share": "share of digits among the host's characters",
+    "host_digit_share": "share of digits among the host's characters: a short host of many digits is no word",
     "host_entropy": "Shannon's entropy of the host's characters, in bits: random names are more even",
-    "host_longest_label": "characters of the host's longest label",
+    "host_longest_label": "characters of the host's longest label: sentences and codes written as one label",
     "host_digit_run": "the host's longest run of digits: customer and machine numbers of hosting services",
-    "host_words": "words of phishing in the host, such as login, secure and account",
+    "host_words": "words of phishing in the host, such as login, secure and account: a bank's own host rarely says so",
     "host_http": "whether http stands in the host: it poses as a scheme",
     "ip": "whether the host is an IP literal: a site without a name of its own",
     "punycode": "whether a label is in punycode: letters beyond ASCII can look like others",
@@ -41,55 +37,55 @@ ADDRESS_FEATURES: dict[str, str] = {
     "www": "whether the host starts with www.: the front door of an established site",
     "www_elsewhere": "whether www stands in the host and is not its first label: it poses as a front door",
     "subdomains": "labels before the registrable domain, without a leading www: free to choose, so they pose as others",
-    "subdomain_length": "characters before the registrable domain",
+    "subdomain_length": "characters before the registrable domain: they push the true domain out of sight",
     "subdomain_suffix": "whether a label of the host poses as a suffix: paypal.com.evil.example",
-    "subdomain_brands": "names of imitated brands before the registrable domain",
+    "subdomain_brands": "names of imitated brands before the registrable domain: the commonest disguise",
     # the label before the public suffix
-    "name_length": "characters of the label that was registered",
-    "name_hyphens": "hyphens of that label",
-    "name_digits": "digits of that label",
+    "name_length": "characters of the label that was registered: short names are taken, and cost more",
+    "name_hyphens": "hyphens of that label: a name bought for its words",
+    "name_digits": "digits of that label: numbered in a series, or in place of letters",
     "name_vowel_share": "share of vowels in that label: words have about 40 %, random letters 20 %",
     "name_consonant_run": "that label's longest run of consonants: words can be spoken",
-    "name_is_brand": "whether that label is the name of an imitated brand itself",
+    "name_is_brand": "whether that label is the name of an imitated brand itself: then the brand is at home there",
     "name_brands": "names of imitated brands in a longer label: paypal-support.example",
     "name_disguised_brand": "whether a brand shows once digits are read as letters: paypa1, g00gle",
     # the public suffix
-    "suffix_length": "characters of the public suffix",
+    "suffix_length": "characters of the public suffix: long ones are new, or those of hosting services",
     "suffix_com": "whether it is com: the default",
-    "suffix_org_net": "whether it is org or net",
+    "suffix_org_net": "whether it is org or net: older and rarer than com",
     "suffix_institution": "whether it is kept for schools, governments and the like: not for sale",
-    "suffix_country": "whether it ends in the two letters of a country",
-    "suffix_cheap": "whether it is one of those given away or sold below a dollar, preferred by abusers",
+    "suffix_country": "whether it ends in the two letters of a country: some ask for papers, some are given away",
+    "suffix_cheap": "whether it is one of those given away or sold below a dollar: a campaign buys many",
     "suffix_hosting": "whether each name under it is another customer's of a hosting service: quick and free to get",
     "shortener": "whether the registrable domain shortens links: they hide where a link leads",
     # the path
-    "path_length": "characters of the path",
+    "path_length": "characters of the path: copies of a page lie deeper than the page",
     "path_depth": "slashes of the path but the first: kits lie deep in sites that were broken into",
     "path_root": "whether there is neither path nor query: a home page",
-    "path_digit_share": "share of digits among the path's characters",
+    "path_digit_share": "share of digits among the path's characters: numbers are made by programs",
     "path_capitals": "capital letters of the path: identifiers rather than words",
     "path_hyphens": "hyphens of the path: titles of articles",
-    "path_underscores": "underscores of the path",
-    "path_dots": "dots of the path",
-    "path_entropy": "Shannon's entropy of the path's characters, in bits",
+    "path_underscores": "underscores of the path: file names of kits rather than titles",
+    "path_dots": "dots of the path: versions, and several file endings",
+    "path_entropy": "Shannon's entropy of the path's characters, in bits: codes are more even than words",
     "path_longest_word": "longest run of letters and digits in the path: hashes and identifiers",
     "path_hex_run": "longest run of hexadecimal digits in the path: hashes that name a victim or a visit",
     "path_double_slash": "whether // stands in the path: careless joins, and redirects",
-    "path_words": "words of phishing in path, query and fragment",
-    "path_brands": "names of imitated brands in path, query and fragment, unless the site is the brand's",
+    "path_words": "words of phishing in path, query and fragment: they are to look like the step that was expected",
+    "path_brands": "names of imitated brands there, unless the site is the brand's: that of the copied page",
     "path_host": "whether a host name or scheme stands after the host: posing or redirecting",
     "path_php": "whether the path names a script of PHP or ASP: kits are written in them",
     "path_html": "whether the path ends in .htm or .html: pages saved from the original",
-    "path_program": "whether the path ends like a program or an archive",
+    "path_program": "whether the path ends like a program or an archive: malware is handed over directly",
     "path_wordpress": "whether the path leads into WordPress: often broken into, rarely linked",
     "path_hidden": "whether the path has a folder that is hidden or a user's own: /.well-known/, /~user/, /cgi-bin/",
     # query and fragment
-    "query_length": "characters of the query",
-    "query_parameters": "parameters of the query",
-    "query_digit_share": "share of digits among the query's characters",
-    "query_entropy": "Shannon's entropy of the query's characters, in bits",
+    "query_length": "characters of the query: codes of campaigns and victims",
+    "query_parameters": "parameters of the query: links of mailings carry several",
+    "query_digit_share": "share of digits among the query's characters: numbers are made by programs",
+    "query_entropy": "Shannon's entropy of the query's characters, in bits: codes are more even than words",
     "query_redirect": "whether a parameter is called url, next, continue or the like: open redirects",
-    "fragment_length": "characters of the fragment",
+    "fragment_length": "characters of the fragment: the victim's mail address, which filters do not see there",
 }
 """What `AddressFeatures` computes: the name of each feature, what it is, and why it is there."""
 
@@ -130,7 +126,7 @@ _ROWS = 2**15
 """Rows whose features are computed at a time: what lies between fits the processor's cache."""
 
 
-class AddressFeatures(TransformerMixin, BaseEstimator):
+class AddressFeatures(AddressColumn):
     """Turn addresses into the numbers of `ADDRESS_FEATURES`.
 
     Stateless: `fit` only remembers the name of the column. Each address is normalized first, so that all spellings of
@@ -138,28 +134,11 @@ class AddressFeatures(TransformerMixin, BaseEstimator):
 
     Examples
     --------
-    >>> X = pd.DataFrame({"url": ["http://paypal.com.evil-login.example/a.php"]})
+    >>> X = [["http://paypal.com.evil-login.example/a.php"]]
     >>> features = AddressFeatures().set_output(transform="pandas").fit_transform(X)
     >>> features[["host_dots", "host_words", "subdomain_brands", "path_php"]].to_dict("records")
     [{'host_dots': 3.0, 'host_words': 1.0, 'subdomain_brands': 1.0, 'path_php': 1.0}]
     """
-
-    def fit(self, X: Any, y: object = None) -> "AddressFeatures":  # noqa: ARG002 (scikit-learn passes it)
-        """Check that `X` has one column, and remember its name.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, 1)
-            Addresses.
-        y : ignored
-
-        Raises
-        ------
-        ValueError
-            `X` has not one column.
-        """
-        only_column(self, X, reset=True)
-        return self
 
     def transform(self, X: Any) -> np.ndarray:
         """Compute the features.
@@ -179,7 +158,7 @@ class AddressFeatures(TransformerMixin, BaseEstimator):
         AddressError
             A text is no address; the message names its row.
         """
-        addresses, domains = read_addresses(only_column(self, X, reset=False))
+        addresses, domains = self._read(X)
         features = np.empty((len(addresses), len(ADDRESS_FEATURES)))
         for start in range(0, len(addresses), _ROWS):
             computed = _compute(addresses[start : start + _ROWS], domains[start : start + _ROWS])
@@ -190,44 +169,6 @@ class AddressFeatures(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:  # noqa: ARG002 (names are fixed)
         """Return the names of `ADDRESS_FEATURES`."""
         return np.array(list(ADDRESS_FEATURES), dtype=object)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False  # of numbers, which scikit-learn's own checks would send
-        tags.requires_fit = False
-        return tags
-
-
-def only_column(estimator: BaseEstimator, X: Any, *, reset: bool) -> pd.Series:
-    """Return the one column of `X`, whose number and name of columns are those that the estimator was fitted with.
-
-    Raises
-    ------
-    ValueError
-        `X` has not one column, or another one than in `fit`.
-    """
-    validate_data(estimator, X, reset=reset, skip_check_array=True)
-    frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
-    if frame.shape[1] != 1:
-        raise ValueError(f"expected one column of addresses, found {frame.shape[1]}")
-    return frame.iloc[:, 0]
-
-
-def read_addresses(texts: pd.Series) -> tuple[pa.LargeStringArray, pa.LargeStringArray]:
-    """Return the normalized addresses and their registrable domains.
-
-    Raises
-    ------
-    AddressError
-        A text is no address; the message names its row.
-    """
-    parsed = parse_addresses(texts)
-    rejected = parsed.reason.notna().to_numpy()
-    if rejected.any():
-        row = int(rejected.argmax())
-        raise AddressError(f"row {row} is no address: {parsed.reason.iloc[row]}")
-    return pa.array(parsed.normalized, pa.large_string()), pa.array(parsed.registrable_domain, pa.large_string())
 
 
 def _compute(addresses: pa.LargeStringArray, domains: pa.LargeStringArray) -> dict[str, np.ndarray]:

@@ -143,18 +143,6 @@ def test_a_text_that_is_no_address_is_named_by_its_row():
         features("http://example.com", "ftp://example.com")
 
 
-@pytest.mark.parametrize("X", [pd.DataFrame({"url": ["a.com"], "b": ["c"]}), np.array([["a.com", "b.com"]])])
-def test_more_than_one_column_is_refused(X):
-    with pytest.raises(ValueError, match="expected one column of addresses, found 2"):
-        AddressFeatures().fit(X)
-
-
-def test_another_column_than_in_training_is_refused():
-    fitted = AddressFeatures().fit(pd.DataFrame({"url": ["http://example.com"]}))
-    with pytest.raises(ValueError, match="feature names should match"):
-        fitted.transform(pd.DataFrame({"link": ["http://example.com"]}))
-
-
 def test_an_array_is_read_as_a_frame_and_needs_no_fit():
     urls = ["http://example.com/a", "https://paypal.com.evil.example/"]
     expected = features(*urls).to_numpy()

@@ -1,0 +1,96 @@
+"""The column of addresses at the start of a pipeline: checked, read, and normalized."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import validate_data
+
+from networksecurity.data.addresses import parse_addresses
+from networksecurity.exceptions import AddressError
+
+
+class AddressColumn(TransformerMixin, BaseEstimator):
+    """The base of what takes one column of addresses; stateless.
+
+    All spellings of an address are read as one, so that a verdict does not depend on how an address was written down.
+    """
+
+    def fit(self, X: Any, y: object = None) -> "AddressColumn":  # noqa: ARG002 (scikit-learn passes it)
+        """Check that `X` has one column, and remember its name.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, 1)
+            Addresses.
+        y : ignored
+
+        Raises
+        ------
+        ValueError
+            `X` has not one column.
+        """
+        self._column(X, reset=True)
+        return self
+
+    def _column(self, X: Any, *, reset: bool) -> pd.Series:
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
+        if frame.shape[1] != 1:
+            raise ValueError(f"expected one column of addresses, found {frame.shape[1]}")
+        return frame.iloc[:, 0]
+
+    def _read(self, X: Any) -> tuple[pa.LargeStringArray, pa.LargeStringArray]:
+        """Return the normalized addresses and their registrable domains.
+
+        Raises
+        ------
+        AddressError
+            A text is no address; the message names its row.
+        """
+        parsed = parse_addresses(self._column(X, reset=False))
+        rejected = parsed.reason.notna().to_numpy()
+        if rejected.any():
+            row = int(rejected.argmax())
+            raise AddressError(f"row {row} is no address: {parsed.reason.iloc[row]}")
+        return pa.array(parsed.normalized, pa.large_string()), pa.array(parsed.registrable_domain, pa.large_string())
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False  # of numbers, which scikit-learn's own checks would send
+        tags.requires_fit = False
+        return tags
+
+
+class AddressText(AddressColumn):
+    """Turn a column of addresses into the normalized texts that a `TfidfVectorizer` takes.
+
+    Examples
+    --------
+    >>> AddressText().fit_transform(pd.DataFrame({"url": ["HTTP://Example.com"]})).tolist()
+    ['http://example.com/']
+    """
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Normalize the addresses.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, 1)
+            Addresses.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), object
+            Texts in ASCII.
+
+        Raises
+        ------
+        AddressError
+            A text is no address; the message names its row.
+        """
+        return self._read(X)[0].to_numpy(zero_copy_only=False)
