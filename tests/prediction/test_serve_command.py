@@ -229,39 +229,92 @@ def test_schemathesis_finds_no_issue(process, tmp_path):
 LEFT_OUT = "negative_data_rejection,positive_data_acceptance"
 
 
-def test_the_page_predicts_one_row(page, process):
-    page.goto(process)
-    expect(page.get_by_text(f"{NAME} version 1")).to_be_visible()
-    page.get_by_role("button", name="All unknown").click()
-    page.get_by_label("SSLfinal_State").select_option("-1 · phishing")
-    page.get_by_role("button", name="Predict", exact=True).click()
-    row = {**dict.fromkeys(FEATURES), "SSLfinal_State": -1}
-    (expected,) = httpx.post(f"{process}/predict", json=row).json()["predictions"]
-    cells = page.get_by_role("table").get_by_role("cell")
-    expect(cells).to_have_text(["1", f" {expected['phishing_probability']:.4f}", expected["label"], ""])
-
-
-def test_the_page_predicts_a_file_and_shows_invalid_rows(page, process, tmp_path, rows):
+@pytest.fixture
+def console(page):
+    """Return what a page complains about, which nothing may be in the end."""
     errors = []
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
+    yield errors
+    assert errors == []
+
+
+def percent(share):
+    return f"{round(100 * share, 1):g}\u00a0%"
+
+
+@pytest.mark.usefixtures("console")
+def test_the_page_gives_a_verdict_on_one_website_with_its_reasons(page, process):
+    page.goto(process)
+    expect(page.get_by_text(f"{NAME} version 1")).to_be_visible()
+    page.get_by_role("button", name="All unknown").click()
+    page.get_by_label("SSLfinal_State").select_option("-1 · no HTTPS, or a young certificate")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    row = {**dict.fromkeys(FEATURES), "SSLfinal_State": -1}
+    (expected,) = httpx.post(f"{process}/predict?explain=true", json=row).json()["predictions"]
+    verdict = page.locator("#verdict")
+    expect(verdict.get_by_text(expected["label"].capitalize(), exact=True)).to_be_visible()
+    expect(verdict).to_contain_text(
+        f"Probability of phishing {percent(expected['phishing_probability'])}; from 50\u00a0% on"
+    )
+    reasons = verdict.get_by_role("listitem")
+    expect(reasons).to_have_count(len(expected["explanation"]))
+    for i, reason in enumerate(expected["explanation"]):
+        description = reason["description"][0].upper() + reason["description"][1:]
+        expect(reasons.nth(i)).to_contain_text(f"{description}: ")
+        expect(reasons.nth(i)).to_contain_text("raises it by" if reason["effect"] > 0 else "lowers it by")
+    page.get_by_label("SSLfinal_State").select_option("1")
+    expect(verdict.get_by_text("The values have changed: predict again.")).to_be_visible()
+
+
+@pytest.mark.usefixtures("console")
+def test_the_page_sorts_a_file_by_suspicion_and_filters_it(page, process, tmp_path, rows):
     table = rows[list(FEATURES)].head(6).astype(object)
     table.loc[table.index[2], "SFH"] = "<b>7</b>"
     table.insert(0, "url", [f"https://example.org/{i}" for i in range(6)])
     table.to_csv(tmp_path / "rows.csv", index=False)
+    answer = httpx.post(
+        f"{process}/predict", content=(tmp_path / "rows.csv").read_bytes(), headers={"Content-Type": "text/csv"}
+    )
+    found = pd.DataFrame(answer.json()["predictions"]).assign(url=table["url"].tolist())
     page.goto(process)
     page.get_by_label("File UTF-8").set_input_files(tmp_path / "rows.csv")
     page.get_by_role("button", name="Predict all").click()
     expect(page.get_by_text("6 rows by version 1")).to_contain_text("1 not valid")
-    third = page.get_by_role("row").nth(3)
-    expect(third).to_contain_text("https://example.org/2")
-    expect(third).to_contain_text("SFH is not a whole number")
+    urls = page.get_by_role("cell").filter(has_text="https://example.org/")
+    expect(urls).to_have_text(found.sort_values("phishing_probability", ascending=False, kind="stable")["url"].tolist())
+    expect(page.get_by_role("row").last).to_contain_text("SFH is not a whole number")
+    for label in ("phishing", "legitimate"):
+        page.get_by_label(f"{label.capitalize()} (").check()
+        expect(urls).to_have_count(int((found["label"] == label).sum()))
     with page.expect_download() as download:
         page.get_by_role("button", name="Save all as CSV").click()
     saved = pd.read_csv(download.value.path())
     assert saved["url"].tolist() == table["url"].tolist()
     assert saved["label"].isna().tolist() == [i == 2 for i in range(6)]
-    assert errors == []
+    assert [len(json.loads(of)) > 0 for of in saved["explanation"].dropna()] == [True] * 5
+
+
+@pytest.mark.usefixtures("console")
+def test_the_page_is_usable_on_a_phone_and_by_keyboard(page, process, tmp_path, rows):
+    rows[list(FEATURES)].head(3).assign(url="https://example.org/" + "long" * 50).to_csv(tmp_path / "rows.csv")
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(process)
+    expect(page.get_by_label("SSLfinal_State")).to_be_visible()
+    unnamed = "of => [...of].filter(field => !field.labels.length).map(field => field.outerHTML)"
+    assert page.locator("select, input").evaluate_all(unnamed) == []
+    page.get_by_label("Statistical_report").focus()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Predict", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#verdict .word")).to_be_in_viewport()
+    page.get_by_label("File UTF-8").set_input_files(tmp_path / "rows.csv")
+    page.get_by_role("button", name="Predict all").press("Enter")
+    expect(page.locator("#answer")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_label("Phishing (")).to_be_checked()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
 def test_the_page_shows_why_a_file_is_refused(page, process, tmp_path):
@@ -280,7 +333,7 @@ def test_the_page_asks_for_the_token(page, published, tmp_path):
         page.get_by_role("button", name="Use it").click()
         expect(page.get_by_text(f"{NAME} version 1")).to_be_visible()
         page.get_by_role("button", name="Predict", exact=True).click()
-        expect(page.get_by_role("table")).to_be_visible()
+        expect(page.locator("#verdict .word")).to_be_visible()
 
 
 def test_the_page_shows_the_documentation(page, process):
