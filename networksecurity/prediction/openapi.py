@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from networksecurity.data.mongodb.feedback import MAX_BY, MAX_COMMENT
 from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES, VALUE_DESCRIPTIONS
 from networksecurity.prediction.rows import MAX_EXPLAINED
 
@@ -67,6 +68,14 @@ def request_body(max_rows: int) -> dict[str, Any]:
     }
 
 
+def report_body() -> dict[str, Any]:
+    """Return the OpenAPI description of what `/feedback` takes."""
+    schema = Report.model_json_schema()
+    schema["properties"]["row"] = _ROW
+    example = {"row": _EXAMPLE, "label": "legitimate", "by": "jane", "comment": "our own shop"}
+    return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
+
+
 class Problem(BaseModel):
     """Why a request was not answered."""
 
@@ -115,6 +124,23 @@ class Predictions(BaseModel):
     n_rows: int
     n_rejected: int
     predictions: list[Prediction]
+
+
+class Report(BaseModel, extra="forbid"):
+    """What somebody says is right about one row."""
+
+    row: dict[str, Any] = Field(max_length=200)
+    """The 30 features, null for an unknown value; other fields are left out."""
+    label: Literal["phishing", "legitimate"]
+    by: str = Field(min_length=1, max_length=MAX_BY)
+    """Who says so."""
+    comment: str = Field(default="", max_length=MAX_COMMENT)
+
+
+class Reported(BaseModel):
+    """The report as it waits for a person."""
+
+    id: str
 
 
 class Readiness(BaseModel):

@@ -19,17 +19,25 @@ from hashlib import sha256
 from importlib import resources
 from typing import Annotated, Any, Literal
 
+import pandas as pd
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from threadpoolctl import threadpool_limits
 
 from networksecurity import __version__
-from networksecurity.exceptions import DataValidationError
+from networksecurity.data import mongodb
+from networksecurity.exceptions import (
+    ConfigurationError,
+    DataSourceError,
+    DataValidationError,
+    SourceUnavailableError,
+)
 from networksecurity.prediction import rows
 from networksecurity.prediction.model_in_use import Checked, LoadedVersion, ModelInUse
 from networksecurity.prediction.openapi import (
@@ -39,6 +47,9 @@ from networksecurity.prediction.openapi import (
     Predictions,
     Problem,
     Readiness,
+    Report,
+    Reported,
+    report_body,
     request_body,
 )
 from networksecurity.settings import Settings
@@ -98,6 +109,13 @@ def create_app(settings: Settings, checked: Checked | None = None) -> FastAPI:
         response_class=Response,
         responses=answered | guarded | refusals(409, 413, 415, 422, 503),
     )(endpoints.predict)
+    app.post(
+        "/feedback",
+        status_code=201,
+        dependencies=guards,
+        include_in_schema=settings.mongodb_uri is not None,
+        responses=guarded | refusals(413, 415, 422, 503),
+    )(endpoints.feedback)
     app.get("/model", dependencies=guards, responses=guarded | refusals(503))(endpoints.model)
     app.get("/health")(endpoints.health)
     app.get("/ready", responses=refusals(503))(endpoints.ready)
@@ -105,6 +123,8 @@ def create_app(settings: Settings, checked: Checked | None = None) -> FastAPI:
     app.get("/docs", include_in_schema=False)(endpoints.docs)
     # Into the finished document: while building it FastAPI would drop the nulls of the examples.
     app.openapi()["paths"]["/predict"]["post"]["requestBody"] = request_body(settings.serve_max_rows)
+    if settings.mongodb_uri:
+        app.openapi()["paths"]["/feedback"]["post"]["requestBody"] = report_body()
     return app
 
 
@@ -160,6 +180,34 @@ class _Endpoints:
         }
         log = {"rows": len(predictions), "rejected": n_rejected, "version": loaded.version.version}
         return to_json(content, inf_nan_mode="null"), log
+
+    async def feedback(self, request: Request) -> Reported:
+        """Take a report that a row has another label; it changes nothing until a person accepts it."""
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise HTTPException(415, "send application/json")
+        try:
+            body = await _read(request, self._settings.serve_max_bytes)
+            report = Report.model_validate_json(body)
+            name = await get_running_loop().run_in_executor(self._pool, self._store, report)
+        except ClientDisconnect:
+            raise HTTPException(400, "the request ended early") from None
+        except ValidationError as exc:
+            first = exc.errors(include_input=False, include_url=False)[0]
+            raise HTTPException(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")) from None
+        except DataValidationError as exc:
+            raise HTTPException(422, str(exc)) from None
+        except ConfigurationError as exc:
+            raise HTTPException(503, f"there is no place for feedback: {exc}") from None
+        except (DataSourceError, SourceUnavailableError) as exc:
+            _log.warning("feedback was not stored: %s", exc)
+            raise HTTPException(503, "the place for feedback cannot be used at the moment: see the log") from None
+        return Reported(id=name)
+
+    def _store(self, report: Report) -> str:
+        row = pd.DataFrame([report.row], dtype=object)
+        with mongodb.open(mongodb.parse_target("mongodb", self._settings)) as opened:
+            (name,) = opened.add_feedback(row, label=report.label, by=report.by, comment=report.comment)
+        return name
 
     async def model(self) -> ModelDescription:
         """Return the model in use, with its card."""

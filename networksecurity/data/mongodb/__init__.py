@@ -8,7 +8,8 @@ with mongodb.open(collection) as opened:
 ```
 
 Beside a collection `C` there are `C_quarantine` (rows that are not valid), `C_ingestions` (the bookkeeping, see
-`ingestion`), `C_watches` (checkpoints of those who read only what is new) and `C_scores` (predictions).
+`ingestion`), `C_watches` (checkpoints of those who read only what is new), `C_scores` (predictions) and
+`C_feedback` (reports of errors).
 """
 
 from networksecurity.data.mongodb.checkpoints import Checkpoint
@@ -20,6 +21,7 @@ from networksecurity.data.mongodb.collection import (
     parse_output,
     parse_target,
 )
+from networksecurity.data.mongodb.feedback import Feedback, Label, Status
 from networksecurity.data.mongodb.ingestion import Ingested
 from networksecurity.data.mongodb.quarantine import ORIGIN
 from networksecurity.data.mongodb.reading import parse_since
@@ -29,8 +31,11 @@ __all__ = [
     "ORIGIN",
     "Checkpoint",
     "Collection",
+    "Feedback",
     "Ingested",
+    "Label",
     "OpenCollection",
+    "Status",
     "open",
     "parse",
     "parse_output",

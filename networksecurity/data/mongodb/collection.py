@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
-from networksecurity.data.mongodb import checkpoints, ingestion, quarantine, reading, scores
+from networksecurity.data.mongodb import checkpoints, feedback, ingestion, quarantine, reading, scores
 from networksecurity.data.mongodb.server import Address, Connection, connected, resolve
 from networksecurity.data.raw import Batches, Rows
 from networksecurity.exceptions import ConfigurationError
@@ -38,6 +38,10 @@ class OpenCollection(Connection):
     quarantined = quarantine.quarantined
     resubmit = quarantine.resubmit
     write_predictions = scores.write_predictions
+    add_feedback = feedback.add_feedback
+    list_feedback = feedback.list_feedback
+    accept_feedback = feedback.accept_feedback
+    reject_feedback = feedback.reject_feedback
     get_checkpoint = checkpoints.get_checkpoint
     advance_checkpoint = checkpoints.advance_checkpoint
 

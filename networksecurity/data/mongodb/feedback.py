@@ -1,0 +1,160 @@
+"""Reports of errors: rows with the label that somebody says is right, until a person accepts or rejects each.
+
+They are kept beside the rows, in a collection of their own, and no training reads that. An accepted report becomes a
+row of the collection, in an ingestion of its own: readers of what is new, the monitor among them, find it. Rows with
+the same features and the other label get the accepted one; `corrected` keeps what they had.
+"""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, Field
+
+from networksecurity.data.mongodb.ingestion import ingest
+from networksecurity.data.mongodb.server import Connection
+from networksecurity.data.schema import CLASS_LABELS, FEATURES, MISSING, TARGET, decode_target
+from networksecurity.data.validation import Validation
+from networksecurity.exceptions import ConfigurationError, DataValidationError
+
+Label = Literal["phishing", "legitimate"]
+Status = Literal["open", "accepted", "rejected"]
+
+MAX_BY, MAX_COMMENT = 100, 1_000
+"""Characters of the name and of the comment of who reports."""
+
+
+class Feedback(BaseModel, frozen=True):
+    """A report about one row."""
+
+    id: str
+    features: dict[str, int | None]
+    label: Label
+    """What is said to be right."""
+    by: str = Field(min_length=1, max_length=MAX_BY)
+    comment: str = Field(default="", max_length=MAX_COMMENT)
+    at: datetime
+    """In UTC."""
+    status: Status = "open"
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+
+
+class Accepted(BaseModel, frozen=True):
+    """What an accepted report changed."""
+
+    id: str
+    ingestion: int
+    """The one that holds its row."""
+    n_overridden: int
+    """Rows with the same features that had the other label."""
+
+
+def add_feedback(opened: Connection, rows: pd.DataFrame, *, label: Label, by: str, comment: str = "") -> list[str]:
+    """Store a report about each row and return the reports' ids; the same report again changes nothing.
+
+    Parameters
+    ----------
+    opened : Connection
+    rows : DataFrame of shape (n_rows, n_columns)
+        Raw rows: the features under any of their names; other columns are left out.
+    label : "phishing" or "legitimate"
+    by : str
+        Who says so.
+    comment : str, optional
+
+    Raises
+    ------
+    DataValidationError
+        A row is not valid, or `by` or `comment` is too long or empty. Nothing was written.
+    DataSourceError, SourceUnavailableError
+        As in `ingest`.
+    """
+    if not 0 < len(by.strip()) <= MAX_BY or len(comment) > MAX_COMMENT:
+        raise DataValidationError(
+            f"a report needs the name of who makes it, of at most {MAX_BY} characters, and a comment of at most "
+            f"{MAX_COMMENT:,}"
+        )
+    accepted, rejected = Validation(with_target=False).add(rows.reset_index(drop=True))
+    if len(rejected) or accepted.empty:
+        why = f"row {rejected.index[0]}: {rejected['reasons'].iloc[0]}" if len(rejected) else "there are no rows"
+        raise DataValidationError(f"nothing was reported, {len(rejected)} of {len(rows)} rows are not valid: {why}")
+    reports, stored = [], opened.writable("_feedback")
+    for features in _cells(accepted):
+        told = {"features": features, "label": label, "by": by.strip(), "comment": comment}
+        name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+        report = {**told, "at": datetime.now(UTC), "status": "open"}
+        stored.update_one({"_id": name}, {"$setOnInsert": report}, upsert=True)
+        reports.append(name)
+    return reports
+
+
+def list_feedback(opened: Connection, status: Status | None = None) -> list[Feedback]:
+    """Return the reports, all or those of a status, oldest first."""
+    wanted = {"status": status} if status else {}
+    return [_as_value(found) for found in opened.beside("_feedback").find(wanted, sort=[("at", 1), ("_id", 1)])]
+
+
+def accept_feedback(opened: Connection, name: str, *, by: str) -> Accepted:
+    """Make a report's row a row of the collection; repeated after an interruption it continues from there.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such report, or it was rejected.
+    DataSourceError, SourceUnavailableError
+        As in `ingest`.
+    """
+    report = _decide(opened, name, "accepted", by)
+    target = int(decode_target(np.array([report.label == CLASS_LABELS[1]]))[0])
+    # In this order: the report's own row, inserted next, is no correction of anything.
+    corrected = {"feedback": name, "was": f"${TARGET}"}
+    others = {**report.features, TARGET: -target, "_id.file": {"$ne": _file(name)}}
+    n_overridden = opened.writable().update_many(others, [{"$set": {"corrected": corrected, TARGET: target}}])
+    row = pd.DataFrame([{**report.features, TARGET: target}])
+    done = ingest(opened, [Validation().add(row)], sha256=_file(name), source=f"feedback of {report.by}")
+    return Accepted(id=name, ingestion=done.ingestion, n_overridden=n_overridden.modified_count)
+
+
+def reject_feedback(opened: Connection, name: str, *, by: str) -> Feedback:
+    """Close a report without a consequence.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such report, or it was accepted.
+    """
+    return _decide(opened, name, "rejected", by)
+
+
+def _decide(opened: Connection, name: str, status: Status, by: str) -> Feedback:
+    stored = opened.writable("_feedback")
+    decided = {"status": status, "decided_by": by, "decided_at": datetime.now(UTC)}
+    stored.update_one({"_id": name, "status": "open"}, {"$set": decided})
+    found = stored.find_one({"_id": name})
+    if found is None:
+        raise ConfigurationError(f"there is no feedback {name}: `networksecurity feedback list` shows all")
+    if found["status"] != status:
+        raise ConfigurationError(f"feedback {name} is {found['status']} already, by {found['decided_by']}")
+    return _as_value(found)
+
+
+def _file(name: str) -> str:
+    """Return what stands for the file in the key of a report's row."""
+    return f"feedback-{name}"
+
+
+def _cells(accepted: pd.DataFrame) -> list[dict[str, int | None]]:
+    columns = [accepted[name].to_numpy("int8", na_value=MISSING).tolist() for name in FEATURES]
+    return [
+        {name: None if cell == MISSING else cell for name, cell in zip(FEATURES, cells, strict=True)}
+        for cells in zip(*columns, strict=True)
+    ]
+
+
+def _as_value(found: dict[str, Any]) -> Feedback:
+    times = {name: found[name].replace(tzinfo=UTC) for name in ("at", "decided_at") if found.get(name)}
+    return Feedback(**{**found, **times, "id": found["_id"]})

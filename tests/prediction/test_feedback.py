@@ -1,0 +1,83 @@
+import pytest
+from pydantic import SecretStr
+from reading import opened
+from served import JSON, ROW, running
+
+from networksecurity.data.schema import FEATURES
+
+REPORT = {"row": {**ROW, "url": "https://example.org/"}, "label": "phishing", "by": "jane", "comment": "seen today"}
+
+
+@pytest.fixture
+def uri(mongod, collection):
+    yield f"{mongod.uri}/{collection.full_name}"
+    collection.database.drop_collection(f"{collection.name}_feedback")
+
+
+@pytest.fixture
+def collecting(place, uri):
+    with running(place.model_copy(update={"mongodb_uri": SecretStr(uri), "mongodb_timeout": 1})) as service:
+        yield service
+
+
+def test_a_report_is_stored_and_waits(collecting, uri):
+    answers = [collecting("POST", "/feedback", json=REPORT) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    with opened(uri) as connection:
+        (report,) = connection.list_feedback()
+    assert [answer.json() for answer in answers] == [{"id": report.id}] * 2
+    assert (report.label, report.by, report.comment, report.status) == ("phishing", "jane", "seen today", "open")
+    assert report.features == {**dict.fromkeys(FEATURES, 1)}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"label": "good"}, "label: Input should be 'phishing' or 'legitimate'"),
+        ({"by": ""}, "by: String should have at least 1 character"),
+        ({"row": {**ROW, "SFH": 7}}, "SFH is not one of -1, 0, 1"),
+        ({"row": {}}, "30 missing"),
+        ({"row": {**ROW, "SFH": [1]}}, "SFH is not a whole number"),
+        ({"accepted": True}, "accepted: Extra inputs are not permitted"),
+    ],
+)
+def test_a_bad_report_is_refused_in_one_line(collecting, change, why):
+    answer = collecting("POST", "/feedback", json=REPORT | change)
+    assert answer.status_code == 422
+    assert why in answer.json()["detail"]
+
+
+def test_what_is_no_report_is_refused(collecting):
+    assert collecting("POST", "/feedback", content=b"{", headers=JSON).status_code == 422
+    assert collecting("POST", "/feedback", content=b"a,b", headers={"Content-Type": "text/csv"}).status_code == 415
+
+
+def test_a_token_guards_reports_too(place, uri):
+    guarded = place.model_copy(update={"mongodb_uri": SecretStr(uri), "serve_token": SecretStr("secret")})
+    with running(guarded) as service:
+        assert service("POST", "/feedback", json=REPORT).status_code == 401
+        token = {"Authorization": "Bearer secret"}
+        assert service("POST", "/feedback", json=REPORT, headers=token).status_code == 201
+
+
+def test_without_mongodb_there_is_no_place_for_reports(place):
+    with running(place.model_copy(update={"mongodb_uri": None})) as service:
+        answer = service("POST", "/feedback", json=REPORT)
+        assert answer.status_code == 503
+        assert "there is no place for feedback: the source mongodb needs MONGODB_URI" in answer.json()["detail"]
+        assert "/feedback" not in service("GET", "/openapi.json").json()["paths"]
+
+
+def test_a_lost_database_is_not_described_to_the_client(place, closed_port):
+    away = SecretStr(f"mongodb://me:hunter2@127.0.0.1:{closed_port}/db.rows")
+    with running(place.model_copy(update={"mongodb_uri": away, "mongodb_timeout": 0.2})) as service:
+        answer = service("POST", "/feedback", json=REPORT)
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "the place for feedback cannot be used at the moment: see the log"
+
+
+def test_the_document_describes_a_report(collecting):
+    body = collecting("GET", "/openapi.json").json()["paths"]["/feedback"]["post"]["requestBody"]
+    content = body["content"]["application/json"]
+    assert set(content["schema"]["properties"]) == {"row", "label", "by", "comment"}
+    assert collecting("POST", "/feedback", json=content["example"]).status_code == 201

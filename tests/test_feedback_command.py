@@ -1,0 +1,66 @@
+import json
+import sys
+
+import pytest
+
+from networksecurity import cli
+from networksecurity.data.sample import make_phishing_websites
+from networksecurity.data.schema import FEATURES
+from networksecurity.settings import settings
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Return a function that runs `networksecurity feedback …` and returns exit code and output."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MONGODB_URI", raising=False)
+    settings.cache_clear()
+    make_phishing_websites(2, random_state=0)[[*FEATURES]].to_csv("wrong.csv", index=False)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["networksecurity", "feedback", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    yield run
+    settings.cache_clear()
+
+
+@pytest.fixture
+def place(mongod, collection):
+    yield ("--in", f"{mongod.uri}/{collection.full_name}")
+    for suffix in ("_feedback", "_ingestions"):
+        collection.database.drop_collection(f"{collection.name}{suffix}")
+
+
+def test_reports_are_added_listed_accepted_and_rejected(command, place):
+    code, out, _ = command("add", "wrong.csv", "--label", "phishing", "--by", "jane", "--comment", "seen", *place)
+    assert code == 0
+    first, second = out.split()
+    code, out, _ = command("list", *place)
+    assert all(word in out for word in (first, second, "jane", "open", "seen"))
+    assert command("accept", first, "--by", "boss", *place) == (
+        0, f"{first}: accepted, ingestion 1; 0 rows had the other label\n", ""
+    )  # fmt: skip
+    assert command("reject", second, "--by", "boss", *place) == (0, f"{second}: rejected\n", "")
+    _, out, _ = command("list", "--json", *place)
+    assert {report["id"]: report["status"] for report in json.loads(out)} == {first: "accepted", second: "rejected"}
+    assert command("list", "--status", "open", *place)[1].strip() == "Feedback: empty"
+    code, out, err = command("accept", second, "--by", "boss", *place)
+    assert (code, out) == (1, "")
+    assert err == f"error: feedback {second} is rejected already, by boss\n"
+
+
+def test_without_mongodb_there_is_one_line(command):
+    code, out, err = command("list")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: the source mongodb needs MONGODB_URI")
+    assert err.count("\n") == 1
+
+
+def test_a_label_is_one_of_two(command, place):
+    code, _, err = command("add", "wrong.csv", "--label", "good", "--by", "jane", *place)
+    assert code == 2
+    assert "'good' is not one of 'phishing', 'legitimate'" in err
