@@ -28,20 +28,31 @@ def registry_in(database, *, full):
     return Registry(replace(server, logged_models=full, aliases=full), NAME)
 
 
-@pytest.fixture(scope="module", params=["full", "old"])
-def registered(request, tmp_path_factory, mlflow_database, outcome):
-    """Register two versions at each kind of server; return the database, its kind and the versions."""
-    database = shutil.copy(mlflow_database, tmp_path_factory.mktemp("registered"))
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory, mlflow_database, outcome):
+    """Register two versions at each kind of server; return its database and the versions by whether it is full."""
+
+    def filled(full):
+        database = shutil.copy(mlflow_database, tmp_path_factory.mktemp("registered"))
+        registry = registry_in(database, full=full)
+
+        def register():
+            training = runs.start_training(registry.server, "networksecurity", {})
+            uri = runs.log_outcome(registry.server, training, outcome).model_uri
+            runs.end_training(registry.server, training)
+            return registry.register(uri, training.train_run_id, tags={"data.sha256": "abc"}, description="a tree")
+
+        return database, [register(), register()]
+
+    return {full: filled(full) for full in (True, False)}
+
+
+@pytest.fixture(params=["full", "old"])
+def registered(request, databases):
+    """Return the database of each kind of server, its kind and its versions."""
     full = request.param == "full"
-    registry = registry_in(database, full=full)
-
-    def register():
-        training = runs.start_training(registry.server, "networksecurity", {})
-        uri = runs.log_outcome(registry.server, training, outcome).model_uri
-        runs.end_training(registry.server, training)
-        return registry.register(uri, training.train_run_id, tags={"data.sha256": "abc"}, description="a tree")
-
-    return database, full, [register(), register()]
+    database, versions = databases[full]
+    return database, full, versions
 
 
 @pytest.fixture
@@ -82,26 +93,30 @@ def test_an_unknown_model_or_alias_is_refused_with_advice(registry, name, alias)
         Registry(registry.server, name).get(alias)
 
 
-def test_a_loaded_model_predicts_the_same_in_a_process_that_allows_no_pickle(registry, outcome, rows, tmp_path):
-    full = registry.server.aliases
+def test_a_loaded_model_predicts_the_same_in_a_process_that_allows_no_pickle(databases, outcome, rows, tmp_path):
     X, _ = to_X_y(rows)
     assert X.isna().any(axis=None)
     X.to_parquet(tmp_path / "rows.parquet")
-    code = (
-        "import numpy as np, pandas as pd; from dataclasses import replace; "
-        "from networksecurity.champion.registry import Registry; from networksecurity.settings import Settings; "
-        "from networksecurity.tracking.server import connect; "
-        f"server = replace(connect(Settings()), logged_models={full}, aliases={full}); "
-        f"registry = Registry(server, '{NAME}'); model = registry.load_model(registry.get('candidate')); "
-        "np.save('answers.npy', model.predict_proba(pd.read_parquet('rows.parquet')))"
-    )
+    code = f"""
+import sys; from dataclasses import replace
+import numpy as np; import pandas as pd
+from networksecurity.champion.registry import Registry
+from networksecurity.settings import Settings
+from networksecurity.tracking.server import connect
+for database, full in zip(sys.argv[1:], (True, False), strict=True):
+    server = connect(Settings(mlflow_tracking_uri=f"sqlite:///{{database}}"))
+    registry = Registry(replace(server, logged_models=full, aliases=full), "{NAME}")
+    model = registry.load_model(registry.get("candidate"))
+    np.save(f"answers-{{full}}.npy", model.predict_proba(pd.read_parquet("rows.parquet")))
+"""
     environment = os.environ | {
-        "MLFLOW_TRACKING_URI": registry.server.uri,
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
-    assert (np.load(tmp_path / "answers.npy") == outcome.model.predict_proba(X)).all()
+    arguments = [databases[full][0] for full in (True, False)]
+    subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, env=environment, check=True)
+    for full in (True, False):
+        assert (np.load(tmp_path / f"answers-{full}.npy") == outcome.model.predict_proba(X)).all()
 
 
 def test_the_reference_profile_comes_with_the_model(registry, versions, outcome, tmp_path):

@@ -142,25 +142,26 @@ CELLS = (
 )
 
 
-@given(some=st.lists(st.dictionaries(st.sampled_from(list(FEATURES)), CELLS, max_size=6), min_size=1, max_size=4))
-@hypothesis_settings(max_examples=200, derandomize=True, deadline=None)
+@given(some=st.lists(st.dictionaries(st.sampled_from(list(FEATURES)), CELLS, max_size=6), min_size=1, max_size=19))
+@hypothesis_settings(max_examples=80, derandomize=True, deadline=None)
 def test_rows_of_a_request_are_judged_as_the_validation_judges_them(tree, some):
     model, fast = tree
     full = [{**dict.fromkeys(FEATURES, 1), **changed} for changed in some]
     found = rows.predict(fast, full)
-    for row, prediction in zip(full, found, strict=True):
-        cells = {name: [value] for name, value in row.items()}
-        accepted, rejected = Validation(with_target=False).add(rows.pd.DataFrame(cells, dtype=object))
-        if len(rejected):
-            assert prediction["reasons"] == rejected["reasons"].iloc[0].split("; ")
-            assert prediction["label"] is prediction["phishing_probability"] is None
-        else:
-            expected = scoring.score(model, accepted)
-            assert prediction["reasons"] == []
-            assert prediction["label"] == expected["label"].iloc[0]
-            assert prediction["phishing_probability"] == pytest.approx(
-                expected["phishing_probability"].iloc[0], abs=1e-12
-            )
+    cells = {name: [row[name] for row in full] for name in FEATURES}
+    accepted, rejected = Validation(with_target=False).add(rows.pd.DataFrame(cells, dtype=object))
+    assert sorted([*accepted.index, *rejected.index]) == list(range(len(found)))
+    for number, reasons in rejected["reasons"].items():
+        assert found[number]["reasons"] == reasons.split("; ")
+        assert found[number]["label"] is found[number]["phishing_probability"] is None
+    if len(accepted):
+        expected = scoring.score(model, accepted)
+        good = [found[number] for number in accepted.index]
+        assert [prediction["reasons"] for prediction in good] == [[]] * len(good)
+        assert [prediction["label"] for prediction in good] == expected["label"].tolist()
+        assert [prediction["phishing_probability"] for prediction in good] == pytest.approx(
+            expected["phishing_probability"].tolist(), abs=1e-12
+        )
 
 
 @pytest.fixture(scope="module")
