@@ -144,8 +144,11 @@ def _answer(settings: Settings, listener: socket.socket, report: Report, n_proce
             gc.enable()
         report(problem)
 
+    app = create_app(settings, checked)
+    if n_processes > 1:  # others answer meanwhile: this one takes no request before it can
+        app.state.model_in_use.refresh()
     config = uvicorn.Config(
-        create_app(settings, checked),
+        app,
         http=LimitedHead,
         lifespan="on",
         log_config=None,

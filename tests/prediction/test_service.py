@@ -2,6 +2,9 @@ import json
 import logging
 import re
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -32,6 +35,71 @@ def test_an_oversized_body_is_refused_and_mostly_not_read(place, declared):
         fits = json.dumps(ROW).encode()
         assert service("POST", "/predict", content=fits.ljust(950), headers=JSON).status_code == 200
     assert sum(sent) == (0 if declared else 9600)
+
+
+@pytest.fixture
+def quick(shared, monkeypatch):
+    """Return a service whose native form answers up to ten rows, however busy this machine was when it was timed."""
+    current = shared.model_in_use.current
+    monkeypatch.setattr(shared.model_in_use, "current", replace(current, model=replace(current.model, up_to=10)))
+    return shared
+
+
+@pytest.fixture
+def scored_by(monkeypatch):
+    """Return where the rows of each request were scored: the event loop's thread, or one of the pool."""
+    threads, score = [], FastPipeline.score
+
+    def noted(self, X):
+        threads.append("pool" if threading.current_thread().name.startswith("predict") else "event loop")
+        return score(self, X)
+
+    monkeypatch.setattr(FastPipeline, "score", noted)
+    return threads
+
+
+def test_one_row_is_scored_without_a_thread_more_rows_and_explanations_in_one(quick, scored_by):
+    quick.predict(ROW)
+    quick.predict({"rows": [ROW] * 20})
+    assert scored_by == ["event loop", "pool"]
+    hidden = json.dumps({"rows": [ROW], "explain": True}).replace("explain", "\\u0065xplain")
+    for content, options in (
+        (json.dumps({**ROW, "explain": True}), {}),
+        (hidden, {}),
+        (json.dumps(ROW), {"params": {"explain": "true"}}),
+    ):
+        scored_by.clear()
+        assert quick("POST", "/predict", content=content, headers=JSON, **options).status_code == 200
+        assert set(scored_by) == {"pool"}
+
+
+def test_a_model_without_a_native_form_scores_in_a_thread(shared, scored_by, monkeypatch):
+    current = shared.model_in_use.current
+    monkeypatch.setattr(shared.model_in_use, "current", replace(current, model=replace(current.model, up_to=0)))
+    shared.predict(ROW)
+    assert scored_by == ["pool"]
+
+
+def test_others_are_answered_while_many_rows_are_scored(quick, monkeypatch):
+    began, may_end, score = threading.Event(), threading.Event(), FastPipeline.score
+
+    def slow(self, X):
+        if len(X) > 1:
+            began.set()
+            assert may_end.wait(60)
+        return score(self, X)
+
+    monkeypatch.setattr(FastPipeline, "score", slow)
+    with ThreadPoolExecutor(1) as pool:
+        many = pool.submit(quick.predict, {"rows": [ROW] * 20})
+        assert began.wait(60)
+        try:
+            assert quick("GET", "/health").status_code == 200
+            assert quick.predict(ROW)["n_rows"] == 1
+            assert not many.done()
+        finally:
+            may_end.set()
+        assert many.result()["n_rows"] == 20
 
 
 def test_unknown_paths_and_methods_are_refused(shared):
