@@ -22,9 +22,11 @@ from networksecurity.exceptions import ConfigurationError, DataSourceError
 
 TRUSTED_TYPES = [
     "networksecurity.training.address_features.AddressFeatures",
+    "networksecurity.training.address_text.AddressText",
     "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
 ]
 """What skops may load besides its own safe list: compiled trees that hold numbers only, and what reads addresses."""
 
