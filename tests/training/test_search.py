@@ -74,27 +74,31 @@ def small(name):
     )
 
 
+@pytest.fixture(scope="module", params=CANDIDATES)
+def candidate(request):
+    return small(request.param)
+
+
+@pytest.fixture(scope="module")
+def plain_grid(data, candidate):
+    """Return what GridSearchCV finds for a candidate, by every scoring at once."""
+    X, y, test_fold = data
+    grid = {f"{STEP}__{param}": values for param, values in candidate.param_grid.items()}
+    cv = PredefinedSplit(test_fold)
+    return GridSearchCV(make_pipeline(candidate), grid, cv=cv, scoring=SCORINGS, refit=False).fit(X, y).cv_results_
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")  # of the plain grid
 @pytest.mark.parametrize("scoring", SCORINGS)
-@pytest.mark.parametrize("name", CANDIDATES)
-def test_scores_are_those_of_the_plain_grid(data, name, scoring):
-    X, y, test_fold = data
-    candidate = small(name)
-    found = search(candidate, X, y, test_fold, scoring=scoring)
-    plain = GridSearchCV(
-        make_pipeline(candidate),
-        {f"{STEP}__{param}": values for param, values in candidate.param_grid.items()},
-        cv=PredefinedSplit(test_fold),
-        scoring=scoring,
-    ).fit(X, y)
-    expected = plain.cv_results_
-    assert [point.params for point in found.grid] == [
-        {param.removeprefix(f"{STEP}__"): value for param, value in params.items()} for params in expected["params"]
-    ]
-    assert [point.mean_test_score for point in found.grid] == pytest.approx(list(expected["mean_test_score"]), abs=1e-9)
-    assert [point.std_test_score for point in found.grid] == pytest.approx(list(expected["std_test_score"]), abs=1e-9)
-    assert [point.rank_test_score for point in found.grid] == list(expected["rank_test_score"])
-    assert {f"{STEP}__{param}": value for param, value in found.best.params.items()} == plain.best_params_
+def test_scores_are_those_of_the_plain_grid(data, candidate, plain_grid, scoring):
+    found = search(candidate, *data, scoring=scoring)
+    mean, std, rank = (plain_grid[f"{kind}_test_{scoring}"] for kind in ("mean", "std", "rank"))
+    params = [{param.removeprefix(f"{STEP}__"): value for param, value in of.items()} for of in plain_grid["params"]]
+    assert [point.params for point in found.grid] == params
+    assert [point.mean_test_score for point in found.grid] == pytest.approx(list(mean), abs=1e-9)
+    assert [point.std_test_score for point in found.grid] == pytest.approx(list(std), abs=1e-9)
+    assert [point.rank_test_score for point in found.grid] == list(rank)
+    assert found.best.params == params[rank.argmin()]  # as GridSearchCV chooses
 
 
 def test_fits_are_shared_where_they_can_be(data):
