@@ -102,6 +102,7 @@ def make_outcome():
         tags={"data.source": "sample"},
         input_example=X[:5],
         learned=np.unique(vectors.vector_codes(sides.train)),
+        tested=np.unique(vectors.vector_codes(sides.test)),
     )
 
 

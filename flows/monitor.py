@@ -1,4 +1,6 @@
-"""Monitor: rows that are new since the last check → compared with those behind the model in use → an event on drift.
+"""Monitor: rows that are new since the last check → compared with those behind the model in use → events.
+
+One event reports drift of the rows, another that quality has decayed: F1 on labelled rows against F1 on the test rows.
 
 The check is recorded last: an interrupted check is repeated, so no drift is missed. The event may fire twice; what it
 triggers must be idempotent. As a command: `python flows/monitor.py --help`.
@@ -26,12 +28,15 @@ from flows.parameters import MonitorParameters
 from flows.report import Summary, inline_picture
 from flows.steps import step, storage
 from flows.tracking import registry, tracking_server
+from networksecurity.champion.check import Check, check_version
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, WATERMARK_TAG, RegisteredVersion
 from networksecurity.data import mongodb, schema, sources, validation
 from networksecurity.data.mongodb import Checkpoint, Collection
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef
 from networksecurity.monitoring import drift
+from networksecurity.monitoring.expectation import Expectation
+from networksecurity.monitoring.quality import QualityReport, QualityState
 from networksecurity.monitoring.thresholds import Thresholds
 from networksecurity.settings import settings
 from networksecurity.tracking import figures
@@ -40,6 +45,8 @@ from networksecurity.tracking.server import run_url
 
 DRIFT_EVENT = "networksecurity.drift.detected"
 """The event that reports drift; its payload holds the fields of `MonitorReport`."""
+QUALITY_EVENT = "networksecurity.quality.decayed"
+"""The event that reports a decay of quality, with the same payload."""
 
 _OUTCOMES = {"drift": "Drift detected", "no_drift": "No drift", "too_few_rows": "Too few rows"}
 
@@ -57,8 +64,19 @@ class MonitorReport(BaseModel, frozen=True):
     n_rejected: int
     look: int
     """Number of the check, from 1; 0 if there were too few rows."""
+    quality: QualityReport
+    expected: Expectation | None
+    """Estimated without labels."""
     link: str | None
     """Page of the run in the tracking UI."""
+
+    @property
+    def outcome(self) -> str:
+        """The outcome as a title."""
+        found = _OUTCOMES[self.verdict]
+        if self.quality.verdict != "decayed":
+            return found
+        return f"{found}, quality decayed" if self.verdict == "drift" else "Quality decayed"
 
 
 class NewRows(BaseModel, frozen=True):
@@ -68,6 +86,8 @@ class NewRows(BaseModel, frozen=True):
     n_rejected: int
     checkpoint: Checkpoint
     """How far the monitor has come once these rows are checked."""
+    before: QualityState = QualityState()
+    """What the checks of quality before have found."""
 
 
 @step(task_run_name="model in use")
@@ -84,34 +104,38 @@ def read_new(source: Source, since: str, version: RegisteredVersion) -> NewRows:
             last = opened.get_checkpoint(_checkpoint_name(version))
             start = mongodb.parse_since(since) if since else last.watermark or _trained_up_to(version, source)
             new = opened.read(since=start)
-        checkpoint = Checkpoint(n_checks=last.n_checks + 1, watermark=new.watermark)
+        checkpoint = Checkpoint(n_checks=last.n_checks + 1, watermark=new.watermark, state=last.state)
     else:
         new, checkpoint = source.read(), Checkpoint()
-    accepted, rejected = validation.Validation().add(new.frame)
+    has_target = any(schema.canonical_name(name) == schema.TARGET for name in new.frame)
+    accepted, rejected = validation.Validation(with_target=has_target).add(new.frame)
+    # Rows that were checked before must not count twice: asked to look back, quality is judged on its own.
+    before = QualityState() if since else QualityState.model_validate(checkpoint.state)
     stored = storage().put_frame(accepted)
-    return NewRows(rows=stored, n_rejected=len(rejected), checkpoint=checkpoint)
+    return NewRows(rows=stored, n_rejected=len(rejected), checkpoint=checkpoint, before=before)
 
 
 @step(task_run_name="compare")
-def compare(new: DataRef, version: RegisteredVersion, thresholds: Thresholds) -> drift.DriftReport:
-    """Compare new rows and their scores with the model's reference profile."""
+def compare(
+    new: DataRef, version: RegisteredVersion, before: QualityState, thresholds: Thresholds, margin: float
+) -> Check:
+    """Compare new rows, their scores and labels with those behind the model."""
     rows = storage().get_frame(new)
-    X, _ = schema.to_X_y(rows)
-    y_score = registry().load_model(version).predict_proba(X)[:, 1] if len(X) else None
-    profile, learned = registry().load_reference(version)
-    return drift.compare(profile, rows, y_score=y_score, learned=learned, thresholds=thresholds)
+    return check_version(registry(), version, rows, before=before, thresholds=thresholds, margin=margin)
 
 
 @step(task_run_name="track")
-def track(version: RegisteredVersion, report: drift.DriftReport, n_check: int | None) -> LoggedCheck:
+def track(version: RegisteredVersion, found: Check, n_check: int | None) -> LoggedCheck:
     """Log the check as a step of the model's monitoring run."""
     return log_check(
         tracking_server(),
         f"{settings().mlflow_experiment_name}-monitor",
         f"{version.name}-{version.version}",
-        report,
+        found.drift,
         step=n_check,
         tags={"model.name": version.name, "model.version": version.version},
+        quality=found.quality,
+        expected=found.expected,
     )
 
 
@@ -140,15 +164,16 @@ def _run_name() -> str:
 
 @flow(name="monitor", flow_run_name=_run_name, result_serializer="json")
 def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
-    """Compare new rows with those behind the model in use; emit an event if they have drifted."""
+    """Compare new rows with those behind the model in use; emit an event on drift, and one if quality has decayed."""
     log = get_run_logger()
     source = sources.parse(parameters.source, settings())
     version = find_model()
     new = read_new(source, parameters.since, version)
-    found = compare(new.rows, version, parameters.thresholds)
+    check = compare(new.rows, version, new.before, parameters.thresholds, parameters.margin)
+    found = check.drift
 
     checked = found.verdict != "too_few_rows"
-    logged = track(version, found, n_check=new.checkpoint.n_checks or None) if checked else None
+    logged = track(version, check, n_check=new.checkpoint.n_checks or None) if checked else None
     report = MonitorReport(
         source=source.shown,
         model_name=version.name,
@@ -159,30 +184,22 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
         n_rows=found.n_rows,
         n_rejected=new.n_rejected,
         look=logged.step if logged else 0,
+        quality=check.quality,
+        expected=check.expected,
         link=run_url(tracking_server().address, logged.experiment_id, logged.run_id) if logged else None,
     )
     _publish(report, found)
     # Too few rows are left for the next check, which then finds more.
-    if checked and isinstance(source, Collection) and not record(source, version, new.checkpoint):
+    state = new.checkpoint.state if parameters.since else check.state.model_dump()
+    reached = new.checkpoint.model_copy(update={"state": state})
+    if checked and isinstance(source, Collection) and not record(source, version, reached):
         log.warning("another monitor made check %s at the same time: nothing is lost, nothing to do", report.look)
-    return Completed(name=_OUTCOMES[found.verdict], message=found.reason, data=report)
+    return Completed(name=report.outcome, message=f"{found.reason}; {check.quality.reason}", data=report)
 
 
 def _publish(report: MonitorReport, found: drift.DriftReport) -> None:
-    log = get_run_logger()
-    if report.verdict == "drift":
-        log.warning("%s", report.reason)
-        emit_event(
-            event=DRIFT_EVENT,
-            resource={
-                "prefect.resource.id": f"networksecurity.model.{report.model_name}",
-                "prefect.resource.name": report.model_name,
-                "networksecurity.model.version": report.model_version,
-            },
-            payload=report.model_dump(mode="json"),
-        )
-    else:
-        log.info("%s", report.reason)
+    _report_event(DRIFT_EVENT, report, report.reason, occurred=report.verdict == "drift")
+    _report_event(QUALITY_EVENT, report, report.quality.reason, occurred=report.quality.verdict == "decayed")
     text = _summary(report, _picture(report, found)).to_markdown()
     create_markdown_artifact(text, key="monitor-report", description=report.reason)
     if found.columns:
@@ -193,12 +210,31 @@ def _publish(report: MonitorReport, found: drift.DriftReport) -> None:
         create_link_artifact(report.link, link_text="in MLflow", key="mlflow-monitor", description=report.reason)
 
 
+def _report_event(event: str, report: MonitorReport, reason: str, *, occurred: bool) -> None:
+    log = get_run_logger()
+    if not occurred:
+        log.info("%s", reason)
+        return
+    log.warning("%s", reason)
+    emit_event(
+        event=event,
+        resource={
+            "prefect.resource.id": f"networksecurity.model.{report.model_name}",
+            "prefect.resource.name": report.model_name,
+            "networksecurity.model.version": report.model_version,
+        },
+        payload=report.model_dump(mode="json"),
+    )
+
+
 def _summary(report: MonitorReport, sections: dict[str, str] | None = None) -> Summary:
     return Summary(
-        title=f"{_OUTCOMES[report.verdict]} in {report.source}",
+        title=f"{report.outcome} in {report.source}",
         values={
-            "outcome": _OUTCOMES[report.verdict],
+            "outcome": report.outcome,
             "why": report.reason,
+            "quality": report.quality.reason,
+            "expected without labels": _expected(report.expected),
             "new rows": f"{report.n_rows:,} ({report.n_rejected:,} more are not valid)",
             "model": f"{report.model_name} {report.model_version}",
             "in MLflow": report.link or "-",
@@ -207,11 +243,20 @@ def _summary(report: MonitorReport, sections: dict[str, str] | None = None) -> S
     )
 
 
+def _expected(expected: Expectation | None) -> str:
+    """Return the estimated figures; they are no evidence."""
+    if expected is None:
+        return "-"
+    figures = {"precision": expected.precision, "recall": expected.recall_score}
+    shown = ", ".join(f"{name} {of:.4f}" for name, of in figures.items() if of is not None)
+    return f"{shown} on {expected.n_rows:,} unseen rows (an estimate from the model's own probabilities)"
+
+
 def _picture(report: MonitorReport, found: drift.DriftReport) -> dict[str, str]:
     """Return the section of the report with a picture, if there was something to compare."""
     if not found.columns:
         return {}
-    png = figures.draw_drift(found, f"{_OUTCOMES[report.verdict]} in {report.source}")
+    png = figures.draw_drift(found, f"{report.outcome} in {report.source}")
     return {"Columns": inline_picture(png, "distance of each column from its reference")}
 
 

@@ -210,3 +210,6 @@ class MonitorParameters(BaseModel):
         default="", description="look back to the end of this ingestion (its number), or to this time (ISO 8601)"
     )
     thresholds: Thresholds = Field(default=Thresholds(), description="when a difference is drift")
+    margin: float = Field(
+        default=0.01, gt=0, lt=1, description="by how much F1 on new rows may be lower than on the model's test rows"
+    )

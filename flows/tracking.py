@@ -27,5 +27,5 @@ def find_gaps(version: RegisteredVersion | None, n_rows: int, n_missing: dict[st
     expected = None
     if version and n_missing:
         with suppress(TrackingError):  # an old version without a reference profile
-            expected = registry().load_reference(version)[0].missing_shares
+            expected = registry().load_reference(version).profile.missing_shares
     return gaps.find_gaps(n_rows, n_missing, expected)

@@ -215,9 +215,11 @@ def explain(model: ModelRef, test: DataRef, title: str, random_state: int) -> Ex
 @one_thread
 def profile(accepted: DataRef, model: ModelRef, test: DataRef) -> drift.ReferenceProfile:
     """Describe the rows behind the model, for a monitor to compare new ones with."""
-    X, _ = _rows(test)  # scores of rows that the model has not learned from
+    X, y = _rows(test)  # scores of rows that the model has not learned from
     y_score = storage().get_model(model).predict_proba(X)[:, 1]
-    return drift.reference_profile(storage().get_frame(accepted), data_sha256=accepted.sha256, y_score=y_score)
+    return drift.reference_profile(
+        storage().get_frame(accepted), data_sha256=accepted.sha256, y_score=y_score, y_true=y
+    )
 
 
 @step(task_run_name="find gaps")
@@ -273,6 +275,7 @@ def track(
         tags=tags,
         input_example=schema.to_X(train.head(5)),
         learned=np.unique(vectors.vector_codes(train)),
+        tested=np.unique(vectors.vector_codes(storage().get_frame(sides.test))),
         threshold=findings.threshold,
     )
     return runs.log_outcome(tracking_server(), training, outcome)

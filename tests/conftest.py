@@ -101,6 +101,9 @@ def outcome(rows):
 
     explanation = explain(model, sides.test)
 
+    X_test, y_test = to_X_y(sides.test)
+    y_score = model.predict_proba(X_test)[:, 1]
+
     def side(frame):
         return Side(DataRef(sha256=fingerprint(frame), n_rows=len(frame)), evaluate_model(model, frame))
 
@@ -113,10 +116,11 @@ def outcome(rows):
         explanation=explanation,
         pictures=draw(explanation, "Random Forest on the test rows"),
         leakage=leakage_ledger(model, sides.train, sides.test),
-        reference=reference_profile(rows, data_sha256="abc", y_score=model.predict_proba(to_X_y(sides.test)[0])[:, 1]),
+        reference=reference_profile(rows, data_sha256="abc", y_score=y_score, y_true=y_test),
         tags={"data.source": "mongodb://host/db.rows", "k": "v"},
         input_example=X[:5],
         learned=np.unique(vectors.vector_codes(sides.train)),
+        tested=np.unique(vectors.vector_codes(sides.test)),
     )
 
 

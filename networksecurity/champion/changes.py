@@ -14,8 +14,6 @@ from networksecurity.champion.decision import Champion, Decision
 from networksecurity.champion.registry import (
     CHAMPION,
     PREVIOUS,
-    RANDOM_STATE_TAG,
-    TEST_SIZE_TAG,
     RegisteredVersion,
     Registry,
 )
@@ -270,11 +268,8 @@ def _last_event(version: RegisteredVersion) -> Event | None:
 def _load_champion(registry: Registry, current: RegisteredVersion | None) -> Champion | None:
     if current is None:
         return None
-    split = None
-    if TEST_SIZE_TAG in current.tags and RANDOM_STATE_TAG in current.tags:
-        split = float(current.tags[TEST_SIZE_TAG]), int(current.tags[RANDOM_STATE_TAG])
     try:
         model, problem = registry.load_model(current), ""
     except (TrackingError, DataSourceError) as exc:
         model, problem = None, str(exc)
-    return Champion(current.version, model, split, problem=problem, synthetic=current.is_synthetic)
+    return Champion(current.version, model, current.split, problem=problem, synthetic=current.is_synthetic)

@@ -24,7 +24,7 @@ from networksecurity.data.sample import is_synthetic
 from networksecurity.data.storage import load_model as load_skops
 from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.drift import ReferenceProfile
-from networksecurity.tracking.outcome import CARD_FILE, LEARNED_FILE, REFERENCE_FILE
+from networksecurity.tracking.outcome import CARD_FILE, LEARNED_FILE, REFERENCE_FILE, TESTED_FILE
 from networksecurity.tracking.server import TrackingServer
 from networksecurity.training.domain import without_domain_check
 from networksecurity.training.evaluation import F1_HIGH, F1_LOW, FIGURES
@@ -64,6 +64,29 @@ class RegisteredVersion(BaseModel, frozen=True):
     def test_figures(self) -> dict[str, float]:
         """Its figures on its own test rows, by the names of `evaluate_model`; older versions lack some."""
         return {name: float(self.tags[name]) for name in (*FIGURES, F1_LOW, F1_HIGH) if name in self.tags}
+
+    @property
+    def split(self) -> tuple[float, int] | None:
+        """`test_size` and `random_state` of its training, which say which rows were kept from it; None if unknown."""
+        if TEST_SIZE_TAG not in self.tags or RANDOM_STATE_TAG not in self.tags:
+            return None
+        return float(self.tags[TEST_SIZE_TAG]), int(self.tags[RANDOM_STATE_TAG])
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is stored about the rows behind a version.
+
+    Attributes
+    ----------
+    profile : ReferenceProfile
+    learned, tested : ndarray of shape (n_vectors,), uint64, or None
+        Feature vectors of the training and of the test rows; None for older versions, which do not know them.
+    """
+
+    profile: ReferenceProfile
+    learned: np.ndarray | None
+    tested: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -239,8 +262,8 @@ class Registry:
         except TrackingError:
             return None
 
-    def load_reference(self, version: RegisteredVersion) -> tuple[ReferenceProfile, np.ndarray | None]:
-        """Return the profile of the rows behind a version, and the vectors it has learned from, if it knows them.
+    def load_reference(self, version: RegisteredVersion) -> Reference:
+        """Return what is stored about the rows behind a version.
 
         Raises
         ------
@@ -248,10 +271,9 @@ class Registry:
             The profile is missing, or a file is damaged.
         """
         with self.files(version) as folder:
-            path = folder / LEARNED_FILE  # older versions have none
             try:
-                learned = np.load(path) if path.exists() else None
-                return _read_profile(folder), learned
+                profile = _read_profile(folder)
+                return Reference(profile, _vectors(folder / LEARNED_FILE), _vectors(folder / TESTED_FILE))
             except (FileNotFoundError, EOFError, ValueError) as exc:
                 raise TrackingError(
                     f"version {version.version} of {version.name} has no reference profile that can be read: train "
@@ -269,6 +291,10 @@ def _read_model(folder: Path, version: RegisteredVersion) -> Pipeline:
 def _read_profile(folder: Path) -> ReferenceProfile:
     """Return a profile; raise FileNotFoundError, or one of pydantic's errors, which are ValueErrors."""
     return ReferenceProfile.model_validate_json((folder / REFERENCE_FILE).read_bytes())
+
+
+def _vectors(path: Path) -> np.ndarray | None:
+    return np.load(path) if path.exists() else None
 
 
 def _as_value(version: ModelVersion) -> RegisteredVersion:

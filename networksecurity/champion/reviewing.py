@@ -17,7 +17,7 @@ def review_version(registry: Registry, version: RegisteredVersion, rows: pd.Data
     DataSourceError
         Its skops file is damaged, or holds a type that is not trusted.
     """
-    _, learned = registry.load_reference(version)
+    learned = registry.load_reference(version).learned
     return review(registry.load_model(version), rows, learned=learned, test=version.test_figures, margin=margin)
 
 

@@ -45,6 +45,8 @@ class ReferenceProfile(BaseModel, frozen=True, extra="forbid"):
     """Rows without a value, for each feature and the target."""
     score_counts: tuple[NonNegativeInt, ...] | None = Field(default=None, min_length=N_BINS, max_length=N_BINS)
     """Scored rows by bin (`SCORE_EDGES`) of the model's probability of phishing."""
+    score_phishing: tuple[NonNegativeInt, ...] | None = Field(default=None, min_length=N_BINS, max_length=N_BINS)
+    """Those of them that are phishing; None in older profiles."""
 
     @property
     def missing_shares(self) -> dict[str, float]:
@@ -111,7 +113,11 @@ class DriftReport(BaseModel, frozen=True, extra="forbid"):
 
 
 def reference_profile(
-    accepted: pd.DataFrame, *, data_sha256: str, y_score: np.ndarray | None = None
+    accepted: pd.DataFrame,
+    *,
+    data_sha256: str,
+    y_score: np.ndarray | None = None,
+    y_true: np.ndarray | None = None,
 ) -> ReferenceProfile:
     """Return the profile of the rows behind a model.
 
@@ -124,6 +130,8 @@ def reference_profile(
     y_score : array-like of shape (n_scored,), default=None
         The model's probability of phishing for rows that it has *not* learned from, such as the test rows: it is
         surer of its training rows. They need not be the rows of `accepted`.
+    y_true : array-like of shape (n_scored,), default=None
+        Whether each of these rows is phishing (1).
 
     Raises
     ------
@@ -140,6 +148,7 @@ def reference_profile(
         counts={name: counts for name, (counts, _) in counted.items()},
         missing={name: n_missing for name, (_, n_missing) in counted.items()},
         score_counts=None if y_score is None else _score_counts(y_score),
+        score_phishing=None if y_score is None or y_true is None else _score_counts(y_score, np.asarray(y_true) == 1),
     )
 
 
@@ -374,11 +383,12 @@ def _counts(column: pd.Series) -> tuple[dict[int, int], int]:
     return counts, counts.pop(MISSING, 0)
 
 
-def _score_counts(y_score: np.ndarray) -> tuple[int, ...]:
+def _score_counts(y_score: np.ndarray, counted: np.ndarray | None = None) -> tuple[int, ...]:
+    """Return rows by bin of their score: all, or those that are `counted`."""
     scores = np.asarray(y_score, dtype="float64")
     if not scores.size or not ((scores >= 0) & (scores <= 1)).all():
         raise DataValidationError("scores are probabilities of phishing, one for each row and each between 0 and 1")
-    return tuple(np.histogram(scores, SCORE_EDGES)[0].tolist())
+    return tuple(np.histogram(scores if counted is None else scores[counted], SCORE_EDGES)[0].tolist())
 
 
 def _design_effect(rows: pd.DataFrame) -> float:

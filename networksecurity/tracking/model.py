@@ -18,7 +18,15 @@ from sklearn.pipeline import Pipeline
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import CLASS_LABELS, FEATURES, to_X_y
 from networksecurity.data.storage import TRUSTED_TYPES
-from networksecurity.tracking.outcome import LEARNED_FILE, PROBE_FILE, REFERENCE_FILE, TRAINING_TAG, Outcome, Training
+from networksecurity.tracking.outcome import (
+    LEARNED_FILE,
+    PROBE_FILE,
+    REFERENCE_FILE,
+    TESTED_FILE,
+    TRAINING_TAG,
+    Outcome,
+    Training,
+)
 from networksecurity.tracking.provenance import COMPUTED_WITH, library_versions
 from networksecurity.training.candidates import decision_threshold, get_classifier
 from networksecurity.training.domain import with_domain_check
@@ -99,6 +107,7 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
     )
     Path(path, REFERENCE_FILE).write_text(outcome.reference.model_dump_json(), encoding="utf-8")
     np.save(Path(path, LEARNED_FILE), outcome.learned, allow_pickle=False)
+    np.save(Path(path, TESTED_FILE), outcome.tested, allow_pickle=False)
     _probe(outcome.model).to_parquet(Path(path, PROBE_FILE))
 
 

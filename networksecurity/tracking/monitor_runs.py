@@ -10,6 +10,8 @@ from mlflow.entities import Metric, Run
 from pydantic import BaseModel
 
 from networksecurity.monitoring.drift import DriftReport
+from networksecurity.monitoring.expectation import Expectation
+from networksecurity.monitoring.quality import QualityReport
 from networksecurity.tracking.figures import draw_drift
 from networksecurity.tracking.outcome import SIDE_TAG
 from networksecurity.tracking.runs import create_run, get_experiment, search_runs
@@ -32,11 +34,14 @@ def log_check(
     *,
     step: int | None,
     tags: Mapping[str, str],
+    quality: QualityReport,
+    expected: Expectation | None,
 ) -> LoggedCheck:
-    """Log a check for drift as a step of the run that holds all checks of a model.
+    """Log a check as a step of the run that holds all checks of a model.
 
-    The metrics are `n_rows`, `n_drifted`, `psi/<column>` and `missing/<column>`; the report and its picture go to the
-    folder `look-<step>`. A step that already exists is left unchanged.
+    The metrics are `n_rows`, `n_drifted`, `psi/<column>`, `missing/<column>`, `quality/<figure>` and
+    `expected/<figure>`; the reports and a picture go to the folder `look-<step>`. A step that already exists is left
+    unchanged.
 
     Parameters
     ----------
@@ -48,6 +53,8 @@ def log_check(
     step : int or None
         The check's number, from 1; None for the next.
     tags : mapping of str to str
+    quality : QualityReport
+    expected : Expectation or None
     """
     with server.client() as client:
         experiment_id = get_experiment(client, experiment_name, server.uri)
@@ -63,8 +70,10 @@ def log_check(
             if column.psi is not None:
                 figures[f"psi/{column.name}"] = column.psi
                 figures[f"missing/{column.name}"] = column.missing_new
+        figures |= quality.metrics() | (expected.metrics() if expected else {})
         with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
             Path(folder, "drift_report.json").write_text(report.model_dump_json(indent=2), encoding="utf-8")
+            Path(folder, "quality_report.json").write_text(quality.model_dump_json(indent=2), encoding="utf-8")
             if report.columns:
                 Path(folder, "drift.png").write_bytes(draw_drift(report, f"{monitored}, check {step}"))
                 report.to_frame().to_csv(Path(folder, "drift.csv"))

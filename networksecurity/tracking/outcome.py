@@ -33,6 +33,8 @@ REFERENCE_FILE = "reference_profile.json"
 """The profile of the rows behind the model, beside the model's own file."""
 LEARNED_FILE = "learned_vectors.npy"
 """The feature vectors of the rows that the model was fitted on, as `vectors.vector_codes`, beside its own file."""
+TESTED_FILE = "tested_vectors.npy"
+"""The same of its test rows."""
 PROBE_FILE = "probe.parquet"
 """Made-up rows, beside the model's own file, with the answers of the model that was evaluated: `y_pred` and `y_score`,
 the probability of phishing."""
@@ -75,6 +77,8 @@ class Outcome:
         Files of the explanation's pictures, by name.
     learned : ndarray of shape (n_vectors,), uint64
         The distinct feature vectors of the training rows, as `vectors.vector_codes`.
+    tested : ndarray of shape (n_vectors,), uint64
+        Those of the test rows.
     threshold : ThresholdChoice, optional
         How the model's decision threshold was chosen; None for the default threshold.
     """
@@ -91,6 +95,7 @@ class Outcome:
     tags: Mapping[str, str]
     input_example: pd.DataFrame
     learned: np.ndarray
+    tested: np.ndarray
     threshold: ThresholdChoice | None = None
 
 

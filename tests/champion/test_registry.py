@@ -12,12 +12,12 @@ import skops.io
 from pydantic import SecretStr
 from sklearn.preprocessing import FunctionTransformer
 
-from networksecurity.champion.registry import CANDIDATE, CHAMPION, RegisteredVersion, Registry
+from networksecurity.champion.registry import CANDIDATE, CHAMPION, Reference, RegisteredVersion, Registry
 from networksecurity.data.schema import to_X_y
 from networksecurity.exceptions import DataSourceError, TrackingError
 from networksecurity.settings import Settings
 from networksecurity.tracking import runs
-from networksecurity.tracking.outcome import LEARNED_FILE, REFERENCE_FILE
+from networksecurity.tracking.outcome import LEARNED_FILE, REFERENCE_FILE, TESTED_FILE
 from networksecurity.tracking.server import connect
 
 NAME = "networksecurity-phishing"
@@ -121,9 +121,10 @@ for database, full in zip(sys.argv[1:], (True, False), strict=True):
 
 def test_the_reference_profile_comes_with_the_model(registry, versions, outcome, tmp_path):
     version = versions[0]
-    profile, learned = registry.load_reference(version)
-    assert profile == outcome.reference
-    assert learned.tolist() == outcome.learned.tolist()
+    found = registry.load_reference(version)
+    assert found.profile == outcome.reference
+    assert found.learned.tolist() == outcome.learned.tolist()
+    assert found.tested.tolist() == outcome.tested.tolist()
     folder = mlflow.artifacts.download_artifacts(
         version.source, dst_path=str(tmp_path), tracking_uri=registry.server.uri
     )
@@ -132,8 +133,9 @@ def test_the_reference_profile_comes_with_the_model(registry, versions, outcome,
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(TrackingError, match="no reference profile that can be read: train again"):
         registry.load_reference(elsewhere)
-    path.unlink()  # as of an older version
-    assert registry.load_reference(elsewhere) == (profile, None)
+    for name in (LEARNED_FILE, TESTED_FILE):  # as of an older version
+        Path(folder, name).unlink()
+    assert registry.load_reference(elsewhere) == Reference(found.profile, None, None)
     path = Path(folder, REFERENCE_FILE)
     path.write_text(path.read_text()[:-9])
     with pytest.raises(TrackingError, match="no reference profile that can be read: train again"):

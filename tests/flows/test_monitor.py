@@ -9,7 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.ingest import ingest
-from flows.monitor import DRIFT_EVENT, monitor
+from flows.monitor import DRIFT_EVENT, QUALITY_EVENT, monitor
 from flows.parameters import IngestParameters, MonitorParameters, TrainParameters
 from flows.train import train
 from networksecurity.data.mongodb import OpenCollection
@@ -25,8 +25,9 @@ def growing(workplace, collection, monkeypatch):
     monkeypatch.setenv("MONGODB_URI", f"mongodb://{host}:{port}/{collection.database.name}.{collection.name}")
     settings.cache_clear()
 
-    def add(n_rows, random_state, **inverted):
+    def add(n_rows, random_state, mislabelled=0.0, **inverted):
         frame = make_phishing_websites(n_rows, random_state=random_state)
+        frame.loc[: mislabelled * n_rows - 1, "Result"] *= -1
         for name in inverted:
             frame[name] = -frame[name]
         path = workplace / f"{random_state}.csv"
@@ -48,10 +49,18 @@ def look(**parameters):
     return monitor(MonitorParameters(**parameters), return_state=True)
 
 
-def drift_events(state):
-    """Return the payloads of the events that a flow run emitted."""
+def events_of(state, event=DRIFT_EVENT):
+    """Return the payloads of the events that a flow run emitted; they are sent in the background."""
+    for _ in range(100):
+        if found := emitted(state, event):
+            return found
+        time.sleep(0.1)
+    return []
+
+
+def emitted(state, event):
     about = {"related": {"id": [f"prefect.flow-run.{state.state_details.flow_run_id}"]}}
-    wanted = {"filter": {"event": {"name": [DRIFT_EVENT]}, **about}}
+    wanted = {"filter": {"event": {"name": [event]}, **about}}
     with get_client(sync_client=True) as client:
         found = client.request("POST", "/events/filter", json=wanted).json()
     return [event["payload"] for event in found["events"]]
@@ -90,7 +99,7 @@ def test_a_collection_is_watched_as_it_grows(growing):
     psi = {of.step: of.value for of in client.get_metric_history(run.info.run_id, "psi/SSLfinal_State")}
     assert psi[1] < 0.01 < psi[2]
     assert {file.path for file in client.list_artifacts(run.info.run_id, "look-0002")} == {
-        "look-0002/drift.csv", "look-0002/drift.png", "look-0002/drift_report.json"
+        "look-0002/drift.csv", "look-0002/drift.png", "look-0002/drift_report.json", "look-0002/quality_report.json"
     }  # fmt: skip
 
     # A new model has learned from all of them.
@@ -104,12 +113,44 @@ def test_drift_is_told_by_an_event(growing):
     assert fit().is_completed()
     growing(1_000, 2, SSLfinal_State=True)
     state = look()
-    for _ in range(100):  # events are sent in the background
-        if events := drift_events(state):
-            break
-        time.sleep(0.1)
-    (payload,) = events
+    (payload,) = events_of(state)
     assert payload == json.loads(state.result().model_dump_json())
+
+
+def test_a_decay_of_quality_is_told_by_an_event(growing):
+    growing(3_000, 1)
+    assert fit().is_completed()
+    growing(1_000, 2)
+    state = look()
+    first = state.result().quality
+    assert (state.name, first.verdict) == ("No drift", "no_decay")
+    assert look(since="1").result().quality.n_rows_so_far == first.n_rows  # looking back counts nothing twice
+    growing(3_000, 3, mislabelled=0.25)
+    state = look()
+    second = state.result().quality
+    assert (state.name, second.verdict) == ("Quality decayed", "decayed")
+    assert second.n_rows_so_far == first.n_rows + second.n_rows
+    assert "quality decayed: F1 is" in state.message
+    (payload,) = events_of(state, QUALITY_EVENT)
+    assert payload == json.loads(state.result().model_dump_json())
+    assert not emitted(state, DRIFT_EVENT)
+
+    (run,) = mlflow.search_runs(experiment_names=["networksecurity-monitor"], output_format="list")
+    client = mlflow.MlflowClient()
+    f1 = {of.step: of.value for of in client.get_metric_history(run.info.run_id, "quality/f1_score")}
+    assert (f1[1], f1[state.result().look]) == pytest.approx((first.f1_score, second.f1_score))
+    assert {"expected/precision", "expected/recall_score"} < set(run.data.metrics)
+
+
+def test_rows_without_labels_have_expected_figures_only(workplace):
+    assert fit("sample:1500").is_completed()
+    make_phishing_websites(1_000, random_state=9).drop(columns="Result").to_csv(workplace / "new.csv", index=False)
+    state = look(source="new.csv")
+    report = state.result()
+    assert (state.name, report.n_rows, report.n_rejected) == ("No drift", 1_000, 0)
+    assert (report.quality.verdict, report.quality.reason) == ("not_judged", "the new rows have no labels")
+    assert 0.8 < report.expected.precision < 1
+    assert 0.8 < report.expected.recall_score < 1
 
 
 def test_one_look_back(growing):

@@ -92,6 +92,9 @@ def test_scores_are_counted_in_ten_bins(reference):
     y_score = [0, 0.05, 0.1, 0.55, 0.99, 1]
     profile = reference_profile(reference, data_sha256="abc", y_score=y_score)
     assert profile.score_counts == (2, 1, 0, 0, 0, 1, 0, 0, 0, 2)
+    labelled = reference_profile(reference, data_sha256="abc", y_score=y_score, y_true=[0, 1, 0, 1, 1, 1])
+    assert labelled.score_counts == profile.score_counts
+    assert labelled.score_phishing == (1, 0, 0, 0, 0, 1, 0, 0, 0, 2)
 
 
 @pytest.mark.parametrize("y_score", [[], [0.5, 1.1], [-0.1], [0.2, float("nan")]])

@@ -1,6 +1,6 @@
 """Checkpoints: how far those have come who read only what is new."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -16,12 +16,16 @@ class Checkpoint(BaseModel, frozen=True):
     n_checks: int = 0
     watermark: int | None = None
     """The `since` of the next read; None if nothing was ever ingested."""
+    state: dict[str, Any] = {}
+    """What else the reader has to remember until then, as BSON can hold it."""
 
 
 def get_checkpoint(opened: Connection, name: str) -> Checkpoint:
     """Return the checkpoint called `name`; if there is none, one that has come nowhere."""
     found = _stored(opened).find_one({"_id": name})
-    return Checkpoint(n_checks=found["n_looks"], watermark=found["watermark"]) if found else Checkpoint()
+    if not found:
+        return Checkpoint()
+    return Checkpoint(n_checks=found["n_looks"], watermark=found["watermark"], state=found.get("state", {}))
 
 
 def advance_checkpoint(opened: Connection, name: str, checkpoint: Checkpoint) -> bool:
@@ -32,7 +36,13 @@ def advance_checkpoint(opened: Connection, name: str, checkpoint: Checkpoint) ->
         # Of two that made the same check only the first finds the one before it.
         done = _stored(opened).update_one(
             {"_id": name, "n_looks": checkpoint.n_checks - 1},
-            {"$set": {"n_looks": checkpoint.n_checks, "watermark": checkpoint.watermark}},
+            {
+                "$set": {
+                    "n_looks": checkpoint.n_checks,
+                    "watermark": checkpoint.watermark,
+                    "state": checkpoint.state,
+                }
+            },
             upsert=checkpoint.n_checks == 1,
         )
     except DuplicateKeyError:

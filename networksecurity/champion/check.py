@@ -1,0 +1,91 @@
+"""The monitor's check of a registered version on new rows: drift, quality where there are labels, an estimate of it."""
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+
+from networksecurity.champion.registry import Reference, RegisteredVersion, Registry
+from networksecurity.data.schema import TARGET, encode_target, to_X
+from networksecurity.data.splitting import is_test
+from networksecurity.data.vectors import vector_codes
+from networksecurity.monitoring import drift, quality
+from networksecurity.monitoring.drift import DriftReport
+from networksecurity.monitoring.expectation import Expectation, expect
+from networksecurity.monitoring.quality import Baseline, QualityReport, QualityState
+from networksecurity.monitoring.thresholds import Thresholds
+from networksecurity.training.candidates import decision_threshold
+from networksecurity.training.evaluation import F1_LOW
+
+
+class Check(BaseModel, frozen=True):
+    """What a check found, in plain values."""
+
+    drift: DriftReport
+    quality: QualityReport
+    expected: Expectation | None
+    """Figures estimated without labels, on rows that the model has not learned from; None if that is not possible."""
+    state: QualityState
+    """What the next check has to know."""
+
+
+def check_version(
+    registry: Registry,
+    version: RegisteredVersion,
+    rows: pd.DataFrame,
+    *,
+    before: QualityState,
+    thresholds: Thresholds,
+    margin: float,
+) -> Check:
+    """Check a version on validated rows that are new, with or without labels.
+
+    Raises
+    ------
+    TrackingError
+        Its files are gone or damaged.
+    DataSourceError
+        Its skops file is damaged, or holds a type that is not trusted.
+    """
+    reference = registry.load_reference(version)
+    y_score = y_pred = None
+    if len(rows):
+        model = registry.load_model(version)
+        y_score = model.predict_proba(to_X(rows))[:, 1]
+        y_pred = y_score >= decision_threshold(model)
+    found = drift.compare(reference.profile, rows, y_score=y_score, learned=reference.learned, thresholds=thresholds)
+    if y_score is None or y_pred is None or found.verdict == "too_few_rows":
+        waiting = QualityReport(verdict="not_judged", reason="too few rows: they wait for the next check")
+        return Check(drift=found, quality=waiting, expected=None, state=before)
+    unseen = np.ones(len(rows), bool)
+    if reference.learned is not None:
+        unseen = ~np.isin(vector_codes(rows), reference.learned)
+    expected = expect(reference.profile, y_score[unseen], y_pred[unseen])
+    judged, state = _judge(version, reference, rows, y_pred, before=before, margin=margin)
+    return Check(drift=found, quality=judged, expected=expected, state=state)
+
+
+def _judge(
+    version: RegisteredVersion,
+    reference: Reference,
+    rows: pd.DataFrame,
+    y_pred: np.ndarray,
+    *,
+    before: QualityState,
+    margin: float,
+) -> tuple[QualityReport, QualityState]:
+    figures, split = version.test_figures, version.split
+    if TARGET not in rows:
+        return QualityReport(verdict="not_judged", reason="the new rows have no labels"), before
+    if split is None or not figures.get("f1_score") or F1_LOW not in figures:
+        why = f"version {version.version} was registered without its split or the interval of its F1: train again"
+        return QualityReport(verdict="not_judged", reason=why), before
+    test_size, random_state = split
+    weight = quality.comparable(
+        vector_codes(rows),
+        is_test=is_test(rows, test_size=test_size, random_state=random_state),
+        test_size=test_size,
+        learned=reference.learned,
+        tested=reference.tested,
+    )
+    baseline = Baseline(f1_score=figures["f1_score"], f1_score_low=figures[F1_LOW])
+    return quality.check(before, encode_target(rows[TARGET]), y_pred, weight, baseline=baseline, margin=margin)
