@@ -166,6 +166,12 @@ class ScoreParameters(BaseModel):
         description="of a collection, only the rows that came after this ingestion (its number) or time (ISO 8601)",
     )
 
+    explain: bool = Field(
+        default=False,
+        description="add the column `explanation`: for each row the five features whose values change its probability "
+        "most, with the change; takes several times as long",
+    )
+
     @field_validator("since")
     @classmethod
     def _is_of_a_collection(cls, since: str, found: ValidationInfo) -> str:

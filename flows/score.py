@@ -28,6 +28,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import BaseModel
+from sklearn.pipeline import Pipeline
 
 from flows.ingest import Checked, check, fetch
 from flows.parameters import ScoreParameters
@@ -41,9 +42,14 @@ from networksecurity.data.mongodb import Checkpoint, Collection
 from networksecurity.data.raw import Batches
 from networksecurity.data.sample import Sample
 from networksecurity.data.sources import Source
+from networksecurity.exceptions import TrackingError
+from networksecurity.monitoring.drift import ReferenceProfile
 from networksecurity.prediction import files as predictions
+from networksecurity.prediction.native import prepare
+from networksecurity.prediction.reasons import Explainer, shares_of
 from networksecurity.prediction.scoring import BatchScorer, ScoringReport
 from networksecurity.settings import settings
+from networksecurity.tracking.model import probe_rows
 from networksecurity.tracking.server import model_version_url
 
 
@@ -89,15 +95,15 @@ def score_file(
     file: Sample | File,
     output: Collection | str,
     version: RegisteredVersion,
-    max_rejected: float,
+    parameters: ScoreParameters,
     checked: Checked | None,
 ) -> Written:
     """Score the rows of a file; without an earlier check, to a file."""
     with file.batches(exact_others=True) as batches:
         if checked is None:
-            return _write(batches, output, version, max_rejected)
+            return _write(batches, output, version, parameters)
         keyed = mongodb.with_keys(batches.frames, checked.sha256)
-        return _write(Batches(keyed, checked.validation["n_rows"]), output, version, max_rejected)
+        return _write(Batches(keyed, checked.validation["n_rows"]), output, version, parameters)
 
 
 @step(task_run_name="score")
@@ -105,20 +111,27 @@ def score_collection(
     source: Collection,
     output: Collection | str,
     version: RegisteredVersion,
-    max_rejected: float,
-    since: str,
+    parameters: ScoreParameters,
     checkpoint: Checkpoint,
 ) -> Written:
     """Score the rows of a collection, all or the new ones."""
-    start = mongodb.parse_since(since) if since else checkpoint.watermark
+    start = mongodb.parse_since(parameters.since) if parameters.since else checkpoint.watermark
     with source.batches(since=start) as new:
-        done = _write(new, output, version, max_rejected) if new.n_rows else _NOTHING
+        done = _write(new, output, version, parameters) if new.n_rows else _NOTHING
         return done.model_copy(update={"watermark": new.watermark})
 
 
-def _write(batches: Batches, output: Collection | str, version: RegisteredVersion, max_rejected: float) -> Written:
-    model = registry().load_model(version)
-    scorer = BatchScorer(model, name=version.name, version=version.version, max_rejected=max_rejected)
+def _write(
+    batches: Batches, output: Collection | str, version: RegisteredVersion, parameters: ScoreParameters
+) -> Written:
+    model, profile = registry().load_model_and_profile(version)
+    scorer = BatchScorer(
+        model,
+        name=version.name,
+        version=version.version,
+        max_rejected=parameters.max_rejected,
+        explainer=_explainer(version, model, profile) if parameters.explain else None,
+    )
     with progress(f"score · {version.name} {version.version}", batches.n_rows) as report:
         scored = scorer.over(batches.frames)
         if isinstance(output, Collection):
@@ -129,6 +142,15 @@ def _write(batches: Batches, output: Collection | str, version: RegisteredVersio
     rows = scorer.finish()
     gaps = find_gaps(version, rows.n_scored, rows.n_missing)
     return Written(rows=rows, quarantine=quarantine if rows.n_rejected else None, gaps=gaps)
+
+
+def _explainer(version: RegisteredVersion, model: Pipeline, profile: ReferenceProfile | None) -> Explainer:
+    if profile is None:
+        raise TrackingError(
+            f"version {version.version} of {version.name} has no reasons to give, because no profile of its rows was "
+            "stored with it: score without --explain, or train again"
+        )
+    return Explainer(prepare(model, probe_rows()), shares_of(profile))
 
 
 @step(task_run_name="find the checkpoint")
@@ -151,7 +173,7 @@ def _score_new(
     """Score the rows of a collection that are new to this version into a collection; with `since`, record nothing."""
     name = f"score/{version.name}/{version.version}/{output.shown}"
     checkpoint = find_checkpoint(name, source)
-    done = score_collection(source, output, version, parameters.max_rejected, parameters.since, checkpoint)
+    done = score_collection(source, output, version, parameters, checkpoint)
     reached = Checkpoint(n_checks=checkpoint.n_checks + 1, watermark=done.watermark)
     if not parameters.since and done.watermark != checkpoint.watermark and not record(name, source, reached):
         get_run_logger().warning("another run scored the same rows at the same time: nothing is lost or doubled")
@@ -161,15 +183,14 @@ def _score_new(
 def _score(
     parameters: ScoreParameters, source: Source, output: Collection | str, version: RegisteredVersion
 ) -> Written:
-    max_rejected = parameters.max_rejected
     if isinstance(source, Collection):
         if isinstance(output, Collection):
             return _score_new(parameters, source, output, version)
-        return score_collection(source, output, version, max_rejected, parameters.since, Checkpoint())
+        return score_collection(source, output, version, parameters, Checkpoint())
     with TemporaryDirectory(prefix="networksecurity-") as folder:
         file = fetch(source, Path(folder))
-        checked = check(file, max_rejected, with_target=False) if isinstance(output, Collection) else None
-        return score_file(file, output, version, max_rejected, checked)
+        checked = check(file, parameters.max_rejected, with_target=False) if isinstance(output, Collection) else None
+        return score_file(file, output, version, parameters, checked)
 
 
 def _run_name() -> str:

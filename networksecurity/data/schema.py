@@ -144,6 +144,8 @@ SCORE, LABEL = "phishing_probability", "label"
 """The columns of a prediction."""
 ROW, MODEL, MODEL_VERSION = "row", "model", "model_version"
 """The other columns of a prediction: the row's number in its source, from 0, and the model's name and version."""
+EXPLANATION = "explanation"
+"""What a prediction holds of the reasons for it, where they were asked for."""
 REASONS = "reasons"
 """The column that says why a row was rejected."""
 

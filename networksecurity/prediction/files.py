@@ -166,7 +166,9 @@ class _Table:
                 self._writer.close()
 
     def add(self, frame: pd.DataFrame) -> None:
-        keys = {str(name): column.map(_to_text) for name, column in frame.items() if column.dtype == object}
+        keys = {
+            str(name): column.map(_to_text).astype("str") for name, column in frame.items() if column.dtype == object
+        }
         frame = frame.assign(**keys)
         if self._kind == ".csv":
             self._file.write(frame.to_csv(index=False, header=self._is_new, lineterminator="\n").encode())
@@ -180,5 +182,5 @@ class _Table:
 
 
 def _to_text(key: object) -> str:
-    """Return the key of a document as text: the compound key of an ingested row as JSON."""
-    return json.dumps(key, default=str) if isinstance(key, dict) else str(key)
+    """Return what is more than a plain value as text: the compound key of an ingested row and reasons as JSON."""
+    return json.dumps(key, default=str) if isinstance(key, dict | list) else str(key)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic_core import from_json
 
-from networksecurity.data.schema import CLASS_LABELS, FEATURES, LABEL, REASONS, SCORE, canonical_name, to_X
+from networksecurity.data.schema import CLASS_LABELS, EXPLANATION, FEATURES, LABEL, REASONS, SCORE, canonical_name, to_X
 from networksecurity.data.validation import Validation
 from networksecurity.exceptions import DataValidationError
 from networksecurity.prediction.native import FastPipeline
@@ -152,7 +152,7 @@ def predict(
     if explainer:
         explanations = dict(zip(valid, explainer.explain(X[valid]), strict=True))
         for i, prediction in enumerate(predictions):
-            prediction["explanation"] = explanations.get(i)
+            prediction[EXPLANATION] = explanations.get(i)
     return predictions
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from networksecurity.data.schema import (
     CLASS_LABELS,
+    EXPLANATION,
     FEATURES,
     LABEL,
     MODEL,
@@ -22,8 +23,11 @@ from networksecurity.data.schema import (
 from networksecurity.data.validation import Validation
 from networksecurity.data.vectors import vector_codes
 from networksecurity.exceptions import DataValidationError
+from networksecurity.prediction.reasons import Explainer
 from networksecurity.training.candidates import decision_threshold
 
+_MAX_KEPT = 20_000
+"""Explanations kept for later batches, about 1 kB each: equal feature vectors are explained once."""
 _LABEL_DTYPE = pd.CategoricalDtype(list(CLASS_LABELS.values()))
 
 
@@ -89,10 +93,16 @@ class BatchScorer:
         Of the registered model, written beside each prediction.
     max_rejected : float
         Largest tolerated share of rejected rows, in [0, 1]; more are a sign of a wrong source.
+    explainer : Explainer, optional
+        With it, each prediction comes with its reasons.
     """
 
-    def __init__(self, model: Any, *, name: str, version: str, max_rejected: float) -> None:
+    def __init__(
+        self, model: Any, *, name: str, version: str, max_rejected: float, explainer: Explainer | None = None
+    ) -> None:
         self._model = model
+        self._explainer = explainer
+        self._explained: dict[int, list[dict[str, object]]] = {}
         self._made_by = {MODEL: name, MODEL_VERSION: version}
         self._validation = Validation(max_rejected=max_rejected, with_target=False)
         self._n_phishing = 0
@@ -104,7 +114,8 @@ class BatchScorer:
         -------
         predictions : DataFrame of shape (n_accepted, n_others + 5)
             `row`, the unchanged columns that are no features, `phishing_probability`, `label`, `model`,
-            `model_version`; rows in their order.
+            `model_version`; rows in their order. With an explainer also `explanation`: a list of reasons, the strongest
+            first, each with `feature`, `value` and `effect`.
         rejected : DataFrame of shape (n_rejected, n_others + 32)
             `row`, the unchanged columns that are no features, the features' original values as text, `reasons`.
 
@@ -114,18 +125,32 @@ class BatchScorer:
             A feature is missing or duplicated, or another column has a name reserved for predictions.
         """
         others = [str(name) for name in frame if canonical_name(name) not in FEATURES]
-        if taken := [name for name in others if name in {ROW, SCORE, LABEL, MODEL, MODEL_VERSION, REASONS}]:
+        reserved = {ROW, SCORE, LABEL, MODEL, MODEL_VERSION, REASONS, *([EXPLANATION] if self._explainer else [])}
+        if taken := [name for name in others if name in reserved]:
             raise DataValidationError(
                 f"the rows have columns with names reserved for predictions: {', '.join(taken)}; rename or drop them"
             )
         accepted, rejected = self._validation.add(frame)
         scored = score(self._model, accepted)
         self._n_phishing += int((scored[LABEL] == CLASS_LABELS[1]).sum())
+        if self._explainer:
+            scored[EXPLANATION] = self._explain(self._explainer, accepted)
         made_by = {column: pd.Categorical([value]).repeat(len(scored)) for column, value in self._made_by.items()}
         return (
             pd.concat([_numbered(frame.loc[accepted.index, others]), scored.assign(**made_by)], axis=1),
             pd.concat([_numbered(frame.loc[rejected.index, others]), rejected.astype("str")], axis=1),
         )
+
+    def _explain(self, explainer: Explainer, accepted: pd.DataFrame) -> pd.Series:
+        codes, first, of_row = np.unique(vector_codes(accepted), return_index=True, return_inverse=True)
+        if len(self._explained) > _MAX_KEPT:
+            self._explained.clear()
+        new = [i for i, code in enumerate(codes.tolist()) if code not in self._explained]
+        found = explainer.explain(to_X(accepted.iloc[first[new]]).to_numpy())
+        for code, reasons in zip(codes[new].tolist(), found, strict=True):
+            self._explained[code] = [{key: of[key] for key in ("feature", "value", "effect")} for of in reasons]
+        explanations = [self._explained[code] for code in codes.tolist()]
+        return pd.Series([explanations[i] for i in of_row], accepted.index, dtype=object)
 
     def over(self, frames: Iterable[pd.DataFrame]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
         """Yield the result of `add` for each frame; after the last, raise what `finish` raises.

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import signal
@@ -119,6 +120,25 @@ def test_a_file_is_read_once_into_a_file_and_twice_into_a_collection(champion, w
             assert run(path, output).result().rows.n_scored == 2000
         assert counted == [pytest.approx(expected, abs=0.3)]
     scores.drop()
+
+
+def test_reasons_go_to_files_and_collections(growing, workplace, scores):
+    source = write_csv(workplace)
+    run(source, workplace / "scored.csv", explain=True)
+    expected = [json.loads(of) for of in pd.read_csv(workplace / "scored.csv")["explanation"]]
+    assert all(1 <= len(of) <= 5 for of in expected)
+    assert set(expected[0][0]) == {"feature", "value", "effect"}
+    run(source, "mongodb", explain=True)
+    stored = {found["key"]: found["explanation"] for found in scores.find()}
+    assert [stored[f"{row:05}"] for row in range(300)] == expected
+
+
+def test_a_version_without_a_profile_has_no_reasons(champion, workplace, monkeypatch):
+    load = Registry.load_model_and_profile
+    monkeypatch.setattr(Registry, "load_model_and_profile", lambda *of: (load(*of)[0], None))
+    with pytest.raises(TrackingError, match=r"has no reasons to give, .*: score without --explain, or train again"):
+        run(write_csv(workplace), workplace / "scored.csv", explain=True).result()
+    assert run(write_csv(workplace), workplace / "scored.csv").name == "Scored"
 
 
 def test_one_version_scores_all_rows_whatever_is_promoted_meanwhile(champion, workplace, monkeypatch):

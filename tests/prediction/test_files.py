@@ -148,6 +148,16 @@ def test_keys_of_a_parquet_file_keep_their_types(model, tmp_path):
         assert found[name].combine_chunks() == table[name].combine_chunks()
 
 
+def test_reasons_are_written_as_json_even_after_a_part_without_rows(kind, tmp_path):
+    parts = [pd.DataFrame({"row": rows, "explanation": pd.Series(of, dtype=object)}) for rows, of in EXPLAINED]
+    predictions.write_file([(part, part[:0]) for part in parts], output=str(tmp_path / f"scored{kind}"))
+    found = read(tmp_path / f"scored{kind}")
+    assert [json.loads(of) for of in found["explanation"]] == [of for _, part in EXPLAINED for of in part]
+
+
+EXPLAINED = [([], []), ([0, 1], [[{"feature": "SFH", "value": None, "effect": -0.25}], []])]
+
+
 def test_predictions_are_written_to_any_file_system(model, tmp_path):
     path = write_csv(sample(bad=[5]), tmp_path)
     assert scored(model, path, "memory://out/scored.csv") == "/out/scored_quarantine.csv"

@@ -8,7 +8,11 @@ from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, TARGET, to_X, to_X_y
 from networksecurity.data.storage import TRUSTED_TYPES, Storage
 from networksecurity.exceptions import DataValidationError
+from networksecurity.monitoring.drift import reference_profile
 from networksecurity.prediction import scoring
+from networksecurity.prediction.native import prepare
+from networksecurity.prediction.reasons import Explainer, shares_of
+from networksecurity.tracking.model import probe_rows
 from networksecurity.training import candidates, search
 from networksecurity.training.threshold import choose_threshold
 
@@ -175,3 +179,52 @@ def test_a_column_named_like_one_of_a_prediction_is_refused(name, sides, raw):
 def test_rows_without_a_feature_are_refused(sides, raw):
     with pytest.raises(DataValidationError, match="1 missing: SFH"):
         scoring_of(fitted(sides, "Decision Tree")).add(raw.drop(columns="SFH"))
+
+
+# --- with reasons -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def explained(rows):
+    """Return a model and its explainer."""
+    model = candidates.make_pipeline(candidates.CANDIDATES["Decision Tree"], {"max_depth": 5}).fit(*to_X_y(rows))
+    return model, Explainer(prepare(model, probe_rows()), shares_of(reference_profile(rows, data_sha256="")))
+
+
+def with_reasons(explained, frames):
+    model, explainer = explained
+    scorer = scoring.BatchScorer(model, name="phishing", version="1", max_rejected=0.5, explainer=explainer)
+    return pd.concat([scored for scored, _ in scorer.over(frames)])
+
+
+def test_each_prediction_has_its_reasons(explained):
+    frame = make_phishing_websites(300, random_state=3).astype(object)
+    frame.loc[7, "SFH"] = "abc"
+    found = with_reasons(explained, [frame[:100], frame[100:]])
+    assert found["row"].tolist() == [i for i in range(300) if i != 7]
+    expected = explained[1].explain(to_X(frame.drop(index=7).drop(columns=TARGET).astype("Int8")).to_numpy())
+    for reasons, others in zip(found["explanation"], expected, strict=True):
+        assert reasons == [{key: of[key] for key in ("feature", "value", "effect")} for of in others]
+
+
+def test_equal_rows_are_explained_once_and_not_all_are_kept(explained, monkeypatch):
+    frame = make_phishing_websites(100, random_state=3)
+    n_distinct = len(frame[list(FEATURES)].drop_duplicates())
+    asked = []
+    explain = Explainer.explain
+    monkeypatch.setattr(Explainer, "explain", lambda self, X: (asked.append(len(X)), explain(self, X))[1])
+    twice = pd.concat([frame, frame], ignore_index=True)
+    found = with_reasons(explained, [twice, twice.set_axis(twice.index + 200)])
+    assert asked == [n_distinct, 0]
+    assert found["explanation"].iloc[:100].tolist() == found["explanation"].iloc[300:].tolist()
+    monkeypatch.setattr(scoring, "_MAX_KEPT", 10)
+    with_reasons(explained, [twice, twice.set_axis(twice.index + 200)])
+    assert asked[2:] == [n_distinct, n_distinct]
+
+
+def test_the_name_of_the_reasons_is_reserved_only_where_they_are_added(explained):
+    frame = make_phishing_websites(10, random_state=3).assign(explanation="mine")
+    with pytest.raises(DataValidationError, match="names reserved for predictions: explanation"):
+        with_reasons(explained, [frame])
+    scorer = scoring.BatchScorer(explained[0], name="phishing", version="1", max_rejected=0.5)
+    assert set(scorer.add(frame)[0]["explanation"]) == {"mine"}
