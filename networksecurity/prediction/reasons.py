@@ -72,9 +72,10 @@ class Explainer:
     Notes
     -----
     The method is the prediction difference of Robnik-Šikonja and Kononenko, "Explaining classifications for individual
-    instances", IEEE TKDE 20, 2008, in probabilities. SHAP values were considered: `shap` computes them exactly for
-    trees only, in log-odds for boosting, not for AdaBoost, needs numba, and has no one release for all Pythons that
-    this package supports.
+    instances", IEEE TKDE 20, 2008, in probabilities. SHAP values were considered: `shap` is fast
+    and exact for most trees and for linear models, not for AdaBoost or a whole pipeline; probabilities, not log-odds,
+    need background rows, which no version stores; and it needs numba, and has no one release for all Pythons that this
+    package supports.
 
     Examples
     --------
