@@ -38,7 +38,8 @@ class AddressColumn(TransformerMixin, BaseEstimator):
         return self
 
     def _column(self, X: Any, *, reset: bool) -> pd.Series:
-        validate_data(self, X, reset=reset, skip_check_array=True)
+        if reset or hasattr(self, "n_features_in_"):  # it need not be fitted
+            validate_data(self, X, reset=reset, skip_check_array=True)
         frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
         if frame.shape[1] != 1:
             raise ValueError(f"expected one column of addresses, found {frame.shape[1]}")

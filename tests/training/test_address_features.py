@@ -148,6 +148,7 @@ def test_an_array_is_read_as_a_frame_and_needs_no_fit():
     expected = features(*urls).to_numpy()
     assert (AddressFeatures().transform(np.array(urls, dtype=object).reshape(-1, 1)) == expected).all()
     assert (AddressFeatures().transform(np.array(urls).reshape(-1, 1)) == expected).all()
+    assert (AddressFeatures().transform(pd.DataFrame({"url": urls})) == expected).all()
     assert AddressFeatures().transform(np.empty((0, 1), dtype=object)).shape == (0, len(NAMES))
 
 
