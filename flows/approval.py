@@ -19,7 +19,7 @@ from pydantic import Field
 from flows.parameters import TrainParameters
 from flows.steps import step, storage
 from flows.tracking import tracking_server
-from networksecurity.champion.changes import consider
+from networksecurity.champion.changes import consider, earlier_comparisons
 from networksecurity.champion.decision import Champion, Decision, answered, decide
 from networksecurity.champion.gate import Gate
 from networksecurity.champion.registry import RegisteredVersion, Registry
@@ -58,6 +58,8 @@ def weigh(
 ) -> Decision:
     """Compare the model with the champion on the test rows; promote it if it is better and nobody objects."""
     pipeline, rows = storage().get_model(model), storage().get_frame(test)
+    registry = Registry(tracking_server(), candidate.name)
+    earlier = earlier_comparisons(registry, candidate)
 
     def judge(champion: Champion | None) -> Decision:
         found = decide(
@@ -67,11 +69,11 @@ def weigh(
             gate,
             train_f1_score=train_f1_score,
             synthetic=candidate.is_synthetic,
+            earlier=earlier,
             random_state=random_state,
         )
         return answered(found, approved=answer.approve, comment=answer.comment) if answer else found
 
-    registry = Registry(tracking_server(), candidate.name)
     return consider(registry, candidate, judge, dry_run=dry_run, flow_run=str(flow_run.id))
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from networksecurity.champion.comparison import Comparison
 from networksecurity.champion.decision import Champion, Decision
 from networksecurity.champion.registry import (
     CHAMPION,
@@ -170,6 +171,12 @@ def history(registry: Registry) -> tuple[Event, ...]:
     """
     events = [event for version in registry.versions() for event in _events(version)]
     return tuple(sorted(events, key=lambda event: event.at))
+
+
+def earlier_comparisons(registry: Registry, candidate: RegisteredVersion) -> list[Comparison]:
+    """Return the comparisons that decided about other versions than the candidate."""
+    decisions = [event.decision for event in history(registry) if event.version != candidate.version]
+    return [decision.comparison for decision in decisions if decision and decision.comparison]
 
 
 def _change(

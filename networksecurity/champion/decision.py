@@ -2,28 +2,28 @@
 
 A hash of its feature vector makes a row a test row (`splitting`), so neither model has trained on it, however old the
 champion is; if the champion was trained with another split, only the rows that are test rows in both are compared.
-Equal vectors get equal answers. Vectors are therefore counted and resampled, not rows: more than half of the rows of
-the UCI data are copies of another.
+`comparison` has the statistics.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel
-from scipy.stats import binomtest
 
+from networksecurity.champion.comparison import POWER, Comparison, compare
 from networksecurity.champion.gate import Gate
 from networksecurity.data.schema import CLASS_LABELS, FEATURES, TARGET, to_X_y
 from networksecurity.data.splitting import is_test
 from networksecurity.data.vectors import vector_codes
 from networksecurity.training.evaluation import evaluate
-from networksecurity.training.intervals import percentile_interval, resample, share
 
 DEFAULT_GATE = Gate()
 
-_COMPARED = ("f1_score", "precision", "recall_score", "false_positive_rate", "accuracy")
+_SMALL_GAIN = 0.02
+"""If gains of F1 up to this are missed too often, more test rows are needed, or others."""
 
 
 @dataclass(frozen=True)
@@ -48,32 +48,6 @@ class Champion:
     split: tuple[float, int] | None
     problem: str = ""
     synthetic: bool = False
-
-
-class Comparison(BaseModel, frozen=True):
-    """Candidate and champion on the same rows."""
-
-    n_rows: int
-    n_vectors: int
-    """Distinct feature vectors among them."""
-    candidate: dict[str, float]
-    champion: dict[str, float]
-    """Figures of both on these rows, by the names of `evaluation.evaluate`."""
-    f1_difference: float
-    """The candidate's minus the champion's."""
-    low: float
-    high: float
-    """Bounds of the difference: a bootstrap interval of the gate's confidence."""
-    fixed: int
-    """Rows on which the candidate is right and the champion wrong."""
-    broken: int
-    """Rows on which the candidate is wrong and the champion right."""
-    fixed_vectors: int | None = None
-    """Vectors on which the candidate makes fewer errors; None in older decisions."""
-    broken_vectors: int | None = None
-    """Vectors on which the candidate makes more errors; None in older decisions."""
-    p_value: float
-    """Of McNemar's exact test, two-sided, with one vote for each vector."""
 
 
 class Decision(BaseModel, frozen=True):
@@ -101,13 +75,14 @@ def decide(
     *,
     train_f1_score: float,
     synthetic: bool = False,
+    earlier: Sequence[Comparison] = (),
     random_state: int = 0,
 ) -> Decision:
     """Decide whether a candidate replaces the champion.
 
-    The candidate has to pass every floor of the gate. If there is a champion, it must also be better in F1 (the
-    bootstrap interval lies above 0) and in errors (McNemar's test), and neither its recall nor its false positive rate
-    may be worse by more than the margin.
+    The candidate has to pass every floor of the gate. If there is a champion, its F1 must be higher beyond chance (a
+    permutation test), it must err on fewer feature vectors than it mends, and neither its recall nor its false positive
+    rate may be worse by more than the margin.
 
     A model of the built-in sample is not compared with one of other rows: the sample is synthetic, and was made from
     all of the UCI data, including its test rows. It gives way to the other model and never replaces it.
@@ -124,8 +99,10 @@ def decide(
         Of the candidate, on its training rows.
     synthetic : bool, default=False
         Whether the candidate has learned from the built-in sample.
+    earlier : sequence of Comparison
+        Those of all earlier decisions: the more of them have looked at these rows, the more confidence is required.
     random_state : int, default=0
-        Seed of the bootstrap.
+        Seed of the permutations and of the bootstrap.
 
     Examples
     --------
@@ -164,13 +141,14 @@ def decide(
             better, reasons = False, [f"The champion, version {champion.version}, cannot be compared: {problem}."]
             reasons.append("`networksecurity champion promote` replaces it regardless.")
         else:
-            comparison = _compare(
+            comparison = compare(
                 y[usable],
                 y_pred[usable],
                 champion.model.predict(X[usable]),  # pyright: ignore[reportOptionalMemberAccess] (a problem otherwise)
                 vector_codes(test_rows[usable]),
-                gate.confidence,
-                random_state,
+                confidence=gate.confidence,
+                earlier=earlier,
+                random_state=random_state,
             )
             better, reasons = _weigh(comparison, champion.version, gate)
             if not usable.all():
@@ -237,72 +215,29 @@ def _comparable_rows(champion: Champion, test_rows: pd.DataFrame) -> tuple[np.nd
     return usable, ""
 
 
-def _compare(
-    y: np.ndarray,
-    y_pred: np.ndarray,
-    y_champion: np.ndarray,
-    codes: np.ndarray,
-    confidence: float,
-    random_state: int,
-) -> Comparison:
-    right, champion_right = y_pred == y, y_champion == y
-    _, of_row = np.unique(codes, return_inverse=True)
-    by_vector = np.array(
-        [np.bincount(of_row, weights=weights) for weights in ((y & y_pred), ~right, (y & y_champion), ~champion_right)]
-    ).T
-    # F1 = 2 TP / (2 TP + errors)
-    tp, errors, champion_tp, champion_errors = resample(by_vector, random_state=random_state).T
-    f1, champion_f1 = share(2 * tp, 2 * tp + errors), share(2 * champion_tp, 2 * champion_tp + champion_errors)
-    low, high = percentile_interval(f1 - champion_f1, confidence)
-    # Rows of one vector are right or wrong together: counted one by one, they would pass for independent evidence.
-    gained = np.sign(by_vector[:, 3] - by_vector[:, 1])
-    n_better, n_worse = int((gained > 0).sum()), int((gained < 0).sum())
-    figures, champion_figures = _figures(y, y_pred), _figures(y, y_champion)
-    return Comparison(
-        n_rows=len(y),
-        n_vectors=len(by_vector),
-        candidate=figures,
-        champion=champion_figures,
-        f1_difference=figures["f1_score"] - champion_figures["f1_score"],
-        low=low,
-        high=high,
-        fixed=int((right & ~champion_right).sum()),
-        broken=int((~right & champion_right).sum()),
-        # Exact McNemar: McNemar, "Note on the sampling error of the difference between correlated proportions", 1947.
-        fixed_vectors=n_better,
-        broken_vectors=n_worse,
-        p_value=float(binomtest(n_better, n_better + n_worse).pvalue) if n_better + n_worse else 1.0,
-    )
-
-
-def _figures(y: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
-    figures = evaluate(y, y_pred, y_pred.astype(float))
-    return {name: figures[name] for name in _COMPARED}
-
-
 def _weigh(found: Comparison, version: str, gate: Gate) -> tuple[bool, list[str]]:
     """Return whether the candidate is better, and why."""
     better, worse = [], []
+    level = 1 - gate.confidence if found.level is None else found.level
     f1 = (
         f"F1 is {found.candidate['f1_score']:.4f} against {found.champion['f1_score']:.4f} of version {version}: a "
-        f"difference of {found.f1_difference:+.4f} ({gate.confidence:.0%} interval "
-        f"{found.low:+.4f} to {found.high:+.4f})"
+        f"difference of {found.f1_difference:+.4f} ({100 * (1 - 2 * level):.4g}% interval {found.low:+.4f} to "
+        f"{found.high:+.4f}; permutation test: p {found.p_value:.2g}, at most {level:.2g} is needed)"
     )
-    if found.low > 0:
+    if found.p_value <= level:
         better.append(f"{f1}.")
     else:
         worse.append(f"{f1}, which does not show that it is higher.")
     fixed, broken = found.fixed_vectors or 0, found.broken_vectors or 0
     changed = (
         f"Of {fixed + broken:,} feature vectors on which the two make different numbers of errors, it makes fewer on "
-        f"{fixed:,} and version {version} on {broken:,} (McNemar's exact test: p {found.p_value:.2g}; "
-        f"{found.fixed:,} and {found.broken:,} rows)"
+        f"{fixed:,} and version {version} on {broken:,} ({found.fixed:,} and {found.broken:,} rows)"
     )
-    # Direction and p-value from the same vectors: rows would let 50 copies of a few vectors outvote many others.
-    if fixed > broken and found.p_value <= 1 - gate.confidence:
+    # By vectors: rows would let 50 copies of a few vectors outvote many others.
+    if fixed > broken:
         better.append(f"{changed}.")
     else:
-        worse.append(f"{changed}, which does not show that it makes fewer errors.")
+        worse.append(f"{changed}: not more than it loses.")
     for name, what, sign in (("recall_score", "Recall", -1), ("false_positive_rate", "The false positive rate", 1)):
         value, champion_value = found.candidate[name], found.champion[name]
         if sign * (value - champion_value) > gate.margin:
@@ -310,4 +245,18 @@ def _weigh(found: Comparison, version: str, gate: Gate) -> tuple[bool, list[str]
                 f"{what} is {value:.4f} against {champion_value:.4f} of version {version}: worse by more than the "
                 f"margin of {gate.margin:g}."
             )
-    return not worse, worse + better
+    return not worse, worse + better + _power_sentences(found, worse=bool(worse))
+
+
+def _power_sentences(found: Comparison, *, worse: bool) -> list[str]:
+    """Return what these rows can show, and how often they were asked."""
+    sentences = []
+    if found.looks and found.looks > 1:
+        sentences.append(
+            f"These test rows have served about {found.looks - 1:.3g} decisions before, so more confidence is required."
+        )
+    if found.detectable:
+        sentences.append(f"They show a gain of {found.detectable:.4f} of F1 with a probability of {POWER:.0%}.")
+        if worse and found.detectable > _SMALL_GAIN:
+            sentences.append("Smaller gains are missed too often: more test rows are needed, or fresh ones.")
+    return sentences

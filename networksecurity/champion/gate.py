@@ -33,5 +33,8 @@ class Gate(BaseModel, frozen=True, extra="forbid"):
         description="by how much recall may be lower, and the false positive rate higher, than the champion's",
     )
     confidence: float = Field(
-        default=0.95, gt=0.5, lt=1, description="with which F1 has to be higher, and errors fewer, than the champion's"
+        default=0.95,
+        gt=0.5,
+        lt=1,
+        description="with which F1 has to be higher than the champion's, at the first look at the test rows",
     )

@@ -6,10 +6,12 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from networksecurity.champion.changes import consider, history, promote, rollback
+from networksecurity.champion.changes import consider, earlier_comparisons, history, promote, rollback
+from networksecurity.champion.comparison import compare
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.gate import Gate
 from networksecurity.champion.registry import CHAMPION, PREVIOUS, Registry
@@ -45,6 +47,18 @@ def tags(registry):
     found = client.search_model_versions(f"name = '{NAME}'")
     model = client.get_registered_model(NAME)
     return model.tags, model.aliases, {version.version: version.tags for version in found}
+
+
+def test_a_decision_about_another_version_is_an_earlier_look_at_its_test_rows(registry, versions, unverified):
+    y = np.tile([0, 1], 50)
+    found = compare(y, y, y, codes=np.arange(100))
+    assert earlier_comparisons(registry, versions[0]) == []
+    compared = make_decision("keep").model_copy(update={"comparison": found})
+    consider(registry, versions[0], lambda champion: compared)
+    consider(registry, versions[1], judge)  # without a comparison
+    assert earlier_comparisons(registry, versions[2]) == [found]
+    assert earlier_comparisons(registry, versions[0]) == []  # a second attempt at the same decision is no second look
+    assert compare(y, y, y, codes=np.arange(100), earlier=earlier_comparisons(registry, versions[2])).looks == 2
 
 
 def test_promotion_moves_both_aliases_and_is_recorded(registry, versions, unverified):
