@@ -71,7 +71,7 @@ def search_side(side: str, source: str, models: list[str]) -> dict[str, Any]:
     from networksecurity.data.schema import to_X_y
     from networksecurity.data.validation import validate
     from networksecurity.settings import settings
-    from networksecurity.training import search
+    from networksecurity.training import search, selection
 
     train = splitting.split(validate(sources.parse(source, settings()).read().frame).accepted).train
     X, y = to_X_y(train)
@@ -88,7 +88,7 @@ def search_side(side: str, source: str, models: list[str]) -> dict[str, Any]:
                     lambda model: search.search(CANDIDATES[model], X, y, test_fold, n_jobs=n_jobs), costliest_first
                 )
             )
-        best = search.select(results, {model: CANDIDATES[model].cost for model in models})[0]
+        best = selection.rank(results, {model: CANDIDATES[model].cost for model in models})[0]
         search.fit_best(CANDIDATES[best.candidate], best.best.params, X, y)
         found = {
             result.candidate: (result.best.params, [point.mean_test_score for point in result.grid])

@@ -26,7 +26,7 @@ def main() -> None:
     from networksecurity.data.schema import to_X_y
     from networksecurity.data.validation import validate
     from networksecurity.settings import settings
-    from networksecurity.training import search
+    from networksecurity.training import search, selection
     from networksecurity.training.candidates import CANDIDATES
     from networksecurity.training.evaluation import evaluate_model
 
@@ -44,7 +44,7 @@ def main() -> None:
             searches = [
                 threads.submit(search.search, CANDIDATES[name], X, y, test_fold, n_jobs=n_jobs) for name in models
             ]
-            best = search.select([future.result() for future in searches], costs)[0]
+            best = selection.rank([future.result() for future in searches], costs)[0]
             seconds = time.perf_counter() - started
             candidate = CANDIDATES[best.candidate]
             model = search.fit_best(candidate, best.best.params, *to_X_y(sides.train), n_threads=n_jobs)

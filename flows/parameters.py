@@ -60,6 +60,14 @@ class TrainParameters(BaseModel):
         default=0.2, gt=0, lt=1, description="share of the distinct feature vectors kept for the test"
     )
     cv: int = Field(default=3, ge=2, le=50, description="folds of the cross-validation, grouped by feature vector")
+    cv_repeats: int = Field(
+        default=3,
+        ge=0,
+        le=100,
+        description="cross-validations, on other folds than the search's, by which the models' best points are "
+        "compared: the cheapest model within one standard error of the best wins; with 0 or 1 the highest score of the "
+        "search wins",
+    )
     scoring: Scoring = Field(default="f1", description="score by which grid points and models are chosen")
     imputer: Imputer = Field(
         default="most_frequent", description="what stands in for a missing feature value, within each model's pipeline"

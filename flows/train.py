@@ -1,4 +1,4 @@
-"""Train: rows → validated → split → one grid search per model, in parallel → the best, fitted → logged → judged.
+"""Train: rows → validated → split → a grid search per model, in parallel → the winner, fitted → logged → judged.
 
 As a command: `python flows/train.py --help`.
 """
@@ -55,8 +55,9 @@ from networksecurity.settings import Settings, settings
 from networksecurity.tracking import figures, runs
 from networksecurity.tracking.model import warm_up
 from networksecurity.tracking.outcome import Logged, Training
-from networksecurity.training import search
+from networksecurity.training import search, selection
 from networksecurity.training.candidates import CANDIDATES, DECISION_THRESHOLD
+from networksecurity.training.selection import Selection
 from networksecurity.training.threshold import ThresholdChoice
 
 _SECONDS_TO_END = 40
@@ -65,19 +66,21 @@ _SECONDS_TO_END = 40
 
 @dataclass(frozen=True)
 class Searches:
-    """The results of all searches, the best first, and what became of the others."""
+    """The results of all searches, the winner first, and what became of the others."""
 
     ranked: list[search.SearchResult]
     from_cache: set[str]
     failed: dict[str, str]
     tracked: list[PrefectFuture[None]]
     """One for each result: its logging, which may still run."""
+    selection: Selection | None = None
+    """How the best points compare on repeated folds; None if the highest score of the search wins."""
 
     @property
     def leaderboard(self) -> list[LeaderboardRow]:
         """The best grid point of each model."""
         return [
-            LeaderboardRow.of(rank, result, from_cache=result.candidate in self.from_cache)
+            LeaderboardRow.of(rank, result, self.selection, from_cache=result.candidate in self.from_cache)
             for rank, result in enumerate(self.ranked, start=1)
         ]
 
@@ -121,7 +124,7 @@ def _run_name() -> str:
     result_serializer="json",
 )
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
-    """Train every model on one source of rows, choose the best by cross-validation, evaluate, log and register it."""
+    """Train every model on one source of rows, choose one by cross-validation, evaluate, log and register it."""
     refuse_to_ask_nobody(parameters)
     before_the_end(search.end_processes)
     source = sources.parse(parameters.source, settings())
@@ -161,6 +164,7 @@ def _train(
     sides = tasks.split(checked.accepted, parameters.test_size, parameters.random_state)
     searched = _draw(sides.train, parameters)
     folds = tasks.assign_folds(searched, parameters.cv, parameters.random_state)
+    repeated_folds = _repeat_folds(parameters, searched)
     training = opening.result()
     if checked.report["n_missing"]:
         checked = tasks.find_gaps(checked)
@@ -168,13 +172,10 @@ def _train(
             get_run_logger().warning("%s", gap)
 
     searches = _search(parameters, training, searched, folds)
+    if repeated_folds:
+        searches = _compare(parameters, searches, searched, repeated_folds.result())
     publish_leaderboard(searches.leaderboard, source.shown)
-    winner = Winner(
-        model=searches.ranked[0].candidate,
-        params=searches.ranked[0].best.params,
-        imputer=parameters.imputer,
-        random_state=parameters.random_state,
-    )
+    winner = _best_point(parameters, searches.ranked[0])
     choice = _choose_threshold(parameters, winner, searched, folds)
     model, findings = _fit_and_examine(parameters, winner, choice, checked.accepted, sides)
 
@@ -182,7 +183,7 @@ def _train(
         tracked.result()
     tags = origin | data_tags(parameters, fetched, checked.accepted, sides.train, searched)
     params = logged_params(parameters, winner, choice)
-    logged = tasks.track(training, model, params, searches.ranked, sides, findings, tags)
+    logged = tasks.track(training, model, params, searches.ranked, searches.selection, sides, findings, tags)
     version = tasks.register(training, logged.model_uri, winner.model, findings.test_metrics, tags)
     decision = settle(parameters, version, model, sides.test, findings.train_metrics["f1_score"])
     tasks.end_training(training, searches.warning or None)
@@ -238,8 +239,45 @@ def _search(parameters: TrainParameters, training: Training, rows: DataRef, fold
     if not results:
         why = "; ".join(f"{model}: {reason}" for model, reason in found.failed.items())
         raise TrainingError(f"no model could be trained: {why}")
-    costs = {name: candidate.cost for name, candidate in CANDIDATES.items()}
-    return replace(found, ranked=search.select(results, costs))
+    return replace(found, ranked=selection.rank(results, _costs()))
+
+
+def _repeat_folds(parameters: TrainParameters, rows: DataRef) -> PrefectFuture[DataRef] | None:
+    """Begin to assign the folds for the comparison of the models, if there is one; the searches do not need them."""
+    if parameters.cv_repeats < 2 or len(parameters.models) < 2:
+        return None
+    return tasks.repeat_folds.submit(rows, parameters.cv, parameters.cv_repeats, parameters.random_state)
+
+
+def _compare(parameters: TrainParameters, searches: Searches, rows: DataRef, repeated_folds: DataRef) -> Searches:
+    """Compare the models' best points on folds that have chosen nothing, and put the winner first."""
+    log = get_run_logger()
+    points = [_best_point(parameters, result) for result in selection.contenders(searches.ranked)]
+    running = [tasks.score_again.submit(rows, repeated_folds, point, parameters.scoring) for point in points]
+    repeated = []
+    for point, future in zip(points, running, strict=True):
+        future.wait()
+        if future.state.is_completed():
+            repeated.append(future.result())
+        else:
+            log.warning("%s is not compared again: %s", point.model, _in_one_line(future.state.message or ""))
+    selected = selection.compare(repeated, _costs(), parameters.cv)
+    if selected:
+        log.info("%s", selected.sentence())
+    return replace(searches, ranked=selection.order(searches.ranked, selected), selection=selected)
+
+
+def _best_point(parameters: TrainParameters, result: search.SearchResult) -> Winner:
+    return Winner(
+        model=result.candidate,
+        params=result.best.params,
+        imputer=parameters.imputer,
+        random_state=parameters.random_state,
+    )
+
+
+def _costs() -> dict[str, int]:
+    return {name: candidate.cost for name, candidate in CANDIDATES.items()}
 
 
 def _in_one_line(message: str) -> str:
@@ -306,6 +344,7 @@ def _report(
         split=sides.report,
         scoring=parameters.scoring,
         leaderboard=searches.leaderboard,
+        selection=searches.selection,
         failed=searches.failed,
         train_metrics=findings.train_metrics,
         test_metrics=findings.test_metrics,

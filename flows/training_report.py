@@ -19,11 +19,13 @@ from networksecurity.champion.registry import RANDOM_STATE_TAG, TEST_SIZE_TAG, W
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef
 from networksecurity.tracking import provenance
-from networksecurity.tracking.markdown import markdown_table
+from networksecurity.tracking.markdown import markdown_table, selection_table
 from networksecurity.tracking.server import model_version_url, run_url, ui_command
 from networksecurity.training.candidates import DECISION_THRESHOLD
+from networksecurity.training.evaluation import F1_HIGH, F1_LOW
 from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.search import SearchResult
+from networksecurity.training.selection import Selection
 from networksecurity.training.threshold import ThresholdChoice
 
 _SHOWN = (
@@ -39,12 +41,16 @@ _SHOWN = (
 
 
 class LeaderboardRow(BaseModel, frozen=True):
-    """One model's best grid point, by its cross-validated score."""
+    """One model's best grid point, and how it compares with the other models'."""
 
     rank: int
     model: str
     cv_score: float
     cv_std: float
+    repeated_score: float | None
+    """Mean score on the repeated folds; None if the model was not compared there."""
+    verdict: str
+    """Of that comparison; empty if there was none."""
     params: dict[str, Any]
     grid_points: int
     seconds: float
@@ -52,13 +58,16 @@ class LeaderboardRow(BaseModel, frozen=True):
     from_cache: bool
 
     @classmethod
-    def of(cls, rank: int, result: SearchResult, *, from_cache: bool) -> "LeaderboardRow":
+    def of(cls, rank: int, result: SearchResult, selection: Selection | None, *, from_cache: bool) -> "LeaderboardRow":
         """Return the row of the search at `rank`."""
+        standing = selection.of(result.candidate) if selection else None
         return cls(
             rank=rank,
             model=result.candidate,
             cv_score=result.best.mean_test_score,
             cv_std=result.best.std_test_score,
+            repeated_score=standing.mean_score if standing else None,
+            verdict=standing.verdict if standing else "not compared" if selection else "",
             params=result.best.params,
             grid_points=len(result.grid),
             seconds=result.seconds,
@@ -67,10 +76,12 @@ class LeaderboardRow(BaseModel, frozen=True):
 
     def to_table(self) -> dict[str, Any]:
         """Return the row's cells."""
+        repeated = "" if self.repeated_score is None else f"{self.repeated_score:.4f} "
         return {
             "rank": self.rank,
             "model": self.model,
             "cv score": f"{self.cv_score:.4f} ± {self.cv_std:.4f}",
+            **({"on repeated folds": f"{repeated}{self.verdict}"} if self.verdict else {}),
             "best parameters": ", ".join(f"{name}={value}" for name, value in self.params.items()) or "-",
             "grid points": self.grid_points,
             "search": "from the cache" if self.from_cache else f"{self.seconds:.1f} s",
@@ -90,6 +101,8 @@ class TrainingReport(BaseModel, frozen=True):
     split: dict[str, Any]
     scoring: str
     leaderboard: list[LeaderboardRow]
+    selection: Selection | None
+    """How the winner was chosen; None if it has the highest score of the search."""
     failed: dict[str, str]
     train_metrics: dict[str, float]
     test_metrics: dict[str, float]
@@ -202,19 +215,30 @@ def _winner_section(report: TrainingReport, picture: bytes) -> str:
     counts = {name.replace("_", " "): int(of) for name, of in report.test_metrics.items() if name.endswith("tives")}
     metrics = [(name, f"{report.train_metrics[name]:.4f}", f"{report.test_metrics[name]:.4f}") for name in _SHOWN]
     parts = [
-        (
-            f"**{report.leaderboard[0].model}** won by its mean {report.scoring} over grouped folds of the training "
-            "rows. The test rows were touched once, by the winner. The positive class is phishing."
-        ),
+        f"**{report.leaderboard[0].model}** won. {_how_chosen(report)}",
+        *([selection_table(report.selection)] if report.selection else []),
+        "The test rows were touched once, by the winner. The positive class is phishing.",
         markdown_table(("", "train", "test"), metrics),
+        f"The 95 % interval of F1 on the test rows is {_f1_interval(report)}.",
         f"On the test rows: {', '.join(f'{count} {name}' for name, count in counts.items())}.",
         inline_picture(picture, "confusion matrix, ROC and precision-recall curve on the test rows"),
         (
             f"Split at random, {report.leakage.random_split_seen_share:.0%} of the test rows would be training rows, "
-            f"and F1 would read {report.leakage.random_split_f1_score:.4f}."
+            f"and F1 would read {report.leakage.random_split_f1_score:.4f} (95 % interval "
+            f"{report.leakage.random_split_f1_low:.4f} to {report.leakage.random_split_f1_high:.4f})."
         ),
     ]
     return "\n\n".join(parts)
+
+
+def _f1_interval(report: TrainingReport) -> str:
+    return f"{report.test_metrics[F1_LOW]:.4f} to {report.test_metrics[F1_HIGH]:.4f}"
+
+
+def _how_chosen(report: TrainingReport) -> str:
+    if report.selection:
+        return report.selection.sentence()
+    return f"It has the highest mean {report.scoring} over grouped folds of the training rows."
 
 
 def _data_section(report: TrainingReport) -> str:
@@ -233,6 +257,7 @@ def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
     metrics = {
         name: f"train {report.train_metrics[name]:.4f}   test {report.test_metrics[name]:.4f}" for name in _SHOWN[:3]
     }
+    metrics["f1_score"] += f" (95% interval {_f1_interval(report)})"
     links = {key.replace("-", " "): link for key, link in report.links().items()}
     return Summary(
         title=f"Training {report.name}",
@@ -244,6 +269,7 @@ def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
                 f"test, {split['shared_vectors']} feature vectors on both sides"
             ),
             *report.gaps,
+            *([report.selection.sentence()] if report.selection else []),
             *_threshold_lines(report),
             *(f"{model} could not be trained: {why}" for model, why in report.failed.items()),
         ],

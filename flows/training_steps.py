@@ -26,7 +26,7 @@ from networksecurity.settings import settings
 from networksecurity.tracking import figures, runs
 from networksecurity.tracking.outcome import TRAINING_TAG, Logged, Outcome, Side, Training
 from networksecurity.tracking.server import connect
-from networksecurity.training import dask_backend, evaluation, explanation, leakage, search, threshold
+from networksecurity.training import dask_backend, evaluation, explanation, leakage, search, selection, threshold
 from networksecurity.training.candidates import CandidateRuns, Imputer, get_candidate, make_pipeline
 from networksecurity.training.explanation import Explanation
 from networksecurity.training.leakage import LeakageLedger
@@ -59,7 +59,7 @@ class Sides(BaseModel, frozen=True):
 
 
 class Winner(BaseModel, frozen=True):
-    """The best grid point of all models, and how its pipeline is made."""
+    """The best grid point of a model, or of all, and how its pipeline is made."""
 
     model: str
     params: dict[str, Any]
@@ -150,6 +150,15 @@ def assign_folds(train: DataRef, cv: int, random_state: int) -> DataRef:
     return storage().put_frame(pd.DataFrame({"test_fold": test_fold}))
 
 
+@cached_step(task_run_name="repeated folds")
+def repeat_folds(train: DataRef, cv: int, cv_repeats: int, random_state: int) -> DataRef:
+    """Assign the training rows to the folds on which the models' best points are compared."""
+    test_folds = selection.repeated_folds(
+        storage().get_frame(train), n_splits=cv, n_repeats=cv_repeats, random_state=random_state
+    )
+    return storage().put_frame(pd.DataFrame({f"repeat_{n}": folds for n, folds in enumerate(test_folds.T)}))
+
+
 @cached_step(name="search", task_run_name="search · {model}")
 def search_grid(
     train: DataRef, folds: DataRef, model: str, scoring: str, imputer: Imputer, random_state: int
@@ -162,6 +171,15 @@ def search_grid(
     result = search.search(get_candidate(model), *_rows(train), _test_fold(folds), on_progress=report, **how)
     report(1.0)
     return result
+
+
+@cached_step(name="compare", task_run_name="compare · {point.model}")
+def score_again(train: DataRef, repeated_folds: DataRef, point: Winner, scoring: str) -> search.SearchResult:
+    """Score the best point of one model's grid on the repeated folds."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as in search_grid
+    test_folds = storage().get_frame(repeated_folds).to_numpy()
+    how = {"scoring": scoring, "imputer": point.imputer, "random_state": point.random_state} | _fitting()
+    return selection.score_again(get_candidate(point.model), point.params, *_rows(train), test_folds, **how)
 
 
 @cached_step(task_run_name="threshold · {winner.model}")
@@ -256,6 +274,7 @@ def track(
     model: ModelRef,
     params: dict[str, Any],
     searches: list[search.SearchResult],
+    selected: selection.Selection | None,
     sides: Sides,
     findings: Findings,
     tags: dict[str, str],
@@ -266,6 +285,7 @@ def track(
         model=storage().get_model(model),
         params=params,
         searches=searches,
+        selection=selected,
         train=Side(sides.train, findings.train_metrics),
         test=Side(sides.test, findings.test_metrics),
         explanation=findings.explained.explanation,

@@ -82,7 +82,7 @@ def outcome(rows):
     from networksecurity.monitoring.drift import reference_profile
     from networksecurity.tracking.figures import draw
     from networksecurity.tracking.outcome import Outcome, Side
-    from networksecurity.training import search
+    from networksecurity.training import search, selection
     from networksecurity.training.candidates import CANDIDATES
     from networksecurity.training.evaluation import evaluate_model
     from networksecurity.training.explanation import explain
@@ -92,7 +92,7 @@ def outcome(rows):
     X, y = to_X_y(sides.train)
     test_fold = splitting.assign_folds(sides.train)
     models = [CANDIDATES[name] for name in ("Random Forest", "Decision Tree")]
-    searches = search.select(
+    searches = selection.rank(
         [search.search(model, X, y, test_fold) for model in models], {model.name: model.cost for model in models}
     )
     assert searches[0].candidate == "Random Forest"

@@ -1,7 +1,10 @@
 """Tables in Markdown, for the model card and the flows' reports."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from networksecurity.training.selection import Selection
 
 
 def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
@@ -16,3 +19,20 @@ def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
     """
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def selection_table(selection: "Selection") -> str:
+    """Return how the models' best points compare on repeated folds."""
+    header = ("model", f"mean {selection.scoring}", "deviation", "difference to the best", "standard error", "")
+    rows = (
+        (
+            of.model,
+            f"{of.mean_score:.4f}",
+            f"{of.std_score:.4f}",
+            f"{of.difference:+.4f}" if of.verdict != "best" else "",
+            f"{of.standard_error:.4f}" if of.verdict != "best" else "",
+            of.verdict,
+        )
+        for of in selection.standings
+    )
+    return markdown_table(header, rows)

@@ -4,11 +4,11 @@ After Mitchell et al., "Model Cards for Model Reporting", 2019: details, use, da
 """
 
 from networksecurity.data.schema import CLASS_LABELS, FEATURES
-from networksecurity.tracking.markdown import markdown_table
+from networksecurity.tracking.markdown import markdown_table, selection_table
 from networksecurity.tracking.outcome import Outcome
 from networksecurity.tracking.provenance import library_versions
 from networksecurity.training.candidates import DECISION_THRESHOLD, decision_threshold, get_classifier
-from networksecurity.training.evaluation import precision_at
+from networksecurity.training.evaluation import F1_HIGH, F1_LOW, precision_at
 from networksecurity.training.threshold import ThresholdChoice
 
 _BASE_RATES = (0.1, 0.01, 0.001)
@@ -57,17 +57,15 @@ test rows:
 
 ## How it was chosen
 
-By its mean {best.scoring} over {len(best.best.split_test_scores)} folds of the training rows. Equal feature vectors
-are in the same fold.
-
-{_ranking(outcome)}
+{_how_chosen(outcome)}
 
 ## What a careless split would report
 
 With a random split, {leakage.random_split_seen_share:.0%} of the test rows would also be training rows, and this
-model's F1 would be {leakage.random_split_f1_score:.4f} instead of {on_test["f1_score"]:.4f}. (One split each:
-either figure moves by about 0.01 with the seed.) No function of these features can be right on more than
-{leakage.ceiling_accuracy:.2%} of the test rows, because equal vectors carry both labels.
+model's F1 would be {leakage.random_split_f1_score:.4f} (95 % interval {leakage.random_split_f1_low:.4f} to
+{leakage.random_split_f1_high:.4f}) instead of {on_test["f1_score"]:.4f} ({on_test[F1_LOW]:.4f} to
+{on_test[F1_HIGH]:.4f}). No function of these features can be right on more than {leakage.ceiling_accuracy:.2%} of the
+test rows, because equal vectors carry both labels.
 
 ## Use and limits
 
@@ -118,6 +116,20 @@ def _precisions(outcome: Outcome) -> str:
         for rate in sorted(base_rates, reverse=True)
     )
     return markdown_table(("share of phishing", "precision"), rows)
+
+
+def _how_chosen(outcome: Outcome) -> str:
+    best, selection = outcome.searches[0], outcome.selection
+    folds = (
+        f"{len(best.best.split_test_scores)} folds of the training rows. Equal feature vectors are in the same fold."
+    )
+    searched = f"Each model's best grid point, by its mean {best.scoring} over {folds}\n\n{_ranking(outcome)}"
+    if selection is None:
+        return f"{searched}\n\nThe highest of these scores won."
+    return (
+        f"{searched}\n\nThese points, but for those far behind, were compared again on folds that had chosen nothing. "
+        f"{selection.sentence()}\n\n{selection_table(selection)}"
+    )
 
 
 def _ranking(outcome: Outcome) -> str:

@@ -14,6 +14,7 @@ from networksecurity.monitoring.drift import ReferenceProfile
 from networksecurity.training.explanation import Explanation
 from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.search import SearchResult
+from networksecurity.training.selection import Selection
 from networksecurity.training.threshold import ThresholdChoice
 
 TRAINING_TAG = "networksecurity.training"
@@ -67,7 +68,7 @@ class Outcome:
     params : mapping of str to object
         The training's parameters, and the winner's best ones.
     searches : sequence of SearchResult
-        Best first.
+        The winner's first.
     train, test : Side
         Their metrics have the same names.
     tags : mapping of str to str
@@ -81,6 +82,8 @@ class Outcome:
         Those of the test rows.
     threshold : ThresholdChoice, optional
         How the model's decision threshold was chosen; None for the default threshold.
+    selection : Selection, optional
+        How the winner was chosen; None if it has the highest score of the searches.
     """
 
     model: Pipeline
@@ -97,6 +100,7 @@ class Outcome:
     learned: np.ndarray
     tested: np.ndarray
     threshold: ThresholdChoice | None = None
+    selection: Selection | None = None
 
 
 class Logged(BaseModel, frozen=True):

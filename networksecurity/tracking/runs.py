@@ -1,7 +1,8 @@
 """What a training leaves in MLflow, for comparison, explanation, reproduction and deployment.
 
 - `train-<name>`: the winner's parameters, its figures on the training rows, every model's way through its grid as step
-  metrics, `cv_results` as Parquet and CSV, how a decision threshold was chosen, the model card, the model;
+  metrics, `cv_results` as Parquet and CSV, how the winner and its decision threshold were chosen, the model card, the
+  model;
 - `test-<name>`: the same parameters and the same names of figures on the test rows, `generalisation_gap_f1_score`, the
   leakage ledger, pictures and their numbers;
 - children of `train-<name>`, one for each grid point: `model`, its parameters, mean, deviation and folds of its score,
@@ -128,8 +129,9 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
         leakage = {
             f"leakage/{name}": value for name, value in _ledger(outcome).items() if isinstance(value, int | float)
         }
+        cv_scores = {f"cv_{best.scoring}": best.best.mean_test_score, **_repeated_scores(outcome)}
         for run, side, context, of_side in (
-            (train_run, outcome.train, "train", {f"cv_{best.scoring}": best.best.mean_test_score}),
+            (train_run, outcome.train, "train", cv_scores),
             (test_run, outcome.test, "test", {"generalisation_gap_f1_score": gap, **leakage}),
         ):
             dataset = _dataset(outcome.tags["data.source"], context, side.rows)
@@ -334,8 +336,17 @@ def _write_train_artifacts(folder: Path, outcome: Outcome, card: str) -> None:
     table.to_parquet(folder / "cv_results.parquet", index=False)
     table.to_csv(folder / "cv_results.csv", index=False)
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    if outcome.selection:
+        (folder / "selection.json").write_text(outcome.selection.model_dump_json(indent=2), encoding="utf-8")
     if outcome.threshold:
         (folder / "threshold.json").write_text(outcome.threshold.model_dump_json(indent=2), encoding="utf-8")
+
+
+def _repeated_scores(outcome: Outcome) -> dict[str, float]:
+    """Return the models' scores on the repeated folds."""
+    if (selection := outcome.selection) is None:
+        return {}
+    return {f"repeated_cv_{selection.scoring}/{of.model}": of.mean_score for of in selection.standings}
 
 
 def _ledger(outcome: Outcome) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from pydantic import BaseModel
 from scipy.stats import rankdata
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit, cross_val_predict
+from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit, check_cv, cross_val_predict
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_limits
@@ -119,8 +119,8 @@ def search(
     X : DataFrame of shape (n_samples, n_features)
     y : ndarray of shape (n_samples,)
         1 is phishing.
-    test_fold : ndarray of shape (n_samples,)
-        The fold in which each row is scored, from 0; -1 for a row that is in none.
+    test_fold : ndarray of shape (n_samples,) or (n_samples, n_repeats)
+        The fold in which each row is scored, from 0; -1 for a row that is in none. Each column is a cross-validation.
     scoring : str, default="f1"
         Any scorer name of `sklearn.metrics.get_scorer_names` for classification; greater is better.
     imputer, random_state
@@ -152,7 +152,7 @@ def search(
     pipeline = make_pipeline(candidate, imputer=imputer, random_state=random_state)
     points = _grid_points(candidate)
     plan = plan_fits(pipeline, points)
-    cv = PredefinedSplit(test_fold)
+    cv = check_cv([split for repeat in np.atleast_2d(test_fold.T) for split in PredefinedSplit(repeat).split()])
     n_fits = len(plan.fits) * cv.get_n_splits()
     made_of_stages = isinstance(pipeline[-1], MADE_OF_STAGES)
     if made_of_stages:
@@ -314,16 +314,6 @@ def out_of_fold_scores(
     cv, n_jobs = PredefinedSplit(test_fold), -1 if backend else n_jobs
     with _fitting(n_jobs, backend, lambda: None):
         return cross_val_predict(pipeline, X.to_numpy(), y, cv=cv, method="predict_proba", n_jobs=n_jobs)[:, 1]
-
-
-def select(results: list[SearchResult], costs: Mapping[str, int]) -> list[SearchResult]:
-    """Return the results, best first: by mean cross-validated score, ties to the cheaper candidate, NaN last."""
-
-    def order(result: SearchResult) -> tuple[bool, float, int]:
-        score = result.best.mean_test_score
-        return np.isnan(score), -score, costs[result.candidate]
-
-    return sorted(results, key=order)
 
 
 def cv_results(results: Sequence[SearchResult]) -> pd.DataFrame:

@@ -44,7 +44,7 @@ from networksecurity.exceptions import (
 from networksecurity.settings import Settings, settings
 from networksecurity.tracking.outcome import REASON_TAG
 from networksecurity.tracking.server import connect
-from networksecurity.training import candidates
+from networksecurity.training import candidates, selection
 
 QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression", "promotion": "off"}
 
@@ -78,7 +78,8 @@ def test_a_training_from_source_to_runs(workplace):
     assert state.is_completed()
     report = state.result()
     assert [row.rank for row in report.leaderboard] == [1, 2]
-    assert report.leaderboard[0].cv_score >= report.leaderboard[1].cv_score
+    assert report.leaderboard[0].verdict in ("best", "tied with the best")
+    assert {standing.model for standing in report.selection.standings} == {"Decision Tree", "Logistic Regression"}
     assert report.split["shared_vectors"] == 0
     assert not report.failed
     for run_id, metrics in ((report.train_run_id, report.train_metrics), (report.test_run_id, report.test_metrics)):
@@ -87,6 +88,9 @@ def test_a_training_from_source_to_runs(workplace):
         assert metrics.items() <= logged.data.metrics.items()
         assert logged.data.params["model"] == report.leaderboard[0].model
         assert logged.data.tags["data.sha256"] == report.data_sha256
+    for standing in report.selection.standings:
+        repeated = mlflow.get_run(report.train_run_id).data.metrics[f"repeated_cv_f1/{standing.model}"]
+        assert repeated == standing.mean_score
     registry = Registry(connect(settings()), report.model_name)
     version = registry.get(CANDIDATE)
     assert version.version == report.model_version
@@ -106,12 +110,73 @@ def test_a_training_from_source_to_runs(workplace):
     assert made["search · Decision Tree"].data == 100
     assert report.name in made["training-report"].data
     assert report.leaderboard[0].model in made["leaderboard"].data
+    assert report.leaderboard[0].verdict in made["leaderboard"].data
+    assert report.selection.sentence() in made["training-report"].data
     assert set(task_states(state)) == {
         "fetch", "validate", "split", "folds", "search · Decision Tree", "search · Logistic Regression",
+        "repeated folds", "compare · Decision Tree", "compare · Logistic Regression",
         f"fit · {report.leaderboard[0].model}", "evaluate · train", "evaluate · test", "explain", "leakage ledger",
         "reference profile", "open runs", "track · Decision Tree", "track · Logistic Regression", "track", "register",
         "close runs",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [({"cv_repeats": 1}, [1, 2]), ({"cv_repeats": 0}, [1, 2]), ({"models": "Decision Tree"}, [1])],
+)
+def test_without_repeats_or_rivals_the_highest_score_of_the_search_wins(workplace, changed, expected):
+    state = run(**changed)
+    report = state.result()
+    assert report.selection is None
+    assert [row.rank for row in report.leaderboard] == expected
+    assert report.leaderboard[0].cv_score == max(row.cv_score for row in report.leaderboard)
+    assert not [name for name in task_states(state) if name.startswith(("compare", "repeated"))]
+    assert "It has the highest mean f1 over grouped folds" in artifacts(state)["training-report"].data
+    assert "repeated" not in artifacts(state)["leaderboard"].data
+
+
+def test_the_model_that_is_selected_is_fitted_thresholded_and_logged_whatever_the_search_said(workplace, monkeypatch):
+    compare = selection.compare
+
+    def reverse(*args):
+        found = compare(*args)
+        loser = found.standings[-1].model_copy(update={"verdict": "tied with the best"})
+        return found.model_copy(update={"standings": (loser, *found.standings[:-1])})
+
+    monkeypatch.setattr(selection, "compare", reverse)
+    state = run(cost_false_negative=5)
+    report, states = state.result(), task_states(state)
+    winner, other = report.leaderboard
+    assert winner.verdict == "tied with the best"
+    assert winner.cv_score < other.cv_score
+    assert {f"fit · {winner.model}", f"threshold · {winner.model}"} <= set(states)
+    logged = mlflow.get_run(report.train_run_id).data
+    assert logged.params["model"] == winner.model
+    assert logged.metrics["cv_f1"] == winner.cv_score
+    assert (
+        mlflow.artifacts.load_dict(f"runs:/{report.train_run_id}/selection.json")["standings"][0]["model"]
+        == winner.model
+    )
+    card = mlflow.artifacts.load_text(f"runs:/{report.train_run_id}/model_card.md")
+    assert card.startswith(f"# {winner.model} ")
+    assert report.selection.sentence() in card
+    assert "| tied with the best |" in card
+
+
+def test_a_model_that_cannot_be_compared_again_does_not_end_the_training(workplace, monkeypatch):
+    def fail(candidate, *args, **how):
+        if candidate.name == "Decision Tree":
+            raise ValueError("All the 9 fits failed")
+        return score_again(candidate, *args, **how)
+
+    score_again = selection.score_again
+    monkeypatch.setattr(selection, "score_again", fail)
+    report = run().result()
+    assert [(row.model, row.verdict) for row in report.leaderboard] == [
+        ("Logistic Regression", "best"),
+        ("Decision Tree", "not compared"),
+    ]
 
 
 def test_the_same_again_comes_from_the_cache_with_the_same_figures(workplace):

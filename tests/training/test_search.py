@@ -33,8 +33,8 @@ from networksecurity.training.search import (
     fit_best,
     release_processes,
     search,
-    select,
 )
+from networksecurity.training.selection import rank
 
 SCORINGS = [
     "f1",
@@ -231,7 +231,7 @@ def test_a_score_that_is_not_a_number_ranks_its_points_as_in_the_plain_grid(data
     assert "NaN" in text
     finite = search(candidate, *data, scoring="roc_auc")
     costs = {candidate.name: candidate.cost}
-    assert select([found, finite], costs) == [finite, found]
+    assert rank([found, finite], costs) == [finite, found]
 
 
 def test_a_scorer_that_fails_is_warned_of_and_ranks_its_points_last(data):
@@ -326,9 +326,9 @@ def test_the_better_candidate_is_selected_then_the_cheaper(data):
     forest = search(small("Random Forest"), X, y, test_fold)
     tied = forest.model_copy(update={"grid": tree.grid})
     costs = {name: candidate.cost for name, candidate in CANDIDATES.items()}
-    assert [result.candidate for result in select([tied, tree], costs)] == ["Decision Tree", "Random Forest"]
+    assert [result.candidate for result in rank([tied, tree], costs)] == ["Decision Tree", "Random Forest"]
     better = max((tree, forest), key=lambda result: result.best.mean_test_score)
-    assert select([tree, forest], costs)[0] is better
+    assert rank([tree, forest], costs)[0] is better
 
 
 @pytest.mark.parametrize("imputer", ["most_frequent", "knn"])
