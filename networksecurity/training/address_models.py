@@ -17,7 +17,7 @@ def character_ngrams(max_features: int = 20_000, *, feature_weight: float = 0.3)
     Parameters
     ----------
     max_features : int, default=20_000
-        N-grams kept, the most frequent ones. More gain nothing, and each takes 430 bytes of the stored model.
+        N-grams kept, the most frequent ones. More rank no better, and each takes 430 bytes of the stored model.
     feature_weight : float, default=0.3
         Largest value of a feature; n-grams of a row have the length 1 together. 0 leaves the features out.
 
