@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.quality import agrees, drawn_year, first_alarms
+from benchmarks.quality import DECAYS, NO_DECAY, agrees, measured
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.splitting import is_test, split
 from networksecurity.data.validation import validate
@@ -149,14 +149,19 @@ def test_a_state_goes_through_json_and_plain_values():
 
 
 def test_over_a_year_of_hourly_checks_few_models_alarm_without_decay():
-    # 20 rows an hour: true positives and errors with full weight and with a fifth of it, and others. F1 is 0.95.
-    kinds = {"none": np.array([0.08, 0.28, 0.0084, 0.0296, 0.602])}
-    generator = np.random.default_rng(0)
-    years = [drawn_year(kinds, 2_200, generator) for _ in range(100)]
-    never = np.full(len(years), N_CHECKS)
-    alarms = first_alarms(years, "none", 20, never, seed=0)
-    assert (alarms <= N_CHECKS).mean() <= 0.05
-    assert agrees(years[0], {"legitimate": np.array([0.08, 0.28, 0.02, 0.07, 0.55]), **kinds}, 50, 1)
+    found = measured(NO_DECAY, n_years=100, n_rows=20)
+    assert found.n_false / found.n_years <= 0.05
+
+
+@pytest.mark.parametrize(("kind", "days"), [*zip(DECAYS, (20, 12, 3, 10), strict=True)])
+def test_a_decay_is_noticed_in_days(kind, days):
+    found = measured(kind, n_years=50, n_rows=100)
+    assert found.n_false / found.n_years <= 0.05
+    assert np.median(found.days) <= days
+
+
+def test_the_simulation_alarms_where_the_checks_do():
+    assert agrees(0.93, "a new kind, 10 % of phishing, that is missed", 50, 1)
 
 
 def test_weighted_new_rows_are_as_the_test_rows():
