@@ -1,12 +1,33 @@
+import json
 import subprocess
 import sys
 
 import pytest
 from canned_server import bare_environment, serving
+from leash import LEASH
 
 SECRET = "hush-3f1a9c"
 
 # dagshub reads its settings when it is imported, and `dagshub.init` changes the environment: each case has a process.
+# It is a fork of one that has imported what takes seconds, but not dagshub.
+FORKS = """
+import json, os, sys
+import mlflow.store.tracking.rest_store, networksecurity.tracking.server
+assert "dagshub" not in sys.modules
+for line in sys.stdin:
+    case = json.loads(line)
+    if os.fork() == 0:
+        break
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+else:
+    sys.exit()
+os.chdir(case["folder"])
+os.environ.clear()
+os.environ.update(case["environment"])
+sys.argv[1:] = case["arguments"]
+for number, path in enumerate((os.devnull, "stdout", "stderr")):
+    os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
+"""
 DAGSHUB = """
 import logging, os, sys
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
@@ -33,28 +54,37 @@ with server.client() as client:
 """
 
 
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory):
+    """Return a process that runs DAGSHUB in a fork for each line of its input, and answers with the exit code."""
+    with subprocess.Popen(
+        [*LEASH, sys.executable, "-W", "error::ResourceWarning", "-c", FORKS + DAGSHUB],
+        env=bare_environment(tmp_path_factory.mktemp("home")),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
 @pytest.fixture
-def dagshub(tmp_path):
+def dagshub(forks, tmp_path):
     """Return a function that connects to DagsHub in a process of its own and returns what that printed."""
 
     def run(host, *options, repo="jane/phishing", token=SECRET, **variables):
         environment = bare_environment(tmp_path, DAGSHUB_REPO=repo, DAGSHUB_CLIENT_HOST=host, **variables)
         if token:
             environment["DAGSHUB_USER_TOKEN"] = token
-        done = subprocess.run(
-            [sys.executable, "-W", "error::ResourceWarning", "-c", DAGSHUB, tmp_path.name, *options],
-            cwd=tmp_path,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        case = {"folder": str(tmp_path), "environment": environment, "arguments": [tmp_path.name, *options]}
+        print(json.dumps(case), file=forks.stdin)
+        code = int(forks.stdout.readline())
+        said = [(tmp_path / name).read_text() for name in ("stdout", "stderr")]
         if token:
-            assert token not in done.stdout + done.stderr
+            assert token not in "".join(said)
         assert not list(tmp_path.rglob("tokens")), "a token was stored"
-        return done
+        return subprocess.CompletedProcess(DAGSHUB, code, *said)
 
     return run
 
