@@ -1,16 +1,13 @@
 import os
-import shutil
 import subprocess
+from functools import partial
+from inspect import signature
 
 import pytest
 from leash import leashed_children
-from prefect.settings import (
-    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-    PREFECT_LOCAL_STORAGE_PATH,
-    PREFECT_LOGGING_TO_API_ENABLED,
-    temporary_settings,
-)
+from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
+from workplaces import working_in
 
 from networksecurity.settings import settings
 
@@ -22,23 +19,30 @@ def prefect_server():
         yield
 
 
+@pytest.fixture(scope="session")
+def computed(tmp_path_factory):
+    """Return the folder in which flows keep what they compute, so that the next test takes it from the cache."""
+    return tmp_path_factory.mktemp("computed")
+
+
 @pytest.fixture
-def workplace(tmp_path, mlflow_database, monkeypatch, prefect_server):
-    """Give a flow an empty storage, cache and tracking database of its own, and one core."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(tmp_path / "storage"))
-    monkeypatch.setenv("NETWORKSECURITY_CORES", "1")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(mlflow_database, tmp_path)}")
-    settings.cache_clear()
-    with temporary_settings(
-        {
-            PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
-            PREFECT_LOGGING_TO_API_ENABLED: False,
-            PREFECT_LOCAL_STORAGE_PATH: tmp_path / "results",
-        }
-    ):
+def workplace(request, tmp_path, mlflow_database, prefect_server, computed, monkeypatch):
+    """Return the folder of a flow, whose steps take from the cache what those of other tests have computed.
+
+    Not in a test that patches: its steps may compute something else.
+    """
+    patches = "monkeypatch" in signature(request.function).parameters
+    with working_in(tmp_path, mlflow_database, tmp_path if patches else computed, monkeypatch):
         yield tmp_path
+
+
+@pytest.fixture
+def empty_workplace(workplace, monkeypatch):
+    """Give a flow an empty storage and cache, where what is computed and what is not is the subject."""
+    monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(workplace / "storage"))
     settings.cache_clear()
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: workplace / "results"}):
+        yield workplace
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +80,9 @@ def command(request, environment, tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def served_command(command, prefect_server):
+    """Run a module's `COMMAND` with the Prefect server of all tests, which is quicker than with one of its own."""
+    return partial(command, PREFECT_API_URL=PREFECT_API_URL.value())

@@ -145,12 +145,12 @@ def test_the_logged_model_is_served(on_real_data, client, environment, real_data
         server.wait(30)
 
 
-def test_rows_from_mongodb(command, collection, client):
+def test_rows_from_mongodb(served_command, collection, client):
     from networksecurity.data.sample import make_phishing_websites
 
     collection.insert_many(make_phishing_websites(1_500).to_dict("records"))
     uri = f"mongodb://127.0.0.1:{collection.database.client.address[1]}/{collection.database.name}.{collection.name}"
-    done = command("--source", uri, "--models", "Decision Tree")
+    done = served_command("--source", uri, "--models", "Decision Tree")
     assert done.returncode == 0, done.stderr
     assert client.get_run(run_ids(done)[0]).data.tags["data.n_rows"] == "1500"
 
@@ -161,15 +161,21 @@ def test_rows_from_mongodb(command, collection, client):
         (["--source", "nothing.csv"], 1, "error: there is no file .*nothing.csv"),
         (["--source", "mongodb://127.0.0.1:9/db.rows"], 1, "error: .*127.0.0.1:9.*MONGODB_URI"),
         (["--source", "foo://bar"], 1, "error: unknown source"),
-        (["--promotion", "ask"], 1, "error: --promotion ask needs the pages of a Prefect server"),
         (["--models", "SVM"], 2, "error: --models: there is no model 'SVM'; known are"),
         (["--test-size", "3"], 2, "error: --test-size: Input should be less than 1, not '3'"),
         (["--unknown"], 2, "error: unrecognized arguments: --unknown"),
         (["--source", "mongodb://me:hush@127.0.0.1/db.rows"], 2, "error: --source: .*MONGODB_URI"),
     ],
 )
-def test_an_expected_error_is_one_line(command, options, code, message):
-    done = command(*options)
+def test_an_expected_error_is_one_line(served_command, options, code, message):
+    is_one_line(served_command(*options), code, message)
+
+
+def test_without_a_server_nobody_can_be_asked(command):
+    is_one_line(command("--promotion", "ask"), 1, "error: --promotion ask needs the pages of a Prefect server")
+
+
+def is_one_line(done, code, message):
     assert done.returncode == code
     lines = [line for line in done.stderr.splitlines() if "error: " in line]
     assert len(lines) == 1
@@ -178,13 +184,13 @@ def test_an_expected_error_is_one_line(command, options, code, message):
     assert "hush" not in done.stderr
 
 
-def test_dead_tracking_server(command):
+def test_dead_tracking_server(served_command):
     options = ("--source", "sample:1500", "--models", "Decision Tree")
-    done = command(*options, MLFLOW_TRACKING_URI="http://127.0.0.1:9", NETWORKSECURITY_MLFLOW_TIMEOUT="1")
+    done = served_command(*options, MLFLOW_TRACKING_URI="http://127.0.0.1:9", NETWORKSECURITY_MLFLOW_TIMEOUT="1")
     assert done.returncode == 1
     assert "finished steps are kept" in done.stderr
     assert "Traceback" not in done.stderr
-    assert command(*options).returncode == 0
+    assert served_command(*options).returncode == 0
 
 
 @pytest.fixture
@@ -295,7 +301,7 @@ def test_a_time_limit_ends_a_thread_that_computes(environment, tmp_path, client)
     log = tmp_path / "log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [*COMMAND, "--source", "sample:30000", "--models", "Gradient Boosting", "--refresh"],
+            [*COMMAND, "--source", "sample:20000", "--models", "Gradient Boosting", "--refresh"],
             cwd=tmp_path,
             env=environment | limited,
             stdout=output,
@@ -351,10 +357,12 @@ def dagshub(dagshub_standin):
 
 
 @pytest.mark.parametrize("mode", ["full", "old"])
-def test_training_on_dagshub(mode, command, dagshub, dagshub_standin, mlflow_server, tmp_path):
+def test_training_on_dagshub(mode, served_command, dagshub, dagshub_standin, mlflow_server, tmp_path):
     dagshub_standin.mode = mode
     name = f"networksecurity-{mode}"
-    done = command(*QUICK, **dagshub, MLFLOW_EXPERIMENT_NAME=name, NETWORKSECURITY_MLFLOW_REGISTERED_MODEL_NAME=name)
+    done = served_command(
+        *QUICK, **dagshub, MLFLOW_EXPERIMENT_NAME=name, NETWORKSECURITY_MLFLOW_REGISTERED_MODEL_NAME=name
+    )
     assert done.returncode == 0, done.stderr
     assert f"{dagshub_standin.url}/jane/phishing.mlflow/#/experiments/" in done.stdout
 
@@ -395,15 +403,15 @@ def test_training_on_dagshub(mode, command, dagshub, dagshub_standin, mlflow_ser
         ({"DAGSHUB_REPO": "jane/nothing"}, "error: there is no repository jane/nothing .*--create-repo"),
     ],
 )
-def test_what_is_wrong_with_dagshub_is_said_in_one_line(command, dagshub, change, message):
-    done = command(*QUICK, **dagshub | change)
+def test_what_is_wrong_with_dagshub_is_said_in_one_line(served_command, dagshub, change, message):
+    done = served_command(*QUICK, **dagshub | change)
     assert done.returncode == 1
     assert re.search(f"^{message}", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr
     assert "wrong-5e2b" not in done.stdout + done.stderr
 
 
-def test_repository_is_created_when_asked(command, dagshub, dagshub_standin):
-    done = command(*QUICK, "--create-repo", **dagshub | {"DAGSHUB_REPO": "jane/new"})
+def test_repository_is_created_when_asked(served_command, dagshub, dagshub_standin):
+    done = served_command(*QUICK, "--create-repo", **dagshub | {"DAGSHUB_REPO": "jane/new"})
     assert done.returncode == 0, done.stderr
     assert dagshub_standin.private["jane/new"] is True

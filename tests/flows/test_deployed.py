@@ -368,7 +368,7 @@ def test_a_run_that_takes_too_long_is_ended_whatever_it_computes(prefect, tracke
     limited = {"NETWORKSECURITY_TIME_LIMIT": "12", "NETWORKSECURITY_CORES": cores}
     run = prefect.client.create_flow_run_from_deployment(
         deployment.id,
-        parameters={"parameters": {"source": "sample:30000", "models": ["Gradient Boosting"]}},
+        parameters={"parameters": {"source": "sample:20000", "models": ["Gradient Boosting"]}},
         job_variables={"env": deployment.job_variables["env"] | limited},
     )
     prefect.wait(lambda: ("search · Gradient Boosting", "Running") in task_states(prefect, run))

@@ -191,8 +191,8 @@ def test_real_data_twice_through_the_command(command, real_data, target, collect
         (["--source", "sample", "--max-rejected", "2"], 2, "error: --max-rejected: .*less than or equal to 1"),
     ],
 )
-def test_an_expected_error_is_one_line(command, options, code, message):
-    done = command(*options)
+def test_an_expected_error_is_one_line(served_command, options, code, message):
+    done = served_command(*options)
     assert done.returncode == code
     lines = [line for line in done.stderr.splitlines() if "error: " in line]
     assert len(lines) == 1

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 from reading import passes, write_large_csv
 from records import artifacts, task_tries
+from workplaces import working_in
 
 from flows import score as flow_module
 from flows.ingest import ingest
@@ -48,9 +50,18 @@ def fit(version, promoted=True):
         Registry(connect(settings()), MODEL).set_alias(CHAMPION, str(version))
 
 
+@pytest.fixture(scope="module")
+def with_champion(tmp_path_factory, mlflow_database, prefect_server, computed):
+    """Return a tracking database to copy, in which the first version is the champion."""
+    folder = tmp_path_factory.mktemp("with_champion")
+    with pytest.MonkeyPatch.context() as patch, working_in(folder, mlflow_database, computed, patch):
+        fit(1)
+    return folder / mlflow_database.name
+
+
 @pytest.fixture
-def champion(workplace):
-    fit(1)
+def champion(workplace, with_champion):
+    shutil.copy(with_champion, workplace)
 
 
 def write_csv(folder, bad=(), n_rows=300, random_state=5):
@@ -404,8 +415,8 @@ def test_real_data_through_the_command(command, real_data, tmp_path):
         (["--source", "sample", "--output", "mongodb://127.0.0.1:9/db"], 1, "error: MongoDB at .*127.0.0.1:9 failed"),
     ],
 )
-def test_an_expected_error_is_one_line(command, options, code, message):
-    done = command(*options)
+def test_an_expected_error_is_one_line(served_command, options, code, message):
+    done = served_command(*options)
     assert done.returncode == code
     lines = [line for line in done.stderr.splitlines() if "error: " in line]
     assert len(lines) == 1

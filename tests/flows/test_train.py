@@ -73,7 +73,7 @@ def csv(workplace):
     return write
 
 
-def test_a_training_from_source_to_runs(workplace):
+def test_a_training_from_source_to_runs(empty_workplace):
     state = run()
     assert state.is_completed()
     report = state.result()
@@ -179,7 +179,7 @@ def test_a_model_that_cannot_be_compared_again_does_not_end_the_training(workpla
     ]
 
 
-def test_the_same_again_comes_from_the_cache_with_the_same_figures(workplace):
+def test_the_same_again_comes_from_the_cache_with_the_same_figures(empty_workplace):
     first, second = run(), run()
     states = task_states(second)
     assert {name for name, state in states.items() if state != "Cached"} == NEVER_CACHED
@@ -198,23 +198,23 @@ def test_the_same_again_comes_from_the_cache_with_the_same_figures(workplace):
     assert anew.result().train_metrics == first.result().train_metrics
 
 
-def test_other_data_or_parameters_are_not_taken_from_the_cache(workplace, csv):
+def test_other_data_or_parameters_are_not_taken_from_the_cache(empty_workplace, csv):
     frame = make_phishing_websites(1_000, random_state=0)
-    first = run(source=csv(frame))
+    first = run(source=csv(frame), models="Decision Tree")
     frame.loc[0, "SFH"] = {-1: 0, 0: 1, 1: -1}[frame.loc[0, "SFH"]]
-    changed = run(source=csv(frame))
+    changed = run(source=csv(frame), models="Decision Tree")
     assert changed.result().data_sha256 != first.result().data_sha256
     assert "Cached" not in task_states(changed).values()
-    other_seed = task_states(run(source=csv(frame), random_state=1))
+    other_seed = task_states(run(source=csv(frame), models="Decision Tree", random_state=1))
     assert other_seed["validate"] == "Cached"
     assert other_seed["split"] == other_seed["search · Decision Tree"] == "Completed"
 
 
-def test_another_storage_does_not_take_results_that_refer_to_this_one(workplace, monkeypatch):
-    assert run().is_completed()
-    monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(workplace / "another"))
+def test_another_storage_does_not_take_results_that_refer_to_this_one(empty_workplace, monkeypatch):
+    assert run(models="Decision Tree").is_completed()
+    monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(empty_workplace / "another"))
     settings.cache_clear()
-    again = run()
+    again = run(models="Decision Tree")
     assert again.is_completed()
     assert "Cached" not in task_states(again).values()
 
@@ -331,20 +331,20 @@ def test_what_may_pass_is_tried_again(workplace, monkeypatch):
     assert len(tries) == 3
 
 
-def test_a_training_survives_a_dead_tracking_server(workplace, monkeypatch):
+def test_a_training_survives_a_dead_tracking_server(empty_workplace, monkeypatch):
     with monkeypatch.context() as away:
         away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         away.setenv("NETWORKSECURITY_MLFLOW_TIMEOUT", "1")
         away.setattr(training_steps, "start_training", training_steps.start_training.with_options(retries=0))
         settings.cache_clear()
         with pytest.raises(TrackingUnavailableError, match="finished steps are kept"):
-            run().result()
+            run(models="Decision Tree").result()
     settings.cache_clear()
-    states = task_states(run())
+    states = task_states(run(models="Decision Tree"))
     assert states["validate"] == states["split"] == states["folds"] == "Cached"
 
 
-def test_a_training_survives_a_tracking_server_that_dies_in_its_middle(workplace, monkeypatch):
+def test_a_training_survives_a_tracking_server_that_dies_in_its_middle(empty_workplace, monkeypatch):
     with monkeypatch.context() as away:
         away.setattr(training_steps.runs, "log_outcome", _unavailable)
         away.setattr(training_steps, "track", training_steps.track.with_options(retries=0))
@@ -551,13 +551,13 @@ def test_models_are_named_in_any_case_once():
     assert TrainParameters(models="adaboost, Random forest,ADABOOST").models == ("AdaBoost", "Random Forest")
 
 
-def test_results_lie_beside_the_data_where_that_is_a_url(workplace, monkeypatch):
-    url = f"memory://{workplace.name}"
+def test_results_lie_beside_the_data_where_that_is_a_url(empty_workplace, monkeypatch):
+    url = f"memory://{empty_workplace.name}"
     monkeypatch.setenv("NETWORKSECURITY_STORAGE", url)
     settings.cache_clear()
     monkeypatch.setattr(train, "result_storage", result_storage(url))
     first = run()
-    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: workplace / "elsewhere"}):
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: empty_workplace / "elsewhere"}):
         second = run()
     assert {name for name, state in task_states(second).items() if state != "Cached"} == NEVER_CACHED
     assert second.result().test_metrics == first.result().test_metrics
@@ -566,7 +566,7 @@ def test_results_lie_beside_the_data_where_that_is_a_url(workplace, monkeypatch)
     assert len(kept) == len(set(task_states(first)) - NEVER_CACHED) + 2  # and what each of the two returned
     for path in kept:
         json.loads(files.cat(path))  # no pickle
-    assert not (workplace / "results").exists()
+    assert not (empty_workplace / "results").exists()
 
 
 @pytest.mark.parametrize("url", ["memory://", "simplecache::memory://x"])
