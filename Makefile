@@ -30,7 +30,7 @@ test: $(VENV)/.installed-dev ## run the tests and docstring examples that need o
 	$(PY) -m pytest -m 'not integration' --numprocesses auto --dist loadfile $(ARGS)
 
 test-integration: $(VENV)/.installed-dev ## run the tests against real servers, workers and a browser
-	$(PY) -m pytest -m integration $(ARGS)
+	$(PY) -m pytest -m integration --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-dev ## check format, style and types
 	$(PY) -m ruff format --check .
