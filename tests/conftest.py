@@ -3,6 +3,7 @@ import os
 # Read when the libraries are loaded: on a busy machine threads that wait for each other make fits crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
 import re
 import shutil
 import socket
@@ -28,6 +29,13 @@ REAL_ADDRESSES = REAL_DATA.with_name("labelled_urls.csv")
 
 settings.register_profile("project", deadline=None)  # a slow machine is no failure
 settings.load_profile("project")
+
+gc.disable()  # imports make a million objects and next to no garbage; searching them for it takes seconds
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
