@@ -51,7 +51,8 @@ class Comparison(BaseModel, frozen=True):
     level: float | None = None
     """The largest p-value that shows a higher F1."""
     looks: float | None = None
-    """How many decisions these rows have served, this one included; a row that is new counts for none."""
+    """How many decisions these rows have served, this one included; a row that is new counts for none, as does a
+    decision between two models with the same answers."""
     detectable: float | None = None
     """The gain of F1 that these rows show with probability `POWER`."""
     sketch: str | None = None
@@ -90,7 +91,8 @@ def compare(
     before, each of which had to pass: `docs/promotion.md` has the simulation.
 
     At the k-th look at the same rows the level is (1 - confidence) / k². Whatever the number of looks, an equal model
-    is promoted by any of them with a probability of at most π²/6 (1 - confidence), 0.08 by default.
+    is promoted by any of them with a probability of at most π²/6 (1 - confidence), 0.08 by default. By default, no
+    p-value of 10,000 permutations is small enough from the 23rd look on.
 
     Examples
     --------
@@ -143,7 +145,7 @@ def sketch_of(vectors: np.ndarray) -> str:
 
 def _share_seen(vectors: np.ndarray, earlier: Comparison) -> float:
     """Return the estimated share of vectors that an earlier comparison has looked at."""
-    if not earlier.sketch:
+    if not earlier.sketch or not earlier.detectable:  # a model that answered as the champion did had no chance
         return 0.0
     sketch = np.frombuffer(b64decode(earlier.sketch), dtype="<u8")
     share_of_earlier = np.isin(sketch, hash_array(vectors)).mean()

@@ -253,10 +253,11 @@ def _power_sentences(found: Comparison, *, worse: bool) -> list[str]:
     sentences = []
     if found.looks and found.looks > 1:
         sentences.append(
-            f"These test rows have served about {found.looks - 1:.3g} decisions before, so more confidence is required."
+            f"Earlier decisions that looked at these test rows: about {found.looks - 1:.3g}; so more confidence is "
+            "required."
         )
     if found.detectable:
-        sentences.append(f"They show a gain of {found.detectable:.4f} of F1 with a probability of {POWER:.0%}.")
+        sentences.append(f"These rows show a gain of {found.detectable:.4f} of F1 with a probability of {POWER:.0%}.")
         if worse and found.detectable > _SMALL_GAIN:
             sentences.append("Smaller gains are missed too often: more test rows are needed, or fresh ones.")
     return sentences

@@ -59,7 +59,7 @@ def test_each_look_at_the_same_rows_requires_more_confidence():
 
 @pytest.mark.parametrize(("n_earlier", "seen"), [(100, 1.0), (150, 1.0), (300, 1.0), (40, 0.5)])
 def test_a_look_at_other_rows_counts_by_the_share_of_todays_rows_that_it_saw(n_earlier, seen):
-    earlier = compare(Y[:n_earlier], Y[:n_earlier], Y[:n_earlier], CODES[:n_earlier])
+    earlier = compare(Y[:n_earlier], wrong_on(0)[:n_earlier], Y[:n_earlier], CODES[:n_earlier])
     size = {100: 100, 150: 150, 300: 300, 40: 80}[n_earlier]
     found = compare(Y[:size], Y[:size], Y[:size], CODES[:size], earlier=[earlier])
     assert found.looks == pytest.approx(1 + seen, abs=0.001)
@@ -68,7 +68,7 @@ def test_a_look_at_other_rows_counts_by_the_share_of_todays_rows_that_it_saw(n_e
 def test_rows_that_grow_are_partly_fresh_and_other_rows_are_fresh():
     many = np.arange(2_000)
     y = np.tile([0, 1], 1_000)
-    earlier = compare(y[:1_000], y[:1_000], y[:1_000], many[:1_000])
+    earlier = compare(y[:1_000], np.where(many == 0, 1 - y, y)[:1_000], y[:1_000], many[:1_000])
     assert compare(y, y, y, many, earlier=[earlier]).looks == pytest.approx(1.5, abs=0.001)
     shrunk = compare(y[:500], y[:500], y[:500], many[:500], earlier=[earlier])
     assert shrunk.looks == pytest.approx(2, abs=0.3)  # an estimate: of 64 vectors about 32 are still here
@@ -76,3 +76,8 @@ def test_rows_that_grow_are_partly_fresh_and_other_rows_are_fresh():
     assert (other.looks, other.level) == (1, pytest.approx(0.05))
     unknown = earlier.model_copy(update={"sketch": None})  # of an older decision
     assert compare(y, y, y, many, earlier=[unknown]).looks == 1
+
+
+def test_a_candidate_that_answered_as_the_champion_did_was_no_look():
+    same = compare(Y, wrong_on(1), wrong_on(1), CODES)
+    assert compare(Y, wrong_on(1), Y, CODES, earlier=[same, same]).looks == 1

@@ -65,7 +65,7 @@ def test_a_better_model_is_promoted(rows):
     assert f"{found.f1_difference:+.4f} (90% interval {found.low:+.4f} to {found.high:+.4f}; " in f1
     assert "permutation test: p 0.0001, at most 0.05 is needed)." in f1
     assert "it makes fewer on 30 and version 3 on 0" in vectors
-    assert power == f"They show a gain of {found.detectable:.4f} of F1 with a probability of 80%."
+    assert power == f"These rows show a gain of {found.detectable:.4f} of F1 with a probability of 80%."
     assert floors.startswith("Every floor holds: F1 0.9")
 
 
@@ -261,3 +261,17 @@ def test_a_model_that_calls_nothing_phishing_is_not_promoted(rows):
     assert decision.outcome == "keep"
     assert decision.figures["f1_score"] == 0
     assert judge(rows, never, never).comparison.low == 0
+
+
+def test_a_decision_says_how_often_its_rows_were_looked_at_and_when_more_are_needed(rows):
+    first = judge(rows, make(rows, 45, first=20), make(rows, 40))
+    assert not [reason for reason in first.reasons if "Earlier decisions" in reason]
+    earlier = [first.comparison]
+    second = decide(
+        make(rows, 45, first=20), Champion("3", make(rows, 40), SPLIT), rows, train_f1_score=0.95, earlier=earlier
+    )
+    assert second.comparison.level == pytest.approx(0.05 / 4)
+    *_, looks, shown, needed, _floors = second.reasons
+    assert looks == "Earlier decisions that looked at these test rows: about 1; so more confidence is required."
+    assert shown == f"These rows show a gain of {second.comparison.detectable:.4f} of F1 with a probability of 80%."
+    assert needed == "Smaller gains are missed too often: more test rows are needed, or fresh ones."
