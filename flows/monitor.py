@@ -72,11 +72,10 @@ class MonitorReport(BaseModel, frozen=True):
 
     @property
     def outcome(self) -> str:
-        """The outcome as a title."""
-        found = _OUTCOMES[self.verdict]
-        if self.quality.verdict != "decayed":
-            return found
-        return f"{found}, quality decayed" if self.verdict == "drift" else "Quality decayed"
+        """The outcome as a title; where the rows have drifted, it is that."""
+        if self.quality.verdict == "decayed" and self.verdict != "drift":
+            return "Quality decayed"
+        return _OUTCOMES[self.verdict]
 
 
 class NewRows(BaseModel, frozen=True):

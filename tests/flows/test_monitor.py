@@ -171,7 +171,7 @@ def test_thresholds_are_obeyed(growing):
     assert fit().is_completed()
     growing(1_000, 2, SSLfinal_State=True)
     lenient = {"psi": 9, "score_psi": 9}
-    assert look(thresholds=lenient).name == "No drift"
+    assert look(thresholds=lenient).result().verdict == "no_drift"
     assert look(thresholds={"min_rows": 0 + 1}).result().n_rows == 0
 
 
