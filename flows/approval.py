@@ -71,6 +71,7 @@ def weigh(
             synthetic=candidate.is_synthetic,
             earlier=earlier,
             random_state=random_state,
+            contract=candidate.contract,
         )
         return answered(found, approved=answer.approve, comment=answer.comment) if answer else found
 

@@ -24,12 +24,11 @@ from pydantic import BaseModel
 from flows.parameters import EvaluateParameters
 from flows.report import Summary
 from flows.score import find_model
-from flows.steps import step, storage
+from flows.steps import source_of, step, storage
 from flows.tracking import registry
 from flows.training_steps import fetch, validate
 from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.champion.reviewing import record_review, review_version
-from networksecurity.data import sources
 from networksecurity.data.storage import DataRef
 from networksecurity.settings import settings
 from networksecurity.tracking.review_runs import LoggedReview
@@ -52,7 +51,7 @@ class EvaluationReport(BaseModel, frozen=True):
 @step(task_run_name="review")
 def review(rows: DataRef, version: RegisteredVersion, margin: float) -> Review:
     """Compare the version on these rows with the version on its test rows."""
-    return review_version(registry(), version, storage().get_frame(rows), margin=margin)
+    return review_version(registry(version.contract.name), version, storage().get_frame(rows), margin=margin)
 
 
 @step(task_run_name="track")
@@ -64,15 +63,15 @@ def track(version: RegisteredVersion, found: Review, source: str, data_sha256: s
 
 
 def _run_name() -> str:
-    return f"evaluate · {sources.parse(flow_run.parameters['parameters'].source, settings()).shown}"
+    return f"evaluate · {source_of(flow_run.parameters['parameters']).shown}"
 
 
 @flow(name="evaluate", flow_run_name=_run_name, result_serializer="json")
 def evaluate(parameters: EvaluateParameters) -> State:
     """Compare a version of the model on labelled rows with the same version on its own test rows."""
-    source = sources.parse(parameters.source, settings())
-    version = find_model(parameters.model_version)
-    checked = validate(fetch(source).rows, parameters.max_rejected)
+    source, contract = source_of(parameters), parameters.contract
+    version = find_model(parameters.model_version, contract)
+    checked = validate(fetch(source).rows, parameters.max_rejected, contract, parameters.positive)
     found = review(checked.accepted, version, parameters.margin)
     logged = track(version, found, source.shown, checked.accepted.sha256)
     report = EvaluationReport(
@@ -92,7 +91,7 @@ def evaluate(parameters: EvaluateParameters) -> State:
 
 def _summary(report: EvaluationReport) -> Summary:
     parts = report.review.parts()
-    rows = {name: f"{of.n_rows:,} with {of.n_vectors:,} feature vectors" for name, of in parts.items()}
+    rows = {name: f"{of.n_rows:,} with {of.n_vectors:,} groups" for name, of in parts.items()}
     return Summary(
         title=f"{report.model_name} {report.model_version} on {report.source}: {OUTCOMES[report.review.verdict]}",
         table=report.review.to_table(),

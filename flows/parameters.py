@@ -1,6 +1,6 @@
 """What each flow can be asked to do: one frozen model per flow, from which its command line and UI form are made."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from networksecurity.champion.gate import Gate, PromotionMode
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.monitoring.thresholds import Thresholds
-from networksecurity.training.candidates import CANDIDATES, ENABLED, CandidateRuns, Imputer, get_candidate
+from networksecurity.training.candidates import CANDIDATES, CandidateRuns, Imputer, candidates_of, get_candidate
 
 Scoring = Literal[
     "f1", "precision", "recall", "accuracy", "balanced_accuracy", "roc_auc", "average_precision", "neg_log_loss"
@@ -32,14 +32,38 @@ def _split_names(models: object) -> object:
     return models
 
 
-def _known_models(models: tuple[str, ...]) -> tuple[str, ...]:
+def _known_models(models: tuple[str, ...], found: ValidationInfo) -> tuple[str, ...]:
+    contract = found.data.get("contract", "websites")
+    known = candidates_of(contract)
+    if not models:
+        return tuple(name for name, candidate in known.items() if candidate.enabled)
     try:
-        names = [get_candidate(name).name for name in models if name.strip()]
+        names = [get_candidate(name, contract).name for name in models if name.strip()]
     except ConfigurationError as exc:
         raise ValueError(str(exc)) from None
     if not names:
-        raise ValueError(f"at least one model is needed; known are {', '.join(CANDIDATES)}")
+        raise ValueError(f"at least one model is needed; known are {', '.join(known)}")
     return tuple(dict.fromkeys(names))
+
+
+def _of_addresses(positive: str | None, found: ValidationInfo) -> str | None:
+    if positive is not None and found.data.get("contract") != "addresses":
+        raise ValueError("this is for --contract addresses: in the 30 features of websites, -1 is phishing")
+    return positive
+
+
+ContractName = Literal["websites", "addresses"]
+_CONTRACT: Any = Field(
+    default="websites",
+    description="what the rows are: `websites`, 30 features and their `Result`, or `addresses`, a URL and its label",
+)
+_POSITIVE: Any = Field(
+    default=None,
+    min_length=1,
+    description="with --contract addresses: the label's value that means phishing, where it is no word such as "
+    "phishing, bad, legitimate or good",
+)
+Positive = Annotated[str | None, AfterValidator(_of_addresses)]
 
 
 class TrainParameters(BaseModel):
@@ -47,6 +71,8 @@ class TrainParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    contract: ContractName = _CONTRACT
+    positive: Positive = _POSITIVE
     source: Annotated[str, AfterValidator(_without_password)] = Field(
         default="sample",
         min_length=1,
@@ -54,12 +80,15 @@ class TrainParameters(BaseModel):
         ".parquet, .arff or .zip, `uci`, `mongodb://host/database.collection`, or `mongodb` (address from MONGODB_URI)",
     )
     models: Annotated[tuple[str, ...], BeforeValidator(_split_names), AfterValidator(_known_models)] = Field(
-        default=ENABLED, description=f"models that compete, separated by commas, of: {', '.join(CANDIDATES)}"
+        default=(),
+        validate_default=True,
+        description=f"models that compete, separated by commas, of: {', '.join(CANDIDATES)}; for addresses: "
+        f"{', '.join(candidates_of('addresses'))} (default: all but Extra Trees and Hist Gradient Boosting)",
     )
     test_size: float = Field(
-        default=0.2, gt=0, lt=1, description="share of the distinct feature vectors kept for the test"
+        default=0.2, gt=0, lt=1, description="share of the distinct feature vectors, or domains, kept for the test"
     )
-    cv: int = Field(default=3, ge=2, le=50, description="folds of the cross-validation, grouped by feature vector")
+    cv: int = Field(default=3, ge=2, le=50, description="folds of the cross-validation, grouped as the split")
     cv_repeats: int = Field(
         default=3,
         ge=0,
@@ -149,6 +178,7 @@ class ScoreParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    contract: ContractName = _CONTRACT
     source: Annotated[str, AfterValidator(_without_password)] = Field(
         min_length=1,
         description="rows to score, the 30 features and whatever else: a file or http(s) address ending in .csv, "
@@ -193,6 +223,8 @@ class EvaluateParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    contract: ContractName = _CONTRACT
+    positive: Positive = _POSITIVE
     source: Annotated[str, AfterValidator(_without_password)] = Field(
         min_length=1,
         description="labelled rows: a file or http(s) address ending in .csv, .csv.gz, .parquet, .arff or .zip, `uci`, "

@@ -33,10 +33,10 @@ from sklearn.pipeline import Pipeline
 from flows.ingest import Checked, check, fetch
 from flows.parameters import ScoreParameters
 from flows.report import Summary, reasons_section
-from flows.steps import progress, step
+from flows.steps import progress, source_of, step
 from flows.tracking import find_gaps, registry
 from networksecurity.champion.registry import RegisteredVersion
-from networksecurity.data import mongodb, sources
+from networksecurity.data import mongodb
 from networksecurity.data.files import File
 from networksecurity.data.mongodb import Checkpoint, Collection
 from networksecurity.data.raw import Batches
@@ -85,9 +85,9 @@ _NOTHING = Written(rows=ScoringReport(n_rows=0, n_scored=0, n_phishing=0, n_reje
 
 
 @step(task_run_name="find the model")
-def find_model(wanted: str) -> RegisteredVersion:
+def find_model(wanted: str, contract: str = "websites") -> RegisteredVersion:
     """Find the version to score with."""
-    return registry().choose(wanted)
+    return registry(contract).choose(wanted)
 
 
 @step(task_run_name="score")
@@ -124,11 +124,13 @@ def score_collection(
 def _write(
     batches: Batches, output: Collection | str, version: RegisteredVersion, parameters: ScoreParameters
 ) -> Written:
-    model, profile = registry().load_model_and_profile(version)
+    contract = version.contract
+    model, profile = registry(contract.name).load_model_and_profile(version)
     scorer = BatchScorer(
         model,
         name=version.name,
         version=version.version,
+        contract=contract,
         max_rejected=parameters.max_rejected,
         explainer=_explainer(version, model, profile) if parameters.explain else None,
     )
@@ -194,17 +196,17 @@ def _score(
 
 
 def _run_name() -> str:
-    return f"score · {sources.parse(flow_run.parameters['parameters'].source, settings()).shown}"
+    return f"score · {source_of(flow_run.parameters['parameters']).shown}"
 
 
 @flow(name="score", flow_run_name=_run_name, result_serializer="json")
 def score(parameters: ScoreParameters) -> State:
     """Score each row of a source with its probability of phishing."""
     started = time.monotonic()
-    source = sources.parse(parameters.source, settings())
+    source = source_of(parameters)
     output = mongodb.parse_output(parameters.output, settings()) or parameters.output
     shown = output.shown if isinstance(output, Collection) else predictions.check_output(output)
-    version = find_model(parameters.model_version)
+    version = find_model(parameters.model_version, parameters.contract)
     done = _score(parameters, source, output, version)
     report = ScoreReport(
         source=source.shown,

@@ -23,6 +23,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
+from flows.parameters import EvaluateParameters, ScoreParameters, TrainParameters
+from networksecurity.data import sources
+from networksecurity.data.sources import Source
 from networksecurity.data.storage import Storage
 from networksecurity.exceptions import ConfigurationError, TransientError
 from networksecurity.settings import settings
@@ -89,6 +92,11 @@ cached_step = functools.partial(
 
 Its inputs and result are plain values and references by content (`DataRef`, `ModelRef`).
 """
+
+
+def source_of(parameters: TrainParameters | ScoreParameters | EvaluateParameters) -> Source:
+    """Return where a flow's rows come from."""
+    return sources.parse(parameters.source, settings(), parameters.contract)
 
 
 def storage() -> Storage:

@@ -17,9 +17,9 @@ def tracking_server() -> TrackingServer:
     return connect(settings())
 
 
-def registry() -> Registry:
-    """Return the registered model of the settings."""
-    return Registry(tracking_server(), settings().mlflow_registered_model_name)
+def registry(contract: str = "websites") -> Registry:
+    """Return the registered model of a contract."""
+    return Registry(tracking_server(), settings().registered_model(contract))
 
 
 def find_gaps(version: RegisteredVersion | None, n_rows: int, n_missing: dict[str, int]) -> list[str]:

@@ -32,7 +32,7 @@ from flows import training_steps as tasks
 from flows.approval import refuse_to_ask_nobody, settle
 from flows.ending import before_the_end, end_soon
 from flows.parameters import TrainParameters
-from flows.steps import result_storage
+from flows.steps import result_storage, source_of
 from flows.thread_runner import Threads
 from flows.tracking import tracking_server
 from flows.training_report import (
@@ -47,7 +47,7 @@ from flows.training_report import (
 from flows.training_steps import Checked, Findings, Sides, Winner
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.registry import RegisteredVersion
-from networksecurity.data import sources
+from networksecurity.data.contracts import WEBSITES
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef, ModelRef
 from networksecurity.exceptions import ConfigurationError, NetworkSecurityException, TimeLimitError, TrainingError
@@ -56,7 +56,7 @@ from networksecurity.tracking import figures, runs
 from networksecurity.tracking.model import warm_up
 from networksecurity.tracking.outcome import Logged, Training
 from networksecurity.training import search, selection
-from networksecurity.training.candidates import CANDIDATES, DECISION_THRESHOLD
+from networksecurity.training.candidates import DECISION_THRESHOLD, candidates_of
 from networksecurity.training.selection import Selection
 from networksecurity.training.threshold import ThresholdChoice
 
@@ -113,7 +113,7 @@ def make_runner(settings: Settings) -> TaskRunner[Any]:
 
 
 def _run_name() -> str:
-    return f"train · {sources.parse(flow_run.parameters['parameters'].source, settings()).shown}"
+    return f"train · {source_of(flow_run.parameters['parameters']).shown}"
 
 
 @flow(
@@ -127,7 +127,7 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
     """Train every model on one source of rows, choose one by cross-validation, evaluate, log and register it."""
     refuse_to_ask_nobody(parameters)
     before_the_end(search.end_processes)
-    source = sources.parse(parameters.source, settings())
+    source = source_of(parameters)
     origin = origin_tags(parameters, source)
     opening = tasks.start_training.submit(parameters.create_repo, parameters.public_repo, origin)
     try:
@@ -153,17 +153,18 @@ train.result_storage = result_storage(settings().storage)
 def _train(
     parameters: TrainParameters, source: Source, opening: PrefectFuture[Training], origin: dict[str, str]
 ) -> TrainingReport | State:
+    contract = parameters.contract
     fetched = tasks.fetch(source)
-    checked = tasks.validate(fetched.rows, parameters.max_rejected)
+    checked = tasks.validate(fetched.rows, parameters.max_rejected, contract, parameters.positive)
     if checked.quarantine:
         get_run_logger().warning(
             "%s rows are not valid and were set aside: %s", checked.report["n_rejected"], checked.quarantine
         )
-    if parameters.skip_unchanged and (same := _trained_on(checked.accepted)):
+    if parameters.skip_unchanged and (same := _trained_on(checked.accepted, contract)):
         return _skip(opening.result(), same)
-    sides = tasks.split(checked.accepted, parameters.test_size, parameters.random_state)
+    sides = tasks.split(checked.accepted, parameters.test_size, parameters.random_state, contract)
     searched = _draw(sides.train, parameters)
-    folds = tasks.assign_folds(searched, parameters.cv, parameters.random_state)
+    folds = tasks.assign_folds(searched, parameters.cv, parameters.random_state, contract)
     repeated_folds = _repeat_folds(parameters, searched)
     training = opening.result()
     if checked.report["n_missing"]:
@@ -183,8 +184,8 @@ def _train(
         tracked.result()
     tags = origin | data_tags(parameters, fetched, checked.accepted, sides.train, searched)
     params = logged_params(parameters, winner, choice)
-    logged = tasks.track(training, model, params, searches.ranked, searches.selection, sides, findings, tags)
-    version = tasks.register(training, logged.model_uri, winner.model, findings.test_metrics, tags)
+    logged = tasks.track(training, model, params, searches.ranked, searches.selection, sides, findings, tags, contract)
+    version = tasks.register(training, logged.model_uri, winner, findings.test_metrics, tags)
     decision = settle(parameters, version, model, sides.test, findings.train_metrics["f1_score"])
     tasks.end_training(training, searches.warning or None)
 
@@ -195,9 +196,10 @@ def _train(
     return report
 
 
-def _trained_on(rows: DataRef) -> RegisteredVersion | None:
+def _trained_on(rows: DataRef, contract: str) -> RegisteredVersion | None:
     """Return the champion or the newest candidate if it has learned from exactly these rows."""
-    return next((version for version in tasks.find_versions() if version.tags.get("data.sha256") == rows.sha256), None)
+    versions = tasks.find_versions(contract)
+    return next((version for version in versions if version.tags.get("data.sha256") == rows.sha256), None)
 
 
 def _skip(training: Training, same: RegisteredVersion) -> State:
@@ -211,14 +213,15 @@ def _draw(train: DataRef, parameters: TrainParameters) -> DataRef:
     n_rows = parameters.search_rows
     if n_rows is None or n_rows >= train.n_rows:
         return train
-    return tasks.draw(train, n_rows, parameters.random_state)
+    return tasks.draw(train, n_rows, parameters.random_state, parameters.contract)
 
 
 def _search(parameters: TrainParameters, training: Training, rows: DataRef, folds: DataRef) -> Searches:
     """Search every model's grid, and log each result beside the searches that still run."""
     log, results, found = get_run_logger(), [], Searches([], set(), {}, [])
-    how = parameters.scoring, parameters.imputer, parameters.random_state
-    models = sorted(parameters.models, key=lambda name: -CANDIDATES[name].cost)
+    how = parameters.scoring, parameters.imputer, parameters.random_state, parameters.contract
+    costs = _costs(parameters)
+    models = sorted(parameters.models, key=lambda name: -costs[name])
     running = {tasks.search_grid.submit(rows, folds, model, *how): model for model in models}
     Thread(target=_warm_up, args=[lambda: len(found.tracked) < len(running)]).start()
     for n_done, future in enumerate(as_completed(list(running)), start=1):
@@ -239,14 +242,15 @@ def _search(parameters: TrainParameters, training: Training, rows: DataRef, fold
     if not results:
         why = "; ".join(f"{model}: {reason}" for model, reason in found.failed.items())
         raise TrainingError(f"no model could be trained: {why}")
-    return replace(found, ranked=selection.rank(results, _costs()))
+    return replace(found, ranked=selection.rank(results, costs))
 
 
 def _repeat_folds(parameters: TrainParameters, rows: DataRef) -> PrefectFuture[DataRef] | None:
     """Begin to assign the folds for the comparison of the models, if there is one; the searches do not need them."""
     if parameters.cv_repeats < 2 or len(parameters.models) < 2:
         return None
-    return tasks.repeat_folds.submit(rows, parameters.cv, parameters.cv_repeats, parameters.random_state)
+    how = parameters.cv, parameters.cv_repeats, parameters.random_state, parameters.contract
+    return tasks.repeat_folds.submit(rows, *how)
 
 
 def _compare(parameters: TrainParameters, searches: Searches, rows: DataRef, repeated_folds: DataRef) -> Searches:
@@ -261,7 +265,7 @@ def _compare(parameters: TrainParameters, searches: Searches, rows: DataRef, rep
             repeated.append(future.result())
         else:
             log.warning("%s is not compared again: %s", point.model, _in_one_line(future.state.message or ""))
-    selected = selection.compare(repeated, _costs(), parameters.cv)
+    selected = selection.compare(repeated, _costs(parameters), parameters.cv)
     if selected:
         log.info("%s", selected.sentence())
     return replace(searches, ranked=selection.order(searches.ranked, selected), selection=selected)
@@ -273,11 +277,12 @@ def _best_point(parameters: TrainParameters, result: search.SearchResult) -> Win
         params=result.best.params,
         imputer=parameters.imputer,
         random_state=parameters.random_state,
+        contract=parameters.contract,
     )
 
 
-def _costs() -> dict[str, int]:
-    return {name: candidate.cost for name, candidate in CANDIDATES.items()}
+def _costs(parameters: TrainParameters) -> dict[str, int]:
+    return {name: candidate.cost for name, candidate in candidates_of(parameters.contract).items()}
 
 
 def _in_one_line(message: str) -> str:
@@ -310,11 +315,11 @@ def _fit_and_examine(
     leakage = tasks.leakage_ledger.submit(sides.train, sides.test, winner, threshold)
     model = fitted.result()
     title = f"{winner.model} on the test rows"
-    explained = tasks.explain.submit(model, sides.test, title, winner.random_state)
+    explained = tasks.explain.submit(model, sides.test, title, winner.random_state, winner.contract)
     findings = Findings(
-        reference=tasks.profile(accepted, model, sides.test),
-        train_metrics=tasks.evaluate(model, sides.train, "train", parameters.base_rate),
-        test_metrics=tasks.evaluate(model, sides.test, "test", parameters.base_rate),
+        reference=tasks.profile(accepted, model, sides.test) if winner.contract == WEBSITES.name else None,
+        train_metrics=tasks.evaluate(model, sides.train, "train", parameters.base_rate, winner.contract),
+        test_metrics=tasks.evaluate(model, sides.test, "test", parameters.base_rate, winner.contract),
         explained=explained.result(),
         leakage=leakage.result(),
         threshold=choice,

@@ -20,6 +20,7 @@ from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef
 from networksecurity.tracking import provenance
 from networksecurity.tracking.markdown import markdown_table, selection_table
+from networksecurity.tracking.outcome import CONTRACT_TAG
 from networksecurity.tracking.server import model_version_url, run_url, ui_command
 from networksecurity.training.candidates import DECISION_THRESHOLD
 from networksecurity.training.evaluation import F1_HIGH, F1_LOW
@@ -38,6 +39,9 @@ _SHOWN = (
     "log_loss",
     "false_positive_rate",
 )
+
+
+_LOGGED = {"contract", "test_size", "cv", "scoring", "imputer", "random_state"}
 
 
 class LeaderboardRow(BaseModel, frozen=True):
@@ -148,6 +152,7 @@ def origin_tags(parameters: TrainParameters, source: Source) -> dict[str, str]:
     """Return the tags that tell where a training's runs and model come from."""
     tags = {
         "data.source": source.shown,
+        CONTRACT_TAG: parameters.contract,
         "networksecurity.code_version": provenance.code_version(),
         "prefect.flow_run_id": str(flow_run.id),
     }
@@ -182,7 +187,7 @@ def logged_params(parameters: TrainParameters, winner: Winner, choice: Threshold
     return {
         "model": winner.model,
         **winner.params,
-        **parameters.model_dump(mode="json", include={"test_size", "cv", "scoring", "imputer", "random_state"}),
+        **parameters.model_dump(mode="json", include=_LOGGED),
         "decision_threshold": choice.threshold if choice else DECISION_THRESHOLD,
         **parameters.costs(),
     }

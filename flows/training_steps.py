@@ -18,7 +18,8 @@ from flows import tracking
 from flows.steps import cached_step, one_thread, step, storage
 from flows.tracking import registry, tracking_server
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, RegisteredVersion
-from networksecurity.data import schema, splitting, validation, vectors
+from networksecurity.data import splitting
+from networksecurity.data.contracts import WEBSITES, get_contract
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef, ModelRef
 from networksecurity.monitoring import drift
@@ -27,7 +28,7 @@ from networksecurity.tracking import figures, runs
 from networksecurity.tracking.outcome import TRAINING_TAG, Logged, Outcome, Side, Training
 from networksecurity.tracking.server import connect
 from networksecurity.training import dask_backend, evaluation, explanation, leakage, search, selection, threshold
-from networksecurity.training.candidates import CandidateRuns, Imputer, get_candidate, make_pipeline
+from networksecurity.training.candidates import Candidate, CandidateRuns, Imputer, get_candidate, make_pipeline
 from networksecurity.training.explanation import Explanation
 from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.threshold import ThresholdChoice
@@ -65,6 +66,7 @@ class Winner(BaseModel, frozen=True):
     params: dict[str, Any]
     imputer: Imputer
     random_state: int
+    contract: str
 
 
 class Explained(BaseModel, frozen=True):
@@ -82,12 +84,16 @@ class Findings(BaseModel, frozen=True):
     test_metrics: dict[str, float]
     explained: Explained
     leakage: LeakageLedger
-    reference: drift.ReferenceProfile
+    reference: drift.ReferenceProfile | None
     threshold: ThresholdChoice | None
 
 
-def _rows(train: DataRef) -> tuple[pd.DataFrame, np.ndarray]:
-    return schema.to_X_y(storage().get_frame(train))
+def _rows(train: DataRef, contract: str) -> tuple[pd.DataFrame, np.ndarray]:
+    return get_contract(contract).to_X_y(storage().get_frame(train))
+
+
+def _candidate(winner: Winner) -> Candidate:
+    return get_candidate(winner.model, winner.contract)
 
 
 def _test_fold(folds: DataRef) -> np.ndarray:
@@ -118,9 +124,9 @@ def fetch(source: Source) -> Fetched:
 
 
 @cached_step(task_run_name="validate")
-def validate(raw: DataRef, max_rejected: float) -> Checked:
+def validate(raw: DataRef, max_rejected: float, contract: str = "websites", positive: str | None = None) -> Checked:
     """Set invalid rows aside; refuse data with too many of them."""
-    validated = validation.validate(storage().get_frame(raw), max_rejected=max_rejected)
+    validated = get_contract(contract, positive).validate(storage().get_frame(raw), max_rejected=max_rejected)
     return Checked(
         accepted=storage().put_frame(validated.accepted),
         quarantine=storage().quarantine(validated.rejected) if len(validated.rejected) else None,
@@ -129,46 +135,50 @@ def validate(raw: DataRef, max_rejected: float) -> Checked:
 
 
 @cached_step(task_run_name="split")
-def split(accepted: DataRef, test_size: float, random_state: int) -> Sides:
-    """Divide the rows by feature vector."""
-    sides = splitting.split(storage().get_frame(accepted), test_size=test_size, random_state=random_state)
+def split(accepted: DataRef, test_size: float, random_state: int, contract: str) -> Sides:
+    """Divide the rows by group."""
+    how = {"test_size": test_size, "random_state": random_state, "contract": get_contract(contract)}
+    sides = splitting.split(storage().get_frame(accepted), **how)
     return Sides(
         train=storage().put_frame(sides.train), test=storage().put_frame(sides.test), report=sides.report.to_dict()
     )
 
 
 @cached_step(task_run_name="draw")
-def draw(train: DataRef, n_rows: int, random_state: int) -> DataRef:
+def draw(train: DataRef, n_rows: int, random_state: int, contract: str) -> DataRef:
     """Draw the rows to search on."""
-    return storage().put_frame(splitting.draw(storage().get_frame(train), n_rows, random_state=random_state))
+    how = {"random_state": random_state, "contract": get_contract(contract)}
+    return storage().put_frame(splitting.draw(storage().get_frame(train), n_rows, **how))
 
 
 @cached_step(task_run_name="folds")
-def assign_folds(train: DataRef, cv: int, random_state: int) -> DataRef:
+def assign_folds(train: DataRef, cv: int, random_state: int, contract: str) -> DataRef:
     """Assign the training rows to folds, the same for every model."""
-    test_fold = splitting.assign_folds(storage().get_frame(train), n_splits=cv, random_state=random_state)
+    how = {"n_splits": cv, "random_state": random_state, "contract": get_contract(contract)}
+    test_fold = splitting.assign_folds(storage().get_frame(train), **how)
     return storage().put_frame(pd.DataFrame({"test_fold": test_fold}))
 
 
 @cached_step(task_run_name="repeated folds")
-def repeat_folds(train: DataRef, cv: int, cv_repeats: int, random_state: int) -> DataRef:
+def repeat_folds(train: DataRef, cv: int, cv_repeats: int, random_state: int, contract: str) -> DataRef:
     """Assign the training rows to the folds on which the models' best points are compared."""
-    test_folds = selection.repeated_folds(
-        storage().get_frame(train), n_splits=cv, n_repeats=cv_repeats, random_state=random_state
-    )
+    how = {"n_repeats": cv_repeats, "random_state": random_state, "contract": get_contract(contract)}
+    test_folds = selection.repeated_folds(storage().get_frame(train), n_splits=cv, **how)
     return storage().put_frame(pd.DataFrame({f"repeat_{n}": folds for n, folds in enumerate(test_folds.T)}))
 
 
 @cached_step(name="search", task_run_name="search · {model}")
 def search_grid(
-    train: DataRef, folds: DataRef, model: str, scoring: str, imputer: Imputer, random_state: int
+    train: DataRef, folds: DataRef, model: str, scoring: str, imputer: Imputer, random_state: int, contract: str
 ) -> search.SearchResult:
     """Search one model's grid by cross-validation on the training rows."""
     # The pool's processes inherit this thread's mask: Ctrl-C in the terminal is for the flow, which ends them.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     report = _progress(f"search · {model}")
     how = {"scoring": scoring, "imputer": imputer, "random_state": random_state} | _fitting()
-    result = search.search(get_candidate(model), *_rows(train), _test_fold(folds), on_progress=report, **how)
+    result = search.search(
+        get_candidate(model, contract), *_rows(train, contract), _test_fold(folds), on_progress=report, **how
+    )
     report(1.0)
     return result
 
@@ -179,15 +189,16 @@ def score_again(train: DataRef, repeated_folds: DataRef, point: Winner, scoring:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as in search_grid
     test_folds = storage().get_frame(repeated_folds).to_numpy()
     how = {"scoring": scoring, "imputer": point.imputer, "random_state": point.random_state} | _fitting()
-    return selection.score_again(get_candidate(point.model), point.params, *_rows(train), test_folds, **how)
+    X, y = _rows(train, point.contract)
+    return selection.score_again(_candidate(point), point.params, X, y, test_folds, **how)
 
 
 @cached_step(task_run_name="threshold · {winner.model}")
 def choose_threshold(train: DataRef, folds: DataRef, winner: Winner, costs: dict[str, float]) -> ThresholdChoice:
     """Choose the winner's cheapest decision threshold from out-of-fold scores."""
-    X, y = _rows(train)
+    X, y = _rows(train, winner.contract)
     how = {"imputer": winner.imputer, "random_state": winner.random_state} | _fitting()
-    y_score = search.out_of_fold_scores(get_candidate(winner.model), winner.params, X, y, _test_fold(folds), **how)
+    y_score = search.out_of_fold_scores(_candidate(winner), winner.params, X, y, _test_fold(folds), **how)
     return threshold.choose_threshold(y, y_score, **costs)
 
 
@@ -196,8 +207,8 @@ def fit(train: DataRef, winner: Winner, threshold: float) -> ModelRef:
     """Fit the winner on all training rows."""
     how = {"imputer": winner.imputer, "random_state": winner.random_state, "threshold": threshold}
     n_threads = max(1, search.available_cores(settings().cores) - 1)  # the leakage ledger takes the other core
-    model = get_candidate(winner.model)
-    return storage().put_model(search.fit_best(model, winner.params, *_rows(train), n_threads=n_threads, **how))
+    X, y = _rows(train, winner.contract)
+    return storage().put_model(search.fit_best(_candidate(winner), winner.params, X, y, n_threads=n_threads, **how))
 
 
 @cached_step(name="leakage", task_run_name="leakage ledger")
@@ -206,22 +217,26 @@ def leakage_ledger(train: DataRef, test: DataRef, winner: Winner, threshold: flo
     """Compute what a careless split would have reported of the winner."""
     seed, (train_rows, test_rows) = winner.random_state, map(storage().get_frame, (train, test))
     how = {"imputer": winner.imputer, "random_state": seed, "threshold": threshold}
-    pipeline = make_pipeline(get_candidate(winner.model), winner.params, **how)
-    return leakage.leakage_ledger(pipeline, train_rows, test_rows, random_state=seed)
+    pipeline = make_pipeline(_candidate(winner), winner.params, **how)
+    return leakage.leakage_ledger(
+        pipeline, train_rows, test_rows, random_state=seed, contract=get_contract(winner.contract)
+    )
 
 
 @cached_step(task_run_name="evaluate · {side}")
 @one_thread
-def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None) -> dict[str, float]:
+def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None, contract: str) -> dict[str, float]:
     """Compute the winner's metrics on one side."""
-    return evaluation.evaluate_model(storage().get_model(model), storage().get_frame(rows), base_rate=base_rate)
+    how = {"base_rate": base_rate, "contract": get_contract(contract)}
+    return evaluation.evaluate_model(storage().get_model(model), storage().get_frame(rows), **how)
 
 
 @cached_step(task_run_name="explain")
 @one_thread
-def explain(model: ModelRef, test: DataRef, title: str, random_state: int) -> Explained:
+def explain(model: ModelRef, test: DataRef, title: str, random_state: int, contract: str) -> Explained:
     """Compute the curves, tables and importances of the winner on the test rows, and draw them."""
-    found = explanation.explain(storage().get_model(model), storage().get_frame(test), random_state=random_state)
+    how = {"random_state": random_state, "contract": get_contract(contract)}
+    found = explanation.explain(storage().get_model(model), storage().get_frame(test), **how)
     return Explained(
         explanation=found,
         pictures={name: b64encode(png) for name, png in figures.draw(found, title).items()},
@@ -233,7 +248,7 @@ def explain(model: ModelRef, test: DataRef, title: str, random_state: int) -> Ex
 @one_thread
 def profile(accepted: DataRef, model: ModelRef, test: DataRef) -> drift.ReferenceProfile:
     """Describe the rows behind the model, for a monitor to compare new ones with."""
-    X, y = _rows(test)  # scores of rows that the model has not learned from
+    X, y = _rows(test, WEBSITES.name)  # scores of rows that the model has not learned from
     y_score = storage().get_model(model).predict_proba(X)[:, 1]
     return drift.reference_profile(
         storage().get_frame(accepted), data_sha256=accepted.sha256, y_score=y_score, y_true=y
@@ -249,9 +264,9 @@ def find_gaps(checked: Checked) -> Checked:
 
 
 @step(task_run_name="find versions")
-def find_versions() -> list[RegisteredVersion]:
+def find_versions(contract: str) -> list[RegisteredVersion]:
     """Find the model in use, and the newest one."""
-    return [version for alias in (CHAMPION, CANDIDATE) if (version := registry().find(alias))]
+    return [version for alias in (CHAMPION, CANDIDATE) if (version := registry(contract).find(alias))]
 
 
 @step(task_run_name="open runs", retries=1, retry_delay_seconds=1)  # fails before anything is computed
@@ -278,9 +293,10 @@ def track(
     sides: Sides,
     findings: Findings,
     tags: dict[str, str],
+    contract: str,
 ) -> Logged:
     """Log what the training found, and the model."""
-    train = storage().get_frame(sides.train)
+    train, of_rows = storage().get_frame(sides.train), get_contract(contract)
     outcome = Outcome(
         model=storage().get_model(model),
         params=params,
@@ -293,24 +309,25 @@ def track(
         leakage=findings.leakage,
         reference=findings.reference,
         tags=tags,
-        input_example=schema.to_X(train.head(5)),
-        learned=np.unique(vectors.vector_codes(train)),
-        tested=np.unique(vectors.vector_codes(storage().get_frame(sides.test))),
+        input_example=of_rows.to_X(train.head(5)),
+        learned=np.unique(of_rows.groups(train)),
+        tested=np.unique(of_rows.groups(storage().get_frame(sides.test))),
         threshold=findings.threshold,
+        contract=of_rows,
     )
     return runs.log_outcome(tracking_server(), training, outcome)
 
 
 @step(task_run_name="register")
 def register(
-    training: Training, model_uri: str, model: str, test_metrics: dict[str, float], tags: dict[str, str]
+    training: Training, model_uri: str, winner: Winner, test_metrics: dict[str, float], tags: dict[str, str]
 ) -> RegisteredVersion:
     """Register the model as a version, the newest candidate."""
-    return registry().register(
+    return registry(winner.contract).register(
         model_uri,
         training.train_run_id,
         tags={**tags, TRAINING_TAG: training.name, **{name: str(of) for name, of in test_metrics.items()}},
-        description=f"{model} of training {training.name}, F1 {test_metrics['f1_score']:.4f} on its test rows",
+        description=f"{winner.model} of training {training.name}, F1 {test_metrics['f1_score']:.4f} on its test rows",
     )
 
 

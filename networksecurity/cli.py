@@ -263,21 +263,23 @@ app.add_typer(champion, name="champion")
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; stored with the version.")]
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="A number.")]
+ContractName = Literal["websites", "addresses"]
+Contract = Annotated[ContractName, typer.Option("--contract", help="What the model's rows are.")]
 
 
-def _registry() -> "Registry":
+def _registry(contract: str = "websites") -> "Registry":
     from networksecurity.champion.registry import Registry
     from networksecurity.tracking.server import connect
 
-    return Registry(connect(settings()), settings().mlflow_registered_model_name)
+    return Registry(connect(settings()), settings().registered_model(contract))
 
 
 @champion.command()
-def show(as_json: Json = False) -> None:
+def show(contract: Contract = "websites", as_json: Json = False) -> None:
     """Show the version in use, the one before it and the newest candidate."""
     from networksecurity.champion.registry import CANDIDATE, CHAMPION, PREVIOUS
 
-    registry = _registry()
+    registry = _registry(contract)
     found = {alias: registry.find(alias) for alias in (CHAMPION, PREVIOUS, CANDIDATE)}
     if as_json:
         versions = {alias: version and version.model_dump(exclude={"tags"}) for alias, version in found.items()}
@@ -296,13 +298,13 @@ def _version_line(version: "RegisteredVersion | None") -> str:
 
 
 @champion.command()
-def history(as_json: Json = False) -> None:
+def history(contract: Contract = "websites", as_json: Json = False) -> None:
     """Show all decisions, the oldest first."""
     import pandas as pd
 
     from networksecurity.champion.changes import history
 
-    registry = _registry()
+    registry = _registry(contract)
     events = history(registry)
     if as_json:
         print(json.dumps([event.model_dump(mode="json") for event in events], indent=2))
@@ -323,23 +325,26 @@ def history(as_json: Json = False) -> None:
 
 
 @champion.command()
-def promote(version: Version, reason: Reason = "by hand", as_json: Json = False) -> None:
+def promote(
+    version: Version, reason: Reason = "by hand", contract: Contract = "websites", as_json: Json = False
+) -> None:
     """Put a version in use, regardless of the gate; its stored model is verified first."""
     from networksecurity.champion.changes import promote
 
-    _say_in_use(promote(_registry(), version, why=reason), as_json)
+    _say_in_use(promote(_registry(contract), version, why=reason), as_json)
 
 
 @champion.command()
 def rollback(
     to: Annotated[str, typer.Option(metavar="VERSION", help="By default the one in use before.")] = "",
     reason: Reason = "by hand",
+    contract: Contract = "websites",
     as_json: Json = False,
 ) -> None:
     """Put an earlier version in use again; a second rollback undoes the first."""
     from networksecurity.champion.changes import rollback
 
-    _say_in_use(rollback(_registry(), to or None, why=reason), as_json)
+    _say_in_use(rollback(_registry(contract), to or None, why=reason), as_json)
 
 
 def _say_in_use(version: "RegisteredVersion", as_json: bool) -> None:
@@ -352,12 +357,13 @@ def _say_in_use(version: "RegisteredVersion", as_json: bool) -> None:
 @champion.command()
 def explain(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="By default the champion.")] = "",
+    contract: Contract = "websites",
     as_json: Json = False,
 ) -> None:
     """Say why a version is or is not the champion: the last decision about it and its reasons."""
     from networksecurity.champion.changes import history
 
-    registry = _registry()
+    registry = _registry(contract)
     version = version or registry.choose().version
     events = [event for event in history(registry) if event.version == version]
     if not events:
@@ -381,6 +387,8 @@ def evaluate(
     source: Annotated[str, typer.Option(metavar="SOURCE", help="Labelled rows: whatever can be trained on.")],
     model_version: Annotated[str, typer.Option(metavar="VERSION", help="A number or an alias.")] = "champion",
     margin: Annotated[float, typer.Option(help="By how much F1 may be lower.", min=0, max=1)] = 0.01,
+    contract: Contract = "websites",
+    positive: Annotated[str | None, typer.Option(help="The label that means phishing, of addresses.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare a version on labelled rows with its own test rows; the exit code is 3 if it is worse, 4 if unknown.
@@ -392,13 +400,14 @@ def evaluate(
     import pandas as pd
 
     from networksecurity.champion.reviewing import record_review, review_version
-    from networksecurity.data import sources, validation
+    from networksecurity.data import sources
+    from networksecurity.data.contracts import get_contract
     from networksecurity.data.storage import fingerprint
     from networksecurity.training.review import EXIT_CODES
 
-    rows, registry = sources.parse(source, settings()), _registry()
+    rows, registry = sources.parse(source, settings(), contract), _registry(contract)
     version = registry.choose(model_version)
-    accepted = validation.validate(rows.read().frame).accepted
+    accepted = get_contract(contract, positive).validate(rows.read().frame).accepted
     found = review_version(registry, version, accepted, margin=margin)
     experiment, sha256 = settings().mlflow_experiment_name, fingerprint(accepted)
     about = {"experiment_name": experiment, "source": rows.shown, "data_sha256": sha256}
@@ -411,6 +420,39 @@ def evaluate(
     raise typer.Exit(EXIT_CODES[found.verdict])
 
 
+# --- check ------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def check(
+    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Addresses; - reads one a line from the input.")],
+    model_version: Annotated[str, typer.Option(metavar="VERSION", help="A number or an alias.")] = "champion",
+    as_json: Json = False,
+) -> None:
+    """Say whether addresses are phishing, by their text alone: nothing is fetched.
+
+    The exit code is 3 if any is phishing, 1 if any is no address, otherwise 0. Needs a model trained with --contract
+    addresses.
+    """
+    from networksecurity.prediction.checking import EXIT_PHISHING, Verdict, check_addresses
+
+    texts = [text for url in urls for text in (sys.stdin.read().splitlines() if url == "-" else [url]) if text.strip()]
+    registry = _registry("addresses")
+    version = registry.choose(model_version)
+    verdicts: list[Verdict] = check_addresses(registry.load_model(version), texts)
+    if as_json:
+        found = {"model": registry.name, "version": version.version, "verdicts": [of.model_dump() for of in verdicts]}
+        print(json.dumps(found, indent=2))
+    else:
+        for verdict in verdicts:
+            print(verdict.to_line())
+        print(f"by version {version.version} of {registry.name}", file=sys.stderr)
+    if any(verdict.label == "phishing" for verdict in verdicts):
+        raise typer.Exit(EXIT_PHISHING)
+    if any(verdict.problem for verdict in verdicts):
+        raise typer.Exit(1)
+
+
 # --- serve ------------------------------------------------------------------------------------------------------------
 
 
@@ -419,11 +461,15 @@ def serve(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", help="0 takes a free one.", min=0, max=65535)] = 8000,
     workers: Annotated[int, typer.Option(metavar="N", help="Processes that answer.", min=1, max=1000)] = 1,
+    contract: Annotated[
+        ContractName | None, typer.Option(help="What it is asked about; by default NETWORKSECURITY_SERVE_CONTRACT.")
+    ] = None,
 ) -> None:
     """Serve the champion over HTTP, with a page to try it on; Ctrl-C ends it."""
     from networksecurity.prediction import server
 
-    server.serve(settings(), host, port, workers)
+    asked = {"serve_contract": contract} if contract else {}
+    server.serve(settings().model_copy(update=asked), host, port, workers)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,9 @@ class Settings(BaseSettings):
         description="experiment under which runs are logged",
     )
     mlflow_registered_model_name: str = Field(
-        default="networksecurity-phishing", description="name under which models are registered"
+        default="networksecurity-phishing",
+        description="name under which models of websites are registered; those of another contract under "
+        "the same name with that of the contract at its end, such as networksecurity-addresses",
     )
     mlflow_stale_after: PositiveFloat = Field(
         default=24.0, description="hours after which an open run counts as left behind by a killed process"
@@ -116,6 +118,9 @@ class Settings(BaseSettings):
     serve_token: SecretStr | None = Field(
         default=None, description="token that a client of the service has to send; by default none"
     )
+    serve_contract: Literal["websites", "addresses"] = Field(
+        default="websites", description="what the service is asked about: 30 features of websites, or addresses"
+    )
     serve_refresh: PositiveFloat = Field(
         default=10.0, description="seconds between two checks of the service for a new champion"
     )
@@ -144,6 +149,11 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"https?://[^\s@?#]+", host):
             raise ValueError("must be a web address without user name and password, as https://dagshub.com")
         return host.rstrip("/")
+
+    def registered_model(self, contract: str) -> str:
+        """Return the name under which models of a contract are registered: champions never compete across contracts."""
+        name = self.mlflow_registered_model_name
+        return name if contract == "websites" else f"{name.removesuffix('-phishing')}-{contract}"
 
     def redacted(self, text: str) -> str:
         """Return `text` without the secrets of these settings: addresses without credentials, the rest as `…`."""

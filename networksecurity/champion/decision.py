@@ -15,9 +15,9 @@ from pydantic import BaseModel
 
 from networksecurity.champion.comparison import POWER, Comparison, compare
 from networksecurity.champion.gate import Gate
-from networksecurity.data.schema import CLASS_LABELS, FEATURES, TARGET, to_X_y
+from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.data.splitting import is_test
-from networksecurity.data.vectors import vector_codes
 from networksecurity.training.evaluation import evaluate
 
 DEFAULT_GATE = Gate()
@@ -77,6 +77,7 @@ def decide(
     synthetic: bool = False,
     earlier: Sequence[Comparison] = (),
     random_state: int = 0,
+    contract: Contract = WEBSITES,
 ) -> Decision:
     """Decide whether a candidate replaces the champion.
 
@@ -92,7 +93,7 @@ def decide(
     candidate : estimator
         Its answer to a row must depend on that row's features only.
     champion : Champion or None
-    test_rows : DataFrame of shape (n_samples, 31)
+    test_rows : DataFrame of shape (n_samples, n_columns)
         Test rows of the candidate's split, of both classes.
     gate : Gate
     train_f1_score : float
@@ -121,7 +122,7 @@ def decide(
     >>> decision.outcome, decision.comparison.fixed_vectors, decision.comparison.broken_vectors
     ('keep', 24, 17)
     """
-    X, y = to_X_y(test_rows)
+    X, y = contract.to_X_y(test_rows)
     y_pred = candidate.predict(X)
     figures = evaluate(y, y_pred, candidate.predict_proba(X)[:, 1])
     gap = train_f1_score - figures["f1_score"]
@@ -136,7 +137,7 @@ def decide(
         better = False
         reasons = [f"It has learned from the built-in sample, which is synthetic; version {champion.version} has not."]
     else:
-        usable, problem = _comparable_rows(champion, test_rows)
+        usable, problem = _comparable_rows(champion, test_rows, contract)
         if problem:
             better, reasons = False, [f"The champion, version {champion.version}, cannot be compared: {problem}."]
             reasons.append("`networksecurity champion promote` replaces it regardless.")
@@ -145,7 +146,7 @@ def decide(
                 y[usable],
                 y_pred[usable],
                 champion.model.predict(X[usable]),  # pyright: ignore[reportOptionalMemberAccess] (a problem otherwise)
-                vector_codes(test_rows[usable]),
+                contract.groups(test_rows[usable]),
                 confidence=gate.confidence,
                 earlier=earlier,
                 random_state=random_state,
@@ -199,18 +200,18 @@ def _figures_sentence(figures: dict[str, float], gap: float) -> str:
     )
 
 
-def _comparable_rows(champion: Champion, test_rows: pd.DataFrame) -> tuple[np.ndarray, str]:
+def _comparable_rows(champion: Champion, test_rows: pd.DataFrame, contract: Contract) -> tuple[np.ndarray, str]:
     """Return which test rows the champion has not trained on, and why the two cannot be compared, if they cannot."""
     usable = np.ones(len(test_rows), dtype=bool)
     if champion.model is None:
         return usable, champion.problem
-    if list(getattr(champion.model, "feature_names_in_", FEATURES)) != list(FEATURES):
+    if tuple(getattr(champion.model, "feature_names_in_", contract.columns)) != contract.columns:
         return usable, "it was trained on other columns"
     if champion.split is None:
         return usable, "it is not known which rows it was trained on"
     test_size, random_state = champion.split
-    usable = is_test(test_rows, test_size=test_size, random_state=random_state)
-    if test_rows[TARGET][usable].nunique() < len(CLASS_LABELS):
+    usable = is_test(test_rows, test_size=test_size, random_state=random_state, contract=contract)
+    if len(np.unique(contract.to_y(test_rows)[usable])) < len(CLASS_LABELS):
         return usable, "it was trained with another split, and may have learned from all test rows of a class"
     return usable, ""
 

@@ -20,11 +20,12 @@ from mlflow.models import Model
 from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
+from networksecurity.data.contracts import WEBSITES, Contract, get_contract
 from networksecurity.data.sample import is_synthetic
 from networksecurity.data.storage import load_model as load_skops
 from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.drift import ReferenceProfile
-from networksecurity.tracking.outcome import CARD_FILE, LEARNED_FILE, REFERENCE_FILE, TESTED_FILE
+from networksecurity.tracking.outcome import CARD_FILE, CONTRACT_TAG, LEARNED_FILE, REFERENCE_FILE, TESTED_FILE
 from networksecurity.tracking.server import TrackingServer
 from networksecurity.training.domain import without_domain_check
 from networksecurity.training.evaluation import F1_HIGH, F1_LOW, FIGURES
@@ -54,6 +55,11 @@ class RegisteredVersion(BaseModel, frozen=True):
     source: str
     """Where its files are, as MLflow writes it."""
     tags: dict[str, str]
+
+    @property
+    def contract(self) -> Contract:
+        """What the rows are that it takes."""
+        return get_contract(self.tags.get(CONTRACT_TAG, WEBSITES.name))
 
     @property
     def is_synthetic(self) -> bool:

@@ -12,6 +12,7 @@ from networksecurity.champion.registry import RegisteredVersion, Registry
 from networksecurity.exceptions import PromotionError
 from networksecurity.tracking.outcome import PROBE_FILE
 
+_ANSWER = sys.executable, "-m", "networksecurity.champion.answer"
 _LONGEST_ANSWER = 300.0
 """Seconds; on an idle machine it takes five, mostly imports."""
 
@@ -36,7 +37,7 @@ def verify(registry: Registry, version: RegisteredVersion) -> None:
         answers_file = folder / "answers.npy"
         try:
             done = subprocess.run(  # noqa: S603 (this interpreter, and a module of ours)
-                [sys.executable, "-m", "networksecurity.champion.answer", folder, folder / PROBE_FILE, answers_file],
+                [*_ANSWER, version.contract.name, folder, folder / PROBE_FILE, answers_file],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path)},
                 capture_output=True,
                 text=True,

@@ -224,6 +224,11 @@ def _label(cell: object) -> str:
     return text.removesuffix(".0") if text.removesuffix(".0").lstrip("-").isdigit() else text
 
 
+def is_address_column(column: object) -> bool:
+    """Return whether a column holds addresses, by its name."""
+    return _normalized(column) in _NAMES[URL]
+
+
 def _normalized(column: object) -> str:
     return "".join(str(column).split()).replace("_", "").casefold()
 

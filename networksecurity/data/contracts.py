@@ -14,6 +14,8 @@ import pandas as pd
 
 from networksecurity.data import address_rows, schema
 from networksecurity.data.address_rows import DOMAIN, URL, AddressValidation
+from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.validated import Validated, ValidationReport
 from networksecurity.data.validation import Validation
 from networksecurity.data.vectors import vector_codes
@@ -87,6 +89,10 @@ class Contract(ABC):
         """
 
     @abstractmethod
+    def make_sample(self, n_samples: int, *, random_state: int = 0) -> pd.DataFrame:
+        """Make synthetic raw rows, of both classes."""
+
+    @abstractmethod
     def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return what a model is given of accepted rows, of shape (n_samples, n_columns)."""
 
@@ -146,6 +152,10 @@ class Websites(Contract):
     def distinct(self, accepted: pd.DataFrame) -> np.ndarray:
         """Return the rows' feature vectors as numbers."""
         return vector_codes(accepted)
+
+    def make_sample(self, n_samples: int, *, random_state: int = 0) -> pd.DataFrame:
+        """Make rows of the built-in sample."""
+        return make_phishing_websites(n_samples, random_state=random_state)
 
     def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return the 30 features, float64, NaN where a value is missing."""
@@ -217,6 +227,10 @@ class Addresses(Contract):
         """Return the rows' normalized addresses as numbers."""
         return pd.factorize(accepted[URL])[0]
 
+    def make_sample(self, n_samples: int, *, random_state: int = 0) -> pd.DataFrame:
+        """Make up addresses under reserved names."""
+        return make_addresses(n_samples, random_state=random_state)
+
     def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return the normalized addresses, str."""
         return accepted[[URL]]
@@ -234,6 +248,11 @@ WEBSITES = Websites()
 
 CONTRACTS: dict[str, type[Websites] | type[Addresses]] = {"websites": Websites, "addresses": Addresses}
 """By the name in `--contract`."""
+
+
+def option_of(contract: Contract) -> str:
+    """Return what a command needs to be about a contract: nothing for that of the websites."""
+    return "" if contract == WEBSITES else f" --contract {contract.name}"
 
 
 def get_contract(name: str, positive: str | None = None) -> Contract:

@@ -19,6 +19,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from networksecurity.data.address_sample import make_addresses
 from networksecurity.data.raw import Batches, Digest, Rows
 from networksecurity.data.schema import FEATURES, TARGET
 from networksecurity.exceptions import ConfigurationError
@@ -174,9 +175,10 @@ class Sample:
 
     shown: str = "sample"
     n_samples: int = 11_055
+    contract: str = "websites"
 
     @classmethod
-    def named(cls, text: str) -> Self | None:
+    def named(cls, text: str, contract: str = "websites") -> Self | None:
         """Return the sample that `sample` or `sample:N` names, None for any other source.
 
         Raises
@@ -188,10 +190,10 @@ class Sample:
             return None
         _, colon, n_samples = text.partition(":")
         if not colon:
-            return cls()
+            return cls(contract=contract)
         if not (n_samples.isascii() and n_samples.isdigit() and int(n_samples) > 0):
             raise ConfigurationError(f"{text!r}: expected sample:N with N a whole number from 1, such as sample:100000")
-        return cls(text, int(n_samples))
+        return cls(text, int(n_samples), contract)
 
     def fetch(self, folder: Path) -> "Sample":  # noqa: ARG002 (a URL needs the folder)
         """Return the sample: it needs no fetching."""
@@ -199,7 +201,8 @@ class Sample:
 
     def read(self) -> Rows:
         """Return all rows."""
-        return Rows(make_phishing_websites(self.n_samples, random_state=0))
+        make = make_addresses if self.contract == "addresses" else make_phishing_websites
+        return Rows(make(self.n_samples, random_state=0))
 
     @contextmanager
     def batches(

@@ -30,7 +30,7 @@ _ACCEPTED = (
 )
 
 
-def parse(text: str, settings: Settings) -> Source:
+def parse(text: str, settings: Settings, contract: str = "websites") -> Source:
     """Return the source that a text names; no server is asked and no file opened.
 
     Parameters
@@ -39,6 +39,8 @@ def parse(text: str, settings: Settings) -> Source:
         One of the forms in this module's table. Relative paths are relative to the current folder.
     settings : Settings
         Where MongoDB is, and how long to wait for it or for a web server.
+    contract : str, default="websites"
+        Name of the contract that the rows are of; a collection holds rows of `websites`.
 
     Raises
     ------
@@ -51,13 +53,15 @@ def parse(text: str, settings: Settings) -> Source:
     --------
     >>> from networksecurity.settings import Settings
     >>> parse("sample:100", Settings())
-    Sample(shown='sample:100', n_samples=100)
+    Sample(shown='sample:100', n_samples=100, contract='websites')
     >>> parse("https://jane:secret@example.org/rows.csv?token=secret", Settings()).shown
     'https://example.org/rows.csv'
     """
-    if sample := Sample.named(text):
+    if sample := Sample.named(text, contract):
         return sample
     if collection := mongodb.parse(text, settings):
+        if contract != "websites":
+            raise ConfigurationError(f"a collection holds rows of websites: --contract {contract} reads files")
         return collection
     if text == "uci" or text.lower().startswith(("http://", "https://")):
         return Url(UCI_URL if text == "uci" else text, settings.http_timeout)

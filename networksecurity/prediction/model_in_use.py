@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from threading import Event, Lock, Thread
 
 from networksecurity.champion.registry import CHAMPION, RegisteredVersion, Registry
+from networksecurity.data.contracts import get_contract, option_of
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.prediction.native import FastPipeline, prepare
 from networksecurity.prediction.reasons import Explainer, shares_of
@@ -83,17 +84,18 @@ class ModelInUse:
                 self._checked(None if self.current else problem)
 
     def _refresh(self) -> str | None:
-        registry = Registry(connect(self._settings), self._settings.mlflow_registered_model_name)
+        contract = get_contract(self._settings.serve_contract)
+        registry = Registry(connect(self._settings), self._settings.registered_model(contract.name))
         version = registry.find(CHAMPION)
         if version is None:
             return (
                 f"no version of {registry.name} is the champion at {registry.server.address}: train one, or promote "
-                "one with `networksecurity champion promote VERSION`"
+                f"one with `networksecurity champion promote VERSION{option_of(contract)}`"
             )
         now = self.current and self.current.version
         if now is None or (now.version, now.source) != (version.version, version.source):
             pipeline, profile = registry.load_model_and_profile(version)
-            model = prepare(pipeline, probe_rows())  # a model that cannot answer the probe does not take over
+            model = prepare(pipeline, probe_rows(contract))  # a model that cannot answer the probe does not take over
             explainer = Explainer(model, shares_of(profile)) if profile else None
             self.current = LoadedVersion(version, model, explainer, registry.load_card(version), datetime.now(UTC))
             _log.info("version %s of %s is in use", version.version, version.name)

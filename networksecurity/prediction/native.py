@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.pipeline import Pipeline
@@ -62,8 +63,8 @@ class FastPipeline:
 
         Parameters
         ----------
-        X : ndarray of shape (n_samples, n_features), float64
-            NaN where a value is missing.
+        X : ndarray of shape (n_samples, n_features)
+            What the pipeline is given: float64, NaN where a value is missing; of addresses, str.
 
         Returns
         -------
@@ -100,7 +101,7 @@ def prepare(model: Pipeline, X: pd.DataFrame) -> FastPipeline:
     True
     """
     threshold = decision_threshold(model)
-    rows = np.ascontiguousarray(X.to_numpy("float64"))
+    rows = np.ascontiguousarray(X.to_numpy())
     expected = model.predict_proba(X)[:, 1]
     to_features = [_transform(_without_names(step)) for _, step in model.steps[:-1]]
     classifier = _without_names(get_classifier(model))
@@ -132,7 +133,7 @@ def _chain(steps: list[Transform], scorer: Scorer) -> Scorer:
     def score(X: np.ndarray) -> np.ndarray:
         for step in steps:
             X = step(X)
-        return scorer(np.ascontiguousarray(X, dtype=np.float64))
+        return scorer(X if issparse(X) else np.ascontiguousarray(X, dtype=np.float64))
 
     return score
 

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from networksecurity.data.address_rows import URL
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.mongodb.feedback import MAX_BY, MAX_COMMENT
 from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES, VALUE_DESCRIPTIONS
 from networksecurity.prediction.rows import MAX_EXPLAINED
@@ -30,9 +32,29 @@ _ROW = {
 }
 
 
-def request_body(max_rows: int) -> dict[str, Any]:
+_ADDRESS = {
+    "type": "object",
+    "description": "An http or https address; the row comes back as `keys`.",
+    "properties": {URL: {"description": "the address, also as analysts write it: hxxp://evil[.]example"}},
+    "required": [URL],
+    "not": {"required": ["rows"]},
+}
+
+DESCRIPTIONS = {
+    "websites": "Tells phishing websites from legitimate ones by 30 features: -1 speaks for phishing, 1 for a "
+    "legitimate site, 0 is in between (`Redirect` is 0 or 1), null is not known.",
+    "addresses": "Tells phishing websites from legitimate ones by their address alone: nothing is fetched.",
+}
+"""What the service does, by contract."""
+
+
+def request_body(max_rows: int, contract: Contract = WEBSITES) -> dict[str, Any]:
     """Return the OpenAPI description of what `/predict` takes: one row, many rows, or a CSV table."""
-    rows = {"type": "array", "items": _ROW, "minItems": 1, "maxItems": max_rows}
+    websites = contract == WEBSITES
+    row = _ROW if websites else _ADDRESS
+    example: dict[str, Any] = _EXAMPLE if websites else {URL: "http://login.bank.example.test/a.php"}
+    bad = {"SFH": 7, "id": 2} if websites else {URL: "no address", "id": 2}
+    rows = {"type": "array", "items": row, "minItems": 1, "maxItems": max_rows}
     explain = {
         "type": "boolean",
         "default": False,
@@ -45,18 +67,18 @@ def request_body(max_rows: int) -> dict[str, Any]:
         "additionalProperties": False,
     }
     table = "\n".join(
-        ",".join(cells) for cells in ([*FEATURES], ["" if of is None else str(of) for of in _EXAMPLE.values()])
+        ",".join(cells) for cells in (example, ["" if of is None else str(of) for of in example.values()])
     )
     examples = {
-        "one row": {"value": {**_EXAMPLE, "url": "https://example.org/"}},
+        "one row": {"value": {**example, "id": 1}},
         "many rows, one of them not valid, with the reasons for the predictions": {
-            "value": {"rows": [_EXAMPLE, {**_EXAMPLE, "SFH": 7, "id": 2}], "explain": True}
+            "value": {"rows": [example, {**example, **bad}], "explain": websites}
         },
     }
     return {
         "required": True,
         "content": {
-            "application/json": {"schema": {"oneOf": [_ROW, many]}, "examples": examples},
+            "application/json": {"schema": {"oneOf": [row, many]}, "examples": examples},
             "text/csv": {
                 "schema": {
                     "type": "string",

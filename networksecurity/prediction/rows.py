@@ -11,9 +11,12 @@ import numpy as np
 import pandas as pd
 from pydantic_core import from_json
 
+from networksecurity.data.address_rows import URL, is_address_column
+from networksecurity.data.addresses import parse_address
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.schema import CLASS_LABELS, EXPLANATION, FEATURES, LABEL, REASONS, SCORE, canonical_name, to_X
 from networksecurity.data.validation import Validation
-from networksecurity.exceptions import DataValidationError
+from networksecurity.exceptions import AddressError, DataValidationError
 from networksecurity.prediction.native import FastPipeline
 from networksecurity.prediction.reasons import Explainer
 
@@ -98,7 +101,10 @@ def _too_many(max_rows: int) -> TooManyRowsError:
 
 
 def predict(
-    model: FastPipeline, rows: list[dict[str, Any]], explainer: Explainer | None = None
+    model: FastPipeline,
+    rows: list[dict[str, Any]],
+    explainer: Explainer | None = None,
+    contract: Contract = WEBSITES,
 ) -> list[dict[str, Any]]:
     """Return an `openapi.Prediction`, as plain values, for each row; it depends on that row and nothing else.
 
@@ -108,11 +114,13 @@ def predict(
     rows : list of dict
     explainer : Explainer, optional
         With it, each prediction has its `explanation`.
+    contract : Contract, default=WEBSITES
+        What the rows are.
 
     Raises
     ------
     DataValidationError
-        There are no rows, or one lacks a feature or has it twice.
+        There are no rows, or one lacks a feature or the address, or has it twice.
     TooManyRowsError
         There are more than `MAX_EXPLAINED` to explain.
     """
@@ -120,9 +128,44 @@ def predict(
         raise DataValidationError("there are no rows")
     if explainer and len(rows) > MAX_EXPLAINED:
         raise TooManyRowsError(f"more than {MAX_EXPLAINED} rows to explain: send them in parts, or without `explain`")
+    read = _READ[contract.name](rows)
+    predictions: list[dict[str, Any]] = [
+        {SCORE: None, LABEL: None, "reasons": reasons, "keys": keys}
+        for reasons, keys in zip(read.reasons, read.keys, strict=True)
+    ]
+    valid = [i for i, reasons in enumerate(read.reasons) if not reasons]
+    y_score = model.score(read.X[valid]) if valid else np.empty(0)
+    for i, score in zip(valid, y_score.tolist(), strict=True):
+        predictions[i] |= {SCORE: score, LABEL: CLASS_LABELS[int(score >= model.threshold)]}
+    if explainer:
+        explanations = dict(zip(valid, explainer.explain(read.X[valid]), strict=True))
+        for i, prediction in enumerate(predictions):
+            prediction[EXPLANATION] = explanations.get(i)
+    return predictions
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The rows of a question, each for itself.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_samples, n_columns)
+        What the model is given; anything where a row is not valid.
+    reasons : list of list of str
+        Why a row is not valid; empty if it is.
+    keys : list of dict
+        Its other fields.
+    """
+
+    X: np.ndarray
+    reasons: list[list[str]]
+    keys: list[dict[str, Any]]
+
+
+def _read_features(rows: list[dict[str, Any]]) -> _Read:
     spellings: dict[tuple[str, ...], dict[str, str]] = {}
-    predictions: list[dict[str, Any]] = []
-    X = np.full((len(rows), len(FEATURES)), np.nan)
+    read = _Read(np.full((len(rows), len(FEATURES)), np.nan), [[] for _ in rows], [])
     unusual: dict[int, list[Any]] = {}
     for i, row in enumerate(rows):
         keys = tuple(row)
@@ -134,26 +177,45 @@ def predict(
         if values is None:
             unusual[i] = cells
         else:
-            X[i] = values
+            read.X[i] = values
         features = spelling.values() if len(keys) > len(FEATURES) else keys
         others = {key: value for key, value in row.items() if key not in features}
-        predictions.append({SCORE: None, LABEL: None, "reasons": [], "keys": others})
+        read.keys.append(others)
     if unusual:
         accepted, rejected = Validation(with_target=False).add(
             pd.DataFrame(unusual.values(), index=list(unusual), columns=list(FEATURES), dtype=object)
         )
-        X[accepted.index] = to_X(accepted)
+        read.X[accepted.index] = to_X(accepted)
         for i, reasons in zip(rejected.index, rejected[REASONS], strict=True):
-            predictions[i]["reasons"] = reasons.split("; ")
-    valid = [i for i, prediction in enumerate(predictions) if not prediction["reasons"]]
-    y_score = model.score(X[valid]) if valid else np.empty(0)
-    for i, score in zip(valid, y_score.tolist(), strict=True):
-        predictions[i] |= {SCORE: score, LABEL: CLASS_LABELS[int(score >= model.threshold)]}
-    if explainer:
-        explanations = dict(zip(valid, explainer.explain(X[valid]), strict=True))
-        for i, prediction in enumerate(predictions):
-            prediction[EXPLANATION] = explanations.get(i)
-    return predictions
+            read.reasons[i].extend(reasons.split("; "))
+    return read
+
+
+def _read_addresses(rows: list[dict[str, Any]]) -> _Read:
+    read = _Read(np.empty((len(rows), 1), dtype=object), [], rows)
+    for i, row in enumerate(rows):
+        try:
+            read.X[i] = parse_address(row[_address_key(row, i + 1)]).normalized
+            read.reasons.append([])
+        except AddressError as exc:
+            read.reasons.append([f"url: {exc}"])
+    return read
+
+
+def _address_key(row: dict[str, Any], number: int) -> str:
+    """Return the key of a row's address; `number` counts rows from 1."""
+    if URL in row:
+        return URL
+    found = [key for key in row if is_address_column(key)]
+    if len(found) != 1:
+        raise DataValidationError(
+            f"row {number} has {len(found) or 'no'} fields that could be the address: call one `{URL}`"
+        )
+    return found[0]
+
+
+_READ: dict[str, Callable[[list[dict[str, Any]]], _Read]] = {"websites": _read_features, "addresses": _read_addresses}
+"""By contract. They raise DataValidationError if a row lacks what is to be judged."""
 
 
 _USUAL_VALUES: list[dict[Any, float]] = [

@@ -7,21 +7,17 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.schema import (
     CLASS_LABELS,
     EXPLANATION,
-    FEATURES,
     LABEL,
     MODEL,
     MODEL_VERSION,
     REASONS,
     ROW,
     SCORE,
-    canonical_name,
-    to_X,
 )
-from networksecurity.data.validation import Validation
-from networksecurity.data.vectors import vector_codes
 from networksecurity.exceptions import DataValidationError
 from networksecurity.prediction.reasons import Explainer
 from networksecurity.training.candidates import decision_threshold
@@ -31,8 +27,8 @@ _MAX_KEPT = 20_000
 _LABEL_DTYPE = pd.CategoricalDtype(list(CLASS_LABELS.values()))
 
 
-def score(model: Any, accepted: pd.DataFrame) -> pd.DataFrame:
-    """Return a pipeline's predictions of validated rows; each distinct feature vector is predicted once.
+def score(model: Any, accepted: pd.DataFrame, contract: Contract = WEBSITES) -> pd.DataFrame:
+    """Return a pipeline's predictions of validated rows; of rows that are the same to it, one is predicted.
 
     Parameters
     ----------
@@ -61,8 +57,8 @@ def score(model: Any, accepted: pd.DataFrame) -> pd.DataFrame:
     3                  0.94    phishing
     4                  0.04  legitimate
     """
-    _, first, of_row = np.unique(vector_codes(accepted), return_index=True, return_inverse=True)
-    X = to_X(accepted.iloc[first])
+    _, first, of_row = np.unique(contract.distinct(accepted), return_index=True, return_inverse=True)
+    X = contract.to_X(accepted.iloc[first])
     y_score = model.predict_proba(X)[:, 1] if len(X) else np.empty(0)
     y_pred = y_score >= decision_threshold(model)
     labels = pd.Categorical.from_codes(y_pred.astype("int8"), dtype=_LABEL_DTYPE)
@@ -95,16 +91,26 @@ class BatchScorer:
         Largest tolerated share of rejected rows, in [0, 1]; more are a sign of a wrong source.
     explainer : Explainer, optional
         With it, each prediction comes with its reasons.
+    contract : Contract, default=WEBSITES
+        What the rows are.
     """
 
     def __init__(
-        self, model: Any, *, name: str, version: str, max_rejected: float, explainer: Explainer | None = None
+        self,
+        model: Any,
+        *,
+        name: str,
+        version: str,
+        max_rejected: float,
+        explainer: Explainer | None = None,
+        contract: Contract = WEBSITES,
     ) -> None:
         self._model = model
+        self._contract = contract
         self._explainer = explainer
         self._explained: dict[int, list[dict[str, object]]] = {}
         self._made_by = {MODEL: name, MODEL_VERSION: version}
-        self._validation = Validation(max_rejected=max_rejected, with_target=False)
+        self._validation = contract.validation(max_rejected=max_rejected, with_target=False)
         self._n_phishing = 0
 
     def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -124,14 +130,14 @@ class BatchScorer:
         DataValidationError
             A feature is missing or duplicated, or another column has a name reserved for predictions.
         """
-        others = [str(name) for name in frame if canonical_name(name) not in FEATURES]
+        others = [str(name) for name in frame if not self._contract.is_own(name)]
         reserved = {ROW, SCORE, LABEL, MODEL, MODEL_VERSION, REASONS, *([EXPLANATION] if self._explainer else [])}
         if taken := [name for name in others if name in reserved]:
             raise DataValidationError(
                 f"the rows have columns with names reserved for predictions: {', '.join(taken)}; rename or drop them"
             )
         accepted, rejected = self._validation.add(frame)
-        scored = score(self._model, accepted)
+        scored = score(self._model, accepted, self._contract)
         self._n_phishing += int((scored[LABEL] == CLASS_LABELS[1]).sum())
         if self._explainer:
             scored[EXPLANATION] = self._explain(self._explainer, accepted)
@@ -142,11 +148,11 @@ class BatchScorer:
         )
 
     def _explain(self, explainer: Explainer, accepted: pd.DataFrame) -> pd.Series:
-        codes, first, of_row = np.unique(vector_codes(accepted), return_index=True, return_inverse=True)
+        codes, first, of_row = np.unique(self._contract.distinct(accepted), return_index=True, return_inverse=True)
         if len(self._explained) > _MAX_KEPT:
             self._explained.clear()
         new = [i for i, code in enumerate(codes.tolist()) if code not in self._explained]
-        found = explainer.explain(to_X(accepted.iloc[first[new]]).to_numpy())
+        found = explainer.explain(self._contract.to_X(accepted.iloc[first[new]]).to_numpy())
         for code, reasons in zip(codes[new].tolist(), found, strict=True):
             self._explained[code] = [{key: of[key] for key in ("feature", "value", "effect")} for of in reasons]
         explanations = [self._explained[code] for code in codes.tolist()]

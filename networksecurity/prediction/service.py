@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from networksecurity import __version__
 from networksecurity.data import mongodb
+from networksecurity.data.contracts import get_contract
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,
@@ -41,6 +42,7 @@ from networksecurity.exceptions import (
 from networksecurity.prediction import rows
 from networksecurity.prediction.model_in_use import Checked, LoadedVersion, ModelInUse
 from networksecurity.prediction.openapi import (
+    DESCRIPTIONS,
     REFUSALS,
     ModelDescription,
     ModelName,
@@ -71,7 +73,7 @@ def create_app(settings: Settings, checked: Checked | None = None) -> FastAPI:
 
     `checked`, if given, hears after each check for a new champion why there is no model, or None.
     """
-    in_use = ModelInUse(settings, checked)
+    in_use, contract = ModelInUse(settings, checked), get_contract(settings.serve_contract)
     # The pool is the budget: in each of its threads, BLAS and OpenMP have one.
     pool = ThreadPoolExecutor(available_cores(settings.cores), "predict", initializer=threadpool_limits, initargs=(1,))
 
@@ -83,10 +85,7 @@ def create_app(settings: Settings, checked: Checked | None = None) -> FastAPI:
     app = FastAPI(
         title="networksecurity",
         version=__version__,
-        description=(
-            "Tells phishing websites from legitimate ones by 30 features: -1 speaks for phishing, 1 for a legitimate "
-            "site, 0 is in between (`Redirect` is 0 or 1), null is not known."
-        ),
+        description=DESCRIPTIONS[contract.name],
         lifespan=lifespan,
         docs_url=None,  # Swagger's and Redoc's pages load scripts from other hosts: our page shows the document
         redoc_url=None,
@@ -122,7 +121,7 @@ def create_app(settings: Settings, checked: Checked | None = None) -> FastAPI:
     app.get("/", include_in_schema=False)(endpoints.index)
     app.get("/docs", include_in_schema=False)(endpoints.docs)
     # Into the finished document: while building it FastAPI would drop the nulls of the examples.
-    app.openapi()["paths"]["/predict"]["post"]["requestBody"] = request_body(settings.serve_max_rows)
+    app.openapi()["paths"]["/predict"]["post"]["requestBody"] = request_body(settings.serve_max_rows, contract)
     if settings.mongodb_uri:
         app.openapi()["paths"]["/feedback"]["post"]["requestBody"] = report_body()
     return app
@@ -133,6 +132,7 @@ class _Endpoints:
 
     def __init__(self, settings: Settings, in_use: ModelInUse, pool: ThreadPoolExecutor, page: str) -> None:
         self._settings = settings
+        self._contract = get_contract(settings.serve_contract)
         self._in_use = in_use
         self._pool = pool
         self._page = page
@@ -170,7 +170,7 @@ class _Endpoints:
         explain = explain or question.explain
         if explain and loaded.explainer is None:
             raise HTTPException(409, f"{REFUSALS[409]}; ask without `explain`, or train again")
-        predictions = rows.predict(loaded.model, question.rows, loaded.explainer if explain else None)
+        predictions = rows.predict(loaded.model, question.rows, loaded.explainer if explain else None, self._contract)
         n_rejected = sum(1 for prediction in predictions if prediction["reasons"])
         content = {
             "model": _name(loaded).model_dump(),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DPI = 100
+_MOST_BARS = 30
+"""Features whose importance is drawn, the most important first."""
 
 
 def draw(explanation: Explanation, title: str) -> dict[str, bytes]:
@@ -120,7 +122,11 @@ def _calibration_curve(explanation: Explanation, ax: "Axes") -> None:
 
 
 def _permutation_importance(explanation: Explanation, ax: "Axes") -> None:
-    importances = explanation.permutation_importance
+    importances = explanation.permutation_importance[:_MOST_BARS]
+    if not importances:
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "This model does not learn from single features.", ha="center", transform=ax.transAxes)
+        return
     ax.barh(
         [importance.feature for importance in importances],
         [importance.mean for importance in importances],

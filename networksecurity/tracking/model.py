@@ -15,8 +15,8 @@ from mlflow.types.schema import AnyType
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
-from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import CLASS_LABELS, FEATURES, to_X_y
+from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.data.storage import TRUSTED_TYPES
 from networksecurity.tracking.outcome import (
     LEARNED_FILE,
@@ -79,9 +79,9 @@ def log_model(client: MlflowClient, training: Training, outcome: Outcome, model_
 
 def save_model(path: str, training: Training, outcome: Outcome, model_id: str | None = None) -> None:
     """Write the winner as an MLflow model into the new folder `path`, with its description, probe and data profile."""
-    estimator = get_classifier(outcome.model)
+    estimator, websites = get_classifier(outcome.model), outcome.contract == WEBSITES
     mlflow.sklearn.save_model(
-        with_domain_check(outcome.model),
+        with_domain_check(outcome.model) if websites else outcome.model,
         path,
         mlflow_model=Model(run_id=training.train_run_id, model_id=model_id),
         serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
@@ -90,7 +90,7 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
         # As doubles, MLflow would refuse whole numbers; as longs, missing values. Without a signature, it would pass on
         # some JSON requests as a dict of arrays.
         signature=ModelSignature(
-            inputs=Schema([ColSpec(AnyType(), name) for name in FEATURES]),
+            inputs=Schema([ColSpec(AnyType() if websites else DataType.string, of) for of in outcome.contract.columns]),
             outputs=Schema([ColSpec(DataType.long)]),
         ),
         input_example=outcome.input_example,
@@ -99,30 +99,33 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
             **outcome.tags,
             "training": training.name,
             "class": f"{type(estimator).__module__}.{type(estimator).__qualname__}",
-            "feature_names": list(FEATURES),
+            "feature_names": list(outcome.contract.columns),
             "class_labels": CLASS_LABELS,
             "decision_threshold": decision_threshold(outcome.model),
             "versions": library_versions(),
         },
     )
-    Path(path, REFERENCE_FILE).write_text(outcome.reference.model_dump_json(), encoding="utf-8")
+    if outcome.reference:
+        Path(path, REFERENCE_FILE).write_text(outcome.reference.model_dump_json(), encoding="utf-8")
     np.save(Path(path, LEARNED_FILE), outcome.learned, allow_pickle=False)
     np.save(Path(path, TESTED_FILE), outcome.tested, allow_pickle=False)
-    _probe(outcome.model).to_parquet(Path(path, PROBE_FILE))
+    _probe(outcome.model, outcome.contract).to_parquet(Path(path, PROBE_FILE))
 
 
 def _requirements() -> list[str]:
     return [f"{package}=={version(package)}" for package in _SERVED_WITH]
 
 
-def probe_rows() -> pd.DataFrame:
-    """Return features of the built-in sample, each of them missing in at least one row."""
-    X, _ = to_X_y(make_phishing_websites(_N_PROBES, random_state=0))
-    with_gaps = X.head(len(FEATURES)).mask(np.eye(len(FEATURES), dtype=bool))
+def probe_rows(contract: Contract = WEBSITES) -> pd.DataFrame:
+    """Return what a model is given of the contract's sample; of numbers, each is missing in at least one row."""
+    X = contract.to_X(contract.validate(contract.make_sample(_N_PROBES)).accepted)
+    if contract != WEBSITES:
+        return X
+    with_gaps = X.head(X.shape[1]).mask(np.eye(X.shape[1], dtype=bool))
     return pd.concat([X, with_gaps], ignore_index=True)
 
 
-def _probe(model: Pipeline) -> pd.DataFrame:
+def _probe(model: Pipeline, contract: Contract) -> pd.DataFrame:
     """Return the probe rows and a model's answers."""
-    X = probe_rows()
+    X = probe_rows(contract)
     return X.assign(y_pred=model.predict(X), y_score=model.predict_proba(X)[:, 1])

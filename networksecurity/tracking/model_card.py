@@ -3,7 +3,8 @@
 After Mitchell et al., "Model Cards for Model Reporting", 2019: details, use, data, figures, caveats.
 """
 
-from networksecurity.data.schema import CLASS_LABELS, FEATURES
+from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.tracking.markdown import markdown_table, selection_table
 from networksecurity.tracking.outcome import Outcome
 from networksecurity.tracking.provenance import library_versions
@@ -30,14 +31,14 @@ def render(name: str, outcome: Outcome) -> str:
     best, leakage, on_test = outcome.searches[0], outcome.leakage, outcome.test.metrics
     return f"""# {best.candidate} · {name}
 
-Tells phishing websites from legitimate ones by 30 features of a website's address, page and domain.
+Tells phishing websites from legitimate ones by {outcome.contract.subject}.
 
 {_facts(outcome)}
 
 ## Figures
 
-The positive class is phishing. The test rows share no feature vector with the training rows, and only this model was
-tested on them.
+The positive class is phishing. The test rows share no {outcome.contract.group} with the training rows, and only this
+model was tested on them.
 
 {_figures(outcome)}
 
@@ -69,15 +70,26 @@ test rows, because equal vectors carry both labels.
 
 ## Use and limits
 
-- Features are -1, 0 or 1, computed from a website by rules of the data set's authors; missing values are allowed, other
-  values are not.
+{_limits(outcome.contract)}
 - Phishing changes. Monitor the data, and train again.
 - The built-in sample is synthetic: a model trained on it is for trying things out.
 
 ## Features
 
-{", ".join(f"`{feature}`" for feature in FEATURES)}
+{", ".join(f"`{column}`" for column in outcome.contract.columns)}
 """
+
+
+def _limits(contract: Contract) -> str:
+    if contract == WEBSITES:
+        return (
+            "- Features are -1, 0 or 1, computed from a website by rules of the data set's authors; missing values\n"
+            "  are allowed, other values are not."
+        )
+    return (
+        "- The address is text: nothing is fetched, and the page behind it is not judged.\n"
+        "- A legitimate site that was broken into has a legitimate domain."
+    )
 
 
 def _facts(outcome: Outcome) -> str:
@@ -121,7 +133,8 @@ def _precisions(outcome: Outcome) -> str:
 def _how_chosen(outcome: Outcome) -> str:
     best, selection = outcome.searches[0], outcome.selection
     folds = (
-        f"{len(best.best.split_test_scores)} folds of the training rows. Equal feature vectors are in the same fold."
+        f"{len(best.best.split_test_scores)} folds of the training rows. Rows of the same {outcome.contract.group} are "
+        "in the same fold."
     )
     searched = f"Each model's best grid point, by its mean {best.scoring} over {folds}\n\n{_ranking(outcome)}"
     if selection is None:

@@ -9,6 +9,7 @@ import pandas as pd
 from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.storage import DataRef
 from networksecurity.monitoring.drift import ReferenceProfile
 from networksecurity.training.explanation import Explanation
@@ -17,6 +18,8 @@ from networksecurity.training.search import SearchResult
 from networksecurity.training.selection import Selection
 from networksecurity.training.threshold import ThresholdChoice
 
+CONTRACT_TAG = "data.contract"
+"""The tag, on runs and versions, that names the contract of their rows; `websites` where it is missing."""
 TRAINING_TAG = "networksecurity.training"
 """The tag, on all runs of a training, that holds its name."""
 SIDE_TAG = "networksecurity.side"
@@ -33,7 +36,7 @@ CARD_FILE = "model_card.md"
 REFERENCE_FILE = "reference_profile.json"
 """The profile of the rows behind the model, beside the model's own file."""
 LEARNED_FILE = "learned_vectors.npy"
-"""The feature vectors of the rows that the model was fitted on, as `vectors.vector_codes`, beside its own file."""
+"""The groups of the rows that the model was fitted on, as `Contract.groups`, beside its own file."""
 TESTED_FILE = "tested_vectors.npy"
 """The same of its test rows."""
 PROBE_FILE = "probe.parquet"
@@ -73,13 +76,15 @@ class Outcome:
         Their metrics have the same names.
     tags : mapping of str to str
         For both runs and the model; `data.source` among them, the source of the rows without credentials.
-    input_example : DataFrame of shape (n_samples, 30)
+    input_example : DataFrame of shape (n_samples, n_columns)
     pictures : mapping of str to bytes
         Files of the explanation's pictures, by name.
-    learned : ndarray of shape (n_vectors,), uint64
-        The distinct feature vectors of the training rows, as `vectors.vector_codes`.
-    tested : ndarray of shape (n_vectors,), uint64
+    learned : ndarray of shape (n_groups,), uint64
+        The distinct groups of the training rows, as `Contract.groups`.
+    tested : ndarray of shape (n_groups,), uint64
         Those of the test rows.
+    reference : ReferenceProfile or None
+        None for a contract whose rows are not profiled.
     threshold : ThresholdChoice, optional
         How the model's decision threshold was chosen; None for the default threshold.
     selection : Selection, optional
@@ -94,13 +99,14 @@ class Outcome:
     explanation: Explanation
     pictures: Mapping[str, bytes]
     leakage: LeakageLedger
-    reference: ReferenceProfile
+    reference: ReferenceProfile | None
     tags: Mapping[str, str]
     input_example: pd.DataFrame
     learned: np.ndarray
     tested: np.ndarray
     threshold: ThresholdChoice | None = None
     selection: Selection | None = None
+    contract: Contract = WEBSITES
 
 
 class Logged(BaseModel, frozen=True):

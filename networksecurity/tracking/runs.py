@@ -32,7 +32,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.utils import mlflow_tags
 
-from networksecurity.data.schema import FEATURES, TARGET
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.storage import DataRef
 from networksecurity.tracking import model_card
 from networksecurity.tracking.model import create_logged_model, log_model
@@ -134,7 +134,7 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
             (train_run, outcome.train, "train", cv_scores),
             (test_run, outcome.test, "test", {"generalisation_gap_f1_score": gap, **leakage}),
         ):
-            dataset = _dataset(outcome.tags["data.source"], context, side.rows)
+            dataset = _dataset(outcome.tags["data.source"], context, side.rows, outcome.contract)
             client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
             client.log_batch(
                 run.info.run_id,
@@ -317,10 +317,11 @@ def _path_through_grid(result: SearchResult) -> list[tuple[str, int, float]]:
     ]
 
 
-def _dataset(source: str, side: str, rows: DataRef) -> Dataset:
+def _dataset(source: str, side: str, rows: DataRef, contract: Contract) -> Dataset:
     """Return the record of one side's rows; its digest is a prefix of the SHA-256 in its profile."""
-    features = Schema([ColSpec(DataType.long, name, required=False) for name in FEATURES]).to_dict()
-    target = Schema([ColSpec(DataType.long, TARGET)]).to_dict()
+    kind = DataType.long if contract == WEBSITES else DataType.string
+    features = Schema([ColSpec(kind, name, required=False) for name in contract.columns]).to_dict()
+    target = Schema([ColSpec(DataType.long, contract.target)]).to_dict()
     return Dataset(
         name=f"{source.rstrip('/').rpartition('/')[2]} · {side}",
         digest=rows.sha256[:16],

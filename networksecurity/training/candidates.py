@@ -1,4 +1,4 @@
-"""The models that compete, and their grids. A sixth is one more entry in `CANDIDATES`.
+"""The models that compete, and their grids. A sixth is one more entry in `CANDIDATES`, or `ADDRESS_CANDIDATES`.
 
 scikit-learn is imported when a pipeline is built: the command line needs the names without the wait.
 """
@@ -21,6 +21,7 @@ DECISION_THRESHOLD = 0.5
 """The probability of phishing from which a fitted winner predicts phishing, unless another was chosen."""
 
 Imputer = Literal["most_frequent", "knn"]
+Start = Literal["imputer", "features", "scaled features", "ngrams"]
 CandidateRuns = Literal["all", "best", "none"]
 """Which points of a grid are logged as runs of their own."""
 
@@ -42,6 +43,9 @@ class Candidate:
         Parameters outside the grid.
     enabled : bool
         Whether it competes if no models are named.
+    start : {"imputer", "features", "scaled features", "ngrams"}
+        What its pipeline begins with: an imputer for missing values; or, of an address, the numbers of
+        `AddressFeatures`, these scaled, or its character n-grams.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Candidate:
     cost: int
     params: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     enabled: bool = True
+    start: Start = "imputer"
 
 
 _N_ESTIMATORS = (8, 16, 32, 64, 128, 256)
@@ -109,22 +114,82 @@ CANDIDATES: dict[str, Candidate] = {
     )
 }
 
+ADDRESS_CANDIDATES: dict[str, Candidate] = {
+    candidate.name: candidate
+    for candidate in (
+        Candidate(
+            "Random Forest",
+            "sklearn.ensemble:RandomForestClassifier",
+            {"n_estimators": (32, 128, 256)},
+            cost=4,
+            start="features",
+        ),
+        Candidate(
+            "Decision Tree",
+            "sklearn.tree:DecisionTreeClassifier",
+            {"criterion": ("gini", "entropy"), "min_samples_leaf": (1, 5, 20)},
+            cost=2,
+            start="features",
+        ),
+        Candidate(
+            "Gradient Boosting",
+            "sklearn.ensemble:GradientBoostingClassifier",
+            {"learning_rate": (0.1, 0.2), "n_estimators": (64, 128, 256)},
+            cost=7,
+            params={"max_depth": 5, "max_features": "sqrt", "subsample": 0.8},
+            start="features",
+        ),
+        Candidate(
+            "Logistic Regression",
+            "sklearn.linear_model:LogisticRegression",
+            {"C": (0.1, 1.0)},
+            cost=1,
+            params={"max_iter": 1000},
+            start="scaled features",
+        ),
+        Candidate(
+            "AdaBoost",
+            "sklearn.ensemble:AdaBoostClassifier",
+            {"learning_rate": (1.0, 0.5), "n_estimators": (64, 128, 256)},
+            cost=6,
+            start="features",
+        ),
+        Candidate(
+            "Hist Gradient Boosting",
+            "sklearn.ensemble:HistGradientBoostingClassifier",
+            {"learning_rate": (0.1, 0.05), "max_leaf_nodes": (15, 31)},
+            cost=3,
+            enabled=False,
+            start="features",
+        ),
+    )
+}
+"""Of models that are given an address."""
+
+_BY_CONTRACT = {"websites": CANDIDATES, "addresses": ADDRESS_CANDIDATES}
+
 ENABLED: tuple[str, ...] = tuple(name for name, candidate in CANDIDATES.items() if candidate.enabled)
 
 
-def get_candidate(name: str) -> Candidate:
-    """Return the candidate called `name`, in upper or lower case.
+def candidates_of(contract: str = "websites") -> Mapping[str, Candidate]:
+    """Return the candidates, by name, of the contract called `contract`."""
+    return _BY_CONTRACT[contract]
+
+
+def get_candidate(name: str, contract: str = "websites") -> Candidate:
+    """Return the candidate called `name`, in upper or lower case, of a contract.
 
     Raises
     ------
     ConfigurationError
         No candidate has that name; the message lists the names.
     """
-    by_name = {known.casefold(): candidate for known, candidate in CANDIDATES.items()}
+    known = candidates_of(contract)
+    by_name = {candidate.name.casefold(): candidate for candidate in known.values()}
     try:
         return by_name[name.strip().casefold()]
     except KeyError:
-        raise ConfigurationError(f"there is no model {name!r}; known are {', '.join(CANDIDATES)}") from None
+        raise ConfigurationError(f"there is no model {name!r}; known are {', '.join(known)}") from None
 
 
 def make_pipeline(
@@ -135,7 +200,7 @@ def make_pipeline(
     random_state: int = 0,
     threshold: float | None = None,
 ) -> "Pipeline":
-    """Return an unfitted pipeline: an imputer for missing feature values, then the candidate's classifier.
+    """Return an unfitted pipeline: what the candidate starts with, then its classifier.
 
     Classifiers disagree about a row at exactly 0.5: a forest predicts the first class, boosting the second. With a
     threshold the rule is the same for all: phishing if the probability is at least that.
@@ -146,21 +211,16 @@ def make_pipeline(
     params : mapping of str to object
         A point of its grid.
     imputer : {"most_frequent", "knn"}, default="most_frequent"
-        The column's most frequent value, or the mean of the 5 nearest rows that have a value.
+        The column's most frequent value, or the mean of the 5 nearest rows that have a value; for pipelines that start
+        with an imputer.
     random_state : int, default=0
         Seed of the classifier, if it takes one.
     threshold : float, optional
         Probability of phishing, in (0, 1], from which `predict` returns 1; None leaves `predict` to the classifier, as
         searches do, whose scores are those of a plain GridSearchCV.
     """
-    from sklearn.impute import KNNImputer, SimpleImputer
     from sklearn.pipeline import Pipeline
 
-    # A feature that is missing in every training row is kept: a model's columns never depend on the data.
-    if imputer == "knn":
-        impute = KNNImputer(n_neighbors=5, keep_empty_features=True)
-    else:
-        impute = SimpleImputer(strategy="most_frequent", keep_empty_features=True)
     classifier = resolve_name(candidate.estimator)(**candidate.params)
     if "random_state" in classifier.get_params():
         classifier.set_params(random_state=random_state)
@@ -171,7 +231,25 @@ def make_pipeline(
         classifier = FixedThresholdClassifier(
             classifier, threshold=threshold, pos_label=1, response_method="predict_proba"
         )
-    return Pipeline([("imputer", impute), (STEP, classifier)])
+    return Pipeline([*_start(candidate.start, imputer), (STEP, classifier)])
+
+
+def _start(start: Start, imputer: Imputer) -> list[tuple[str, Any]]:
+    """Return the first steps of a pipeline, by name."""
+    if start == "imputer":
+        from sklearn.impute import KNNImputer, SimpleImputer
+
+        # A feature that is missing in every training row is kept: a model's columns never depend on the data.
+        if imputer == "knn":
+            return [("imputer", KNNImputer(n_neighbors=5, keep_empty_features=True))]
+        return [("imputer", SimpleImputer(strategy="most_frequent", keep_empty_features=True))]
+    from networksecurity.training.address_features import AddressFeatures
+
+    if start == "features":
+        return [("features", AddressFeatures())]
+    from sklearn.preprocessing import StandardScaler
+
+    return [("features", AddressFeatures()), ("scaler", StandardScaler())]
 
 
 def decision_threshold(pipeline: "Pipeline") -> float:

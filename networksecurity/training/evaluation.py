@@ -7,8 +7,8 @@ import pandas as pd
 from sklearn import metrics
 from sklearn.utils.validation import check_consistent_length
 
-from networksecurity.data.schema import CLASS_LABELS, TARGET, encode_target, to_X_y
-from networksecurity.data.vectors import vector_codes
+from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.exceptions import DataValidationError
 from networksecurity.training.intervals import intervals
 
@@ -68,22 +68,26 @@ def evaluate(y_true: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray) -> dic
     }
 
 
-def evaluate_model(model: Any, rows: pd.DataFrame, *, base_rate: float | None = None) -> dict[str, float]:
+def evaluate_model(
+    model: Any, rows: pd.DataFrame, *, base_rate: float | None = None, contract: Contract = WEBSITES
+) -> dict[str, float]:
     """Return `evaluate`'s figures of a fitted classifier on validated rows, and the 95 % interval of F1.
 
-    The bounds are `f1_score_low` and `f1_score_high`: see `intervals`, with feature vectors as groups.
+    The bounds are `f1_score_low` and `f1_score_high`: see `intervals`, with the contract's groups.
 
     Parameters
     ----------
     model : estimator
-    rows : DataFrame of shape (n_samples, 31)
+    rows : DataFrame of shape (n_samples, n_columns)
     base_rate : float, optional
         Share of phishing, in (0, 1), where the model is used: adds `precision_at_base_rate`.
+    contract : Contract, default=WEBSITES
+        What the rows are.
     """
-    X, y = to_X_y(rows)
+    X, y = contract.to_X_y(rows)
     y_pred = model.predict(X)
     figures = evaluate(y, y_pred, model.predict_proba(X)[:, 1])
-    figures[F1_LOW], figures[F1_HIGH] = intervals(y, y_pred, vector_codes(rows))["f1_score"]
+    figures[F1_LOW], figures[F1_HIGH] = intervals(y, y_pred, contract.groups(rows))["f1_score"]
     if base_rate is not None:
         figures["precision_at_base_rate"] = precision_at(
             base_rate, figures["recall_score"], figures["false_positive_rate"]
@@ -105,9 +109,8 @@ def precision_at(base_rate: float, recall: float, false_positive_rate: float) ->
     return base_rate * recall / called if called else 0.0
 
 
-def require_both_classes(rows: pd.DataFrame, what: str) -> None:
+def require_both_classes(y: np.ndarray, what: str) -> None:
     """Raise a DataValidationError that names `what` unless the rows are of both classes."""
-    y = encode_target(rows[TARGET])
     absent = [label for value, label in CLASS_LABELS.items() if not (y == value).any()]
     if absent:
         raise DataValidationError(f"the {what} ({len(y)}) have none that is labelled {' or '.join(absent)}")

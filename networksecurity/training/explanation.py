@@ -8,9 +8,11 @@ from pydantic import BaseModel
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 from sklearn.inspection import permutation_importance
-from sklearn.utils import resample
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags, resample
 
-from networksecurity.data.schema import CLASS_LABELS, FEATURES, MISSING, to_X_y
+from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.schema import CLASS_LABELS, FEATURES, MISSING
 from networksecurity.data.vectors import codes_of, vector_codes
 from networksecurity.training.evaluation import require_both_classes
 
@@ -19,6 +21,8 @@ _MAX_POINTS = 500
 _N_BINS = 10
 _N_REPEATS = 5
 _MAX_IMPORTANCE_ROWS = 10_000
+_MAX_ROWS_OF_NUMBERS = 2_000
+"""Where each shuffle is predicted, rather than looked up."""
 
 
 class ConfusionMatrix(BaseModel, frozen=True):
@@ -95,30 +99,33 @@ class Explanation(BaseModel, frozen=True):
     precision_recall_curve: PrecisionRecallCurve
     calibration_curve: CalibrationCurve
     permutation_importance: tuple[FeatureImportance, ...]
-    """All features, the most important first."""
+    """All features, the most important first; none of a model that does not learn from single features."""
     classification_report: dict[str, ClassFigures]
     """By `legitimate`, `phishing`, `macro avg` and `weighted avg`."""
 
 
-def explain(model: Any, rows: pd.DataFrame, *, random_state: int = 0) -> Explanation:
+def explain(model: Any, rows: pd.DataFrame, *, random_state: int = 0, contract: Contract = WEBSITES) -> Explanation:
     """Return the curves, tables and importances of a fitted classifier.
 
     Parameters
     ----------
     model : estimator
         Its prediction of a row depends on that row's features only.
-    rows : DataFrame of shape (n_samples, 31)
+    rows : DataFrame of shape (n_samples, n_columns)
         Validated rows.
     random_state : int, default=0
-        Seed of the shuffles and, above 10,000 rows, of the sample that is shuffled.
+        Seed of the shuffles and, above 10,000 rows (2,000 of addresses), of the sample that is shuffled.
+    contract : Contract, default=WEBSITES
+        What the rows are.
 
     Raises
     ------
     DataValidationError
         The rows are of one class only, for which most figures are not defined.
     """
-    require_both_classes(rows, "rows to explain")
-    X, y = to_X_y(rows)
+    X, y = contract.to_X_y(rows)
+    require_both_classes(y, "rows to explain")
+    shuffle = _permutation_importance if contract == WEBSITES else _importance_of_computed_features
     y_pred, y_score = model.predict(X), model.predict_proba(X)[:, 1]
     names = list(CLASS_LABELS.values())
     report = metrics.classification_report(
@@ -132,7 +139,7 @@ def explain(model: Any, rows: pd.DataFrame, *, random_state: int = 0) -> Explana
         roc_curve=_roc_curve(y, y_score),
         precision_recall_curve=_precision_recall_curve(y, y_score),
         calibration_curve=_calibration_curve(y, y_score),
-        permutation_importance=_permutation_importance(model, X, y, random_state),
+        permutation_importance=shuffle(model, X, y, random_state),
         classification_report={
             name: ClassFigures(
                 precision=figures["precision"],
@@ -217,7 +224,25 @@ def _permutation_importance(
     found = permutation_importance(
         model, states, y, scoring=f1_score, n_repeats=_N_REPEATS, n_jobs=1, random_state=random_state
     )
+    return _by_importance(list(FEATURES), found)
+
+
+def _importance_of_computed_features(
+    model: Pipeline, X: pd.DataFrame, y: np.ndarray, random_state: int
+) -> tuple[FeatureImportance, ...]:
+    """Return the importances of the features that a pipeline's first step computes; none if that step learns."""
+    if get_tags(model[0]).requires_fit:
+        return ()
+    if len(y) > _MAX_ROWS_OF_NUMBERS:
+        X, y = resample(X, y, replace=False, n_samples=_MAX_ROWS_OF_NUMBERS, stratify=y, random_state=random_state)
+    found = permutation_importance(
+        model[1:], model[0].transform(X), y, scoring="f1", n_repeats=_N_REPEATS, n_jobs=1, random_state=random_state
+    )
+    return _by_importance(list(model[0].get_feature_names_out()), found)
+
+
+def _by_importance(names: list[str], found: Any) -> tuple[FeatureImportance, ...]:
     return tuple(
-        FeatureImportance(feature=X.columns[i], mean=found.importances_mean[i], std=found.importances_std[i])
+        FeatureImportance(feature=names[i], mean=found.importances_mean[i], std=found.importances_std[i])
         for i in np.argsort(-found.importances_mean, kind="stable")
     )

@@ -9,8 +9,7 @@ from sklearn import metrics
 from sklearn.base import clone
 from sklearn.model_selection import train_test_split
 
-from networksecurity.data.schema import TARGET, encode_target, to_X_y
-from networksecurity.data.vectors import vector_codes
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.exceptions import DataValidationError
 from networksecurity.training.evaluation import require_both_classes
 from networksecurity.training.intervals import intervals
@@ -37,17 +36,21 @@ class LeakageLedger(BaseModel, frozen=True):
     """The same for accuracy, by another function if a vector carries both labels."""
 
 
-def leakage_ledger(model: Any, train: pd.DataFrame, test: pd.DataFrame, *, random_state: int = 0) -> LeakageLedger:
+def leakage_ledger(
+    model: Any, train: pd.DataFrame, test: pd.DataFrame, *, random_state: int = 0, contract: Contract = WEBSITES
+) -> LeakageLedger:
     """Compute the figures that a careless split would have shown for a classifier.
 
     Parameters
     ----------
     model : estimator
         Fitted or not; its clones are fitted.
-    train, test : DataFrame of shape (n_train, 31) and (n_test, 31)
+    train, test : DataFrame of shape (n_train, n_columns) and (n_test, n_columns)
         The sides of `splitting.split`.
     random_state : int, default=0
         Seed of the random split, whose test side also has `n_test` rows.
+    contract : Contract, default=WEBSITES
+        What the rows are.
 
     Raises
     ------
@@ -66,39 +69,38 @@ def leakage_ledger(model: Any, train: pd.DataFrame, test: pd.DataFrame, *, rando
     True
     """
     for side, rows in (("training", train), ("test", test)):
-        require_both_classes(rows, f"{side} rows")
-    shared = np.intersect1d(vector_codes(train), vector_codes(test))
+        require_both_classes(contract.to_y(rows), f"{side} rows")
+    shared = np.intersect1d(contract.groups(train), contract.groups(test))
     if len(shared):
-        raise DataValidationError(f"{len(shared)} feature vectors are in both the training and the test rows")
+        raise DataValidationError(f"{len(shared)} {contract.group}s are in both the training and the test rows")
 
     rows = pd.concat([train, test], ignore_index=True)
     random_train, random_test = train_test_split(
-        rows, test_size=len(test), stratify=encode_target(rows[TARGET]), random_state=random_state
+        rows, test_size=len(test), stratify=contract.to_y(rows), random_state=random_state
     )
-    careless = clone(model).fit(*to_X_y(random_train))
-    X, y = to_X_y(random_test)
-    y_pred, codes = careless.predict(X), vector_codes(random_test)
+    careless = clone(model).fit(*contract.to_X_y(random_train))
+    X, y = contract.to_X_y(random_test)
+    y_pred, codes = careless.predict(X), contract.groups(random_test)
     low, high = intervals(y, y_pred, codes, random_state=random_state)["f1_score"]
-    ceiling_f1_score, ceiling_accuracy = _ceilings(test)
+    ceiling_f1_score, ceiling_accuracy = _ceilings(contract.to_y(test), contract.distinct(test))
     return LeakageLedger(
         random_split_f1_score=float(metrics.f1_score(y, y_pred, zero_division=0.0)),
         random_split_f1_low=low,
         random_split_f1_high=high,
-        random_split_seen_share=float(np.isin(codes, vector_codes(random_train)).mean()),
+        random_split_seen_share=float(np.isin(codes, contract.groups(random_train)).mean()),
         ceiling_f1_score=ceiling_f1_score,
         ceiling_accuracy=ceiling_accuracy,
     )
 
 
-def _ceilings(rows: pd.DataFrame) -> tuple[float, float]:
+def _ceilings(y: np.ndarray, codes: np.ndarray) -> tuple[float, float]:
     """Return the highest F1 and the highest accuracy that a function of the features can have on given rows.
 
     The majority label of each vector gives the highest accuracy; ties do not matter. F1 is highest if vectors are
     called phishing from some share of phishing on, which may be below one half (Lipton, Elkan and Naryanaswamy,
     "Optimal thresholding of classifiers to maximize F1 measure", 2014): every threshold is tried.
     """
-    y = encode_target(rows[TARGET])
-    _, of_row = np.unique(vector_codes(rows), return_inverse=True)
+    _, of_row = np.unique(codes, return_inverse=True)
     phishing_share = (np.bincount(of_row, weights=y) / np.bincount(of_row))[of_row]
     precision, recall, _ = metrics.precision_recall_curve(y, phishing_share)
     f1_scores = 2 * precision * recall / (precision + recall)

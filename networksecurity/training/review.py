@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
-from networksecurity.data.schema import CLASS_LABELS, to_X_y
-from networksecurity.data.vectors import vector_codes
+from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.training.evaluation import F1_HIGH, F1_LOW, FIGURES, evaluate
 from networksecurity.training.intervals import Interval, difference, intervals
 
@@ -29,7 +29,7 @@ class Part(BaseModel, frozen=True):
 
     n_rows: int
     n_vectors: int
-    """Distinct feature vectors."""
+    """Distinct groups: feature vectors, registrable domains."""
     n_phishing: int
     figures: dict[str, float]
     """As from `evaluate`; only `accuracy` if all rows are of one class."""
@@ -113,22 +113,25 @@ def review(
     test: Mapping[str, float],
     margin: float = 0.01,
     random_state: int = 0,
+    contract: Contract = WEBSITES,
 ) -> Review:
     """Compare a model's F1 on unseen rows with its F1 on its own test rows.
 
     Parameters
     ----------
     model : estimator
-    rows : DataFrame of shape (n_samples, 31)
-        Rows that `validation.validate` accepted, at least one.
+    rows : DataFrame of shape (n_samples, n_columns)
+        Rows that the contract's `validate` accepted, at least one.
     learned : ndarray of shape (n_vectors,), uint64, or None
-        The `vectors.vector_codes` of the rows that the model was fitted on; None if they are not known.
+        The groups of the rows that the model was fitted on; None if they are not known.
     test : mapping of str to float
         Its figures on its own test rows: `f1_score`, and the bounds of its interval if they are known.
     margin : float, default=0.01
         By how much F1 may be lower.
     random_state : int, default=0
         Seed of the bootstrap.
+    contract : Contract, default=WEBSITES
+        What the rows are.
 
     Returns
     -------
@@ -140,7 +143,9 @@ def review(
     --------
     >>> from networksecurity.data.sample import make_phishing_websites
     >>> from networksecurity.data.splitting import split
+    >>> from networksecurity.data.schema import to_X_y
     >>> from networksecurity.data.validation import validate
+    >>> from networksecurity.data.vectors import vector_codes
     >>> from networksecurity.training.candidates import get_candidate, make_pipeline
     >>> from networksecurity.training.evaluation import evaluate_model
     >>> before, new = (
@@ -155,8 +160,8 @@ def review(
     >>> review(tree, wrong, learned=learned, test=test).verdict
     'worse'
     """
-    X, y = to_X_y(rows)
-    y_pred, y_score, codes = model.predict(X), model.predict_proba(X)[:, 1], vector_codes(rows)
+    X, y = contract.to_X_y(rows)
+    y_pred, y_score, codes = model.predict(X), model.predict_proba(X)[:, 1], contract.groups(rows)
 
     def part(chosen: np.ndarray) -> Part | None:
         if not chosen.any():
@@ -203,7 +208,7 @@ def _judge(
     if "f1_score" not in test:
         return "not_judged", "this version was registered without the figures of its test rows: train again", None
     if unseen is None:
-        return "not_judged", "the model has learned from all of these feature vectors: none is unseen", None
+        return "not_judged", "the model has learned from every group of these rows: none is unseen", None
     if not unseen.has_both_classes:
         return "not_judged", f"all {unseen.n_rows:,} unseen rows are {CLASS_LABELS[int(unseen.n_phishing > 0)]}", None
     f1, tested = unseen.figures["f1_score"], test["f1_score"]

@@ -32,6 +32,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit, check_cv, cross_val_predict
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
 from networksecurity.training.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
@@ -149,7 +150,7 @@ def search(
     >>> found.best.mean_test_score > 0.8
     True
     """
-    pipeline = make_pipeline(candidate, imputer=imputer, random_state=random_state)
+    pipeline, rows = _after_stateless_steps(make_pipeline(candidate, imputer=imputer, random_state=random_state), X)
     points = _grid_points(candidate)
     plan = plan_fits(pipeline, points)
     cv = check_cv([split for repeat in np.atleast_2d(test_fold.T) for split in PredefinedSplit(repeat).split()])
@@ -163,7 +164,7 @@ def search(
     with ExitStack() as stack:
         # X comes from validated rows and an imputer: checking for infinite values in each of a fit's 256 stages costs
         # 5% of its time, validating each stage's parameters up to 15%. GridSearchCV passes this on to its processes.
-        skip = made_of_stages and _are_valid(pipeline[-1], plan.fits, X.shape[1])
+        skip = made_of_stages and _are_valid(pipeline[-1], plan.fits, rows.shape[1])
         stack.enter_context(config_context(assume_finite=True, skip_parameter_validation=skip))
         marks = stack.enter_context(_progress(n_fits, on_progress))
         stack.enter_context(_fitting(n_jobs, backend, partial(mark, marks)))
@@ -174,7 +175,7 @@ def search(
             cv=cv,
             n_jobs=-1 if backend else n_jobs,
             refit=False,
-        ).fit(X.to_numpy(), y)
+        ).fit(rows, y)
     return SearchResult(
         candidate=candidate.name,
         scoring=scoring,
@@ -182,6 +183,14 @@ def search(
         n_fits=n_fits,
         seconds=time.perf_counter() - started,
     )
+
+
+def _after_stateless_steps(pipeline: Pipeline, X: pd.DataFrame) -> tuple[Pipeline, np.ndarray]:
+    """Return the steps that learn, and `X` as the steps before them leave it: these need not run again in each fold."""
+    rows, steps = X.to_numpy(), list(pipeline.steps)
+    while not get_tags(steps[0][1]).requires_fit:
+        rows = steps.pop(0)[1].fit_transform(rows)
+    return Pipeline(steps), rows
 
 
 def _grid_points(candidate: Candidate) -> list[dict[str, Any]]:
@@ -311,9 +320,10 @@ def out_of_fold_scores(
     y_score : ndarray of shape (n_samples,)
     """
     pipeline = make_pipeline(candidate, params, imputer=imputer, random_state=random_state)
+    pipeline, rows = _after_stateless_steps(pipeline, X)
     cv, n_jobs = PredefinedSplit(test_fold), -1 if backend else n_jobs
     with _fitting(n_jobs, backend, lambda: None):
-        return cross_val_predict(pipeline, X.to_numpy(), y, cv=cv, method="predict_proba", n_jobs=n_jobs)[:, 1]
+        return cross_val_predict(pipeline, rows, y, cv=cv, method="predict_proba", n_jobs=n_jobs)[:, 1]
 
 
 def cv_results(results: Sequence[SearchResult]) -> pd.DataFrame:
