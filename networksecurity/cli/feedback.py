@@ -1,0 +1,81 @@
+"""`networksecurity feedback`: reports of errors, and what became of them."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from networksecurity.cli.options import Json
+from networksecurity.cli.tables import print_table
+from networksecurity.settings import settings
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from networksecurity.data.mongodb import OpenCollection
+
+
+feedback = typer.Typer(help="Reports of errors: rows with the label that is right.")
+
+Beside = Annotated[str, typer.Option("--in", metavar="PLACE", help="mongodb, or mongodb://host/database.collection.")]
+By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.")]
+Reports = Annotated[list[str], typer.Argument(metavar="ID", help="As `feedback list` shows them.")]
+_LABELS = typer.Option(help="phishing or legitimate.", metavar="LABEL")
+
+
+def _beside(place: str) -> "AbstractContextManager[OpenCollection]":
+    from networksecurity.data import mongodb
+
+    return mongodb.open(mongodb.parse_target(place, settings()))
+
+
+@feedback.command()
+def add(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Rows with the features, .csv or .parquet.")],
+    label: Annotated[Literal["phishing", "legitimate"], _LABELS],
+    by: By,
+    comment: Annotated[str, typer.Option(help="Kept with the report.")] = "",
+    place: Beside = "mongodb",
+) -> None:
+    """Report that each row of a file has this label; it waits for a person to accept it."""
+    from networksecurity.data import sources
+
+    rows = sources.parse_file(file, settings()).read().frame
+    with _beside(place) as opened:
+        print("\n".join(opened.add_feedback(rows, label=label, by=by, comment=comment)))
+
+
+@feedback.command("list")
+def list_feedback(
+    status: Annotated[Literal["open", "accepted", "rejected"] | None, typer.Option(metavar="STATUS")] = None,
+    place: Beside = "mongodb",
+    as_json: Json = False,
+) -> None:
+    """Show reports, oldest first; --status open, accepted or rejected."""
+    import pandas as pd
+
+    with _beside(place) as opened:
+        reports = opened.list_feedback(status)
+    if as_json:
+        print(json.dumps([report.model_dump(mode="json") for report in reports], indent=2))
+        return
+    columns = ["id", "when (UTC)", "label", "by", "status", "comment"]
+    rows = [(of.id, f"{of.at:%Y-%m-%d %H:%M:%S}", of.label, of.by, of.status, of.comment) for of in reports]
+    print_table(pd.DataFrame(rows, columns=columns), title="Feedback")
+
+
+@feedback.command()
+def accept(names: Reports, by: By, place: Beside = "mongodb") -> None:
+    """Make reports labelled rows; rows with the same features get the label too."""
+    with _beside(place) as opened:
+        for name in names:
+            done = opened.accept_feedback(name, by=by)
+            print(f"{name}: accepted, ingestion {done.ingestion}; {done.n_overridden:,} rows had the other label")
+
+
+@feedback.command()
+def reject(names: Reports, by: By, place: Beside = "mongodb") -> None:
+    """Close reports without a consequence."""
+    with _beside(place) as opened:
+        for name in names:
+            print(f"{opened.reject_feedback(name, by=by).id}: rejected")

@@ -1,0 +1,22 @@
+"""What several commands take: their options, and the registered model."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from networksecurity.settings import settings
+
+if TYPE_CHECKING:
+    from networksecurity.champion.registry import Registry
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ContractName = Literal["websites", "addresses"]
+Contract = Annotated[ContractName, typer.Option("--contract", help="What the model's rows are.")]
+
+
+def open_registry(contract: str = "websites") -> "Registry":
+    """Return the registered model of a contract."""
+    from networksecurity.champion.registry import Registry
+    from networksecurity.tracking.server import connect
+
+    return Registry(connect(settings()), settings().registered_model(contract))

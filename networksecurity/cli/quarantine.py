@@ -1,0 +1,124 @@
+"""`networksecurity quarantine`: invalid rows that were set aside."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from networksecurity.cli.tables import print_table
+from networksecurity.exceptions import ConfigurationError
+from networksecurity.settings import Settings, settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+quarantine = typer.Typer(help="Invalid rows that were set aside.")
+
+STORAGE = "storage"
+
+Place = Annotated[
+    str | None,
+    typer.Option(
+        "--in",
+        metavar="PLACE",
+        help="mongodb, mongodb://host/database.collection, or storage (of trainings on files). "
+        "By default mongodb if MONGODB_URI is set, otherwise storage.",
+    ),
+]
+_KINDS = (".csv", ".parquet")
+
+
+def _place(place: str | None) -> str:
+    return place or ("mongodb" if settings().mongodb_uri else STORAGE)
+
+
+@quarantine.command("list")
+def list_(place: Place = None) -> None:
+    """Count the rows by ingestion or file and by reason; a row may have several reasons."""
+    from networksecurity.data import mongodb
+
+    place = _place(place)
+    if place == STORAGE:
+        counts, shown = _count_stored(settings()), settings().storage
+    else:
+        collection = mongodb.parse_target(place, settings())
+        with mongodb.open(collection) as opened:
+            counts, shown = opened.count_quarantined(), collection.shown
+    print_table(counts, title=f"Quarantine of {shown}")
+
+
+@quarantine.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="A new file, .csv or .parquet.", metavar="FILE")], place: Place = None
+) -> None:
+    """Write all rows to a file, with their original values and their reasons."""
+    if file.suffix.lower() not in _KINDS:
+        raise typer.BadParameter(f"{file}: its name must end in {' or '.join(_KINDS)}")
+    if file.exists():
+        raise ConfigurationError(f"{file} exists already and may hold corrections: name another file")
+    from networksecurity.data import mongodb
+
+    place = _place(place)
+    if place == STORAGE:
+        rows = _read_stored(settings())
+    else:
+        with mongodb.open(mongodb.parse_target(place, settings())) as opened:
+            rows = opened.quarantined()
+    try:
+        if file.suffix.lower() == ".csv":
+            rows.to_csv(file, index=False)
+        else:
+            rows.to_parquet(file, index=False)
+    except OSError as exc:
+        raise ConfigurationError(f"{file} cannot be written: {exc.strerror or exc}") from exc
+    print(f"{len(rows):,} rows written to {file}")
+
+
+@quarantine.command()
+def resubmit(
+    file: Annotated[Path, typer.Argument(help="Corrected rows, as exported.", metavar="FILE")], place: Place = None
+) -> None:
+    """Check corrected rows again and move those that are now valid to the collection, under their old keys."""
+    from networksecurity.data import mongodb, sources
+
+    place = _place(place)
+    if place == STORAGE:
+        raise ConfigurationError(
+            "rows in the storage belong to no collection: correct them in their file and train again"
+        )
+    source = sources.parse_file(str(file), settings())
+    corrected = source.read().frame
+    with mongodb.open(mongodb.parse_target(place, settings())) as opened:
+        done = opened.resubmit(corrected, sha256=sha256(file.read_bytes()).hexdigest(), source=source.shown)
+    print(
+        f"{done.n_inserted:,} rows moved to {done.collection} (ingestion {done.ingestion}), "
+        f"{done.n_already_there:,} already existed, {done.n_quarantined:,} are still not valid"
+    )
+
+
+def _read_stored(settings: Settings) -> "pd.DataFrame":
+    import pandas as pd
+
+    from networksecurity.data.schema import DOMAINS
+    from networksecurity.data.storage import Storage
+
+    columns = ["file", "row", "reasons", *DOMAINS]
+    frames = [frame.assign(file=name)[columns] for name, frame in Storage(settings.storage).quarantined().items()]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns, dtype="str")
+
+
+def _count_stored(settings: Settings) -> "pd.DataFrame":
+    import pandas as pd
+
+    from networksecurity.data.storage import Storage
+
+    return pd.DataFrame(
+        [
+            {"file": name, "reason": reason, "rows": int(count)}
+            for name, frame in Storage(settings.storage).quarantined().items()
+            for reason, count in frame["reasons"].str.split("; ").explode().value_counts().items()
+        ],
+        columns=["file", "reason", "rows"],
+    )
