@@ -83,7 +83,7 @@ class TrainParameters(BaseModel):
         default=(),
         validate_default=True,
         description=f"models that compete, separated by commas, of: {', '.join(CANDIDATES)}; for addresses: "
-        f"{', '.join(candidates_of('addresses'))} (default: all but Extra Trees and Hist Gradient Boosting)",
+        f"{', '.join(candidates_of('addresses'))} (default: the five, and Character N-grams for addresses)",
     )
     test_size: float = Field(
         default=0.2, gt=0, lt=1, description="share of the distinct feature vectors, or domains, kept for the test"

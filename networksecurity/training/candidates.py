@@ -21,7 +21,7 @@ DECISION_THRESHOLD = 0.5
 """The probability of phishing from which a fitted winner predicts phishing, unless another was chosen."""
 
 Imputer = Literal["most_frequent", "knn"]
-Start = Literal["imputer", "features", "scaled features", "ngrams"]
+Start = Literal["imputer", "features", "scaled features", "characters", "address"]
 CandidateRuns = Literal["all", "best", "none"]
 """Which points of a grid are logged as runs of their own."""
 
@@ -43,9 +43,9 @@ class Candidate:
         Parameters outside the grid.
     enabled : bool
         Whether it competes if no models are named.
-    start : {"imputer", "features", "scaled features", "ngrams"}
+    start : {"imputer", "features", "scaled features", "characters", "address"}
         What its pipeline begins with: an imputer for missing values; or, of an address, the numbers of
-        `AddressFeatures`, these scaled, or its character n-grams.
+        `AddressFeatures`, their quantiles, its `character_ngrams`, or nothing.
     """
 
     name: str
@@ -127,7 +127,7 @@ ADDRESS_CANDIDATES: dict[str, Candidate] = {
         Candidate(
             "Decision Tree",
             "sklearn.tree:DecisionTreeClassifier",
-            {"criterion": ("gini", "entropy"), "min_samples_leaf": (1, 5, 20)},
+            {"max_leaf_nodes": (30, 60, 120)},
             cost=2,
             start="features",
         ),
@@ -136,13 +136,13 @@ ADDRESS_CANDIDATES: dict[str, Candidate] = {
             "sklearn.ensemble:GradientBoostingClassifier",
             {"learning_rate": (0.1, 0.2), "n_estimators": (64, 128, 256)},
             cost=7,
-            params={"max_depth": 5, "max_features": "sqrt", "subsample": 0.8},
+            params={"max_depth": 4, "subsample": 0.7},
             start="features",
         ),
         Candidate(
             "Logistic Regression",
             "sklearn.linear_model:LogisticRegression",
-            {"C": (0.1, 1.0)},
+            {"C": (0.3, 3.0, 30.0)},
             cost=1,
             params={"max_iter": 1000},
             start="scaled features",
@@ -150,17 +150,34 @@ ADDRESS_CANDIDATES: dict[str, Candidate] = {
         Candidate(
             "AdaBoost",
             "sklearn.ensemble:AdaBoostClassifier",
-            {"learning_rate": (1.0, 0.5), "n_estimators": (64, 128, 256)},
+            {"learning_rate": (1.0,), "n_estimators": (64, 128)},
             cost=6,
             start="features",
         ),
         Candidate(
             "Hist Gradient Boosting",
             "sklearn.ensemble:HistGradientBoostingClassifier",
-            {"learning_rate": (0.1, 0.05), "max_leaf_nodes": (15, 31)},
+            {"learning_rate": (0.06, 0.1), "max_leaf_nodes": (7, 15)},
             cost=3,
+            params={"max_iter": 200},
             enabled=False,
             start="features",
+        ),
+        Candidate(
+            "Character N-grams",
+            "sklearn.linear_model:LogisticRegression",
+            {"C": (3.0, 10.0, 30.0)},
+            cost=8,
+            params={"solver": "liblinear"},
+            start="characters",
+        ),
+        Candidate(
+            "N-grams and Boosting",
+            "networksecurity.training.address_models:ngrams_and_boosting",
+            {"ngrams__classifier__C": (10.0, 30.0)},
+            cost=9,
+            enabled=False,
+            start="address",
         ),
     )
 }
@@ -243,26 +260,16 @@ def _start(start: Start, imputer: Imputer) -> list[tuple[str, Any]]:
         if imputer == "knn":
             return [("imputer", KNNImputer(n_neighbors=5, keep_empty_features=True))]
         return [("imputer", SimpleImputer(strategy="most_frequent", keep_empty_features=True))]
+    if start == "address":
+        return []
+    if start == "characters":
+        from networksecurity.training.address_models import character_ngrams
+
+        return [("characters", character_ngrams())]
     from networksecurity.training.address_features import AddressFeatures
 
     if start == "features":
         return [("features", AddressFeatures())]
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import QuantileTransformer
 
-    return [("features", AddressFeatures()), ("scaler", StandardScaler())]
-
-
-def decision_threshold(pipeline: "Pipeline") -> float:
-    """Return the probability of phishing from which a pipeline predicts phishing."""
-    from sklearn.model_selection import FixedThresholdClassifier
-
-    last = pipeline[-1]
-    return float(last.threshold) if isinstance(last, FixedThresholdClassifier) else DECISION_THRESHOLD
-
-
-def get_classifier(pipeline: "Pipeline") -> Any:
-    """Return the fitted classifier of a pipeline, without the FixedThresholdClassifier around it."""
-    from sklearn.model_selection import FixedThresholdClassifier
-
-    last = pipeline[-1]
-    return last.estimator_ if isinstance(last, FixedThresholdClassifier) else last
+    return [("features", AddressFeatures()), ("scaler", QuantileTransformer(n_quantiles=100))]

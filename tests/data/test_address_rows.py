@@ -80,7 +80,10 @@ def test_duplicates_and_conflicts_are_counted_over_all_batches():
         ({"url": ["a.test"], "label": ["bad"]}, "both classes are needed to learn from: all 1 are phishing"),
         ({"text": ["a.test"], "label": ["bad"]}, "no column is called url, .* there are text, label"),
         ({"url": ["a.test"], "y": ["bad"]}, "no column is called label, .* there are url, y"),
-        ({"link": ["a.test"], "domain": ["a.test"], "label": ["bad"]}, "several columns could be the url: link, domain"),
+        (
+            {"link": ["a.test"], "domain": ["a.test"], "label": ["bad"]},
+            "several columns could be the url: link, domain",
+        ),
         ({"url": ["?", "a.test"], "label": ["bad", "good"]}, r"1 of 2 rows .50.0%.*1 times url: .*such as '\?'"),
     ],
 )
