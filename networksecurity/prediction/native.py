@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import issparse
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 
 from networksecurity.training.candidates import decision_threshold, get_classifier
 
@@ -103,6 +103,12 @@ def prepare(model: Pipeline, X: pd.DataFrame) -> FastPipeline:
     threshold = decision_threshold(model)
     rows = np.ascontiguousarray(X.to_numpy())
     expected = model.predict_proba(X)[:, 1]
+    if rows.dtype == object and get_tags(model[0]).requires_fit:
+
+        def score_text(X: np.ndarray) -> np.ndarray:
+            return model.predict_proba(pd.DataFrame(X, columns=model.feature_names_in_))[:, 1]
+
+        return FastPipeline(model, threshold, 0, "it learns from the text itself", score_text, score_text)
     to_features = [_transform(_without_names(step)) for _, step in model.steps[:-1]]
     classifier = _without_names(get_classifier(model))
     plain = _chain(to_features, _sum_of_trees(classifier) or _predict_proba(classifier))
@@ -133,7 +139,7 @@ def _chain(steps: list[Transform], scorer: Scorer) -> Scorer:
     def score(X: np.ndarray) -> np.ndarray:
         for step in steps:
             X = step(X)
-        return scorer(X if issparse(X) else np.ascontiguousarray(X, dtype=np.float64))
+        return scorer(np.ascontiguousarray(X, dtype=np.float64))
 
     return score
 

@@ -45,7 +45,7 @@ class Candidate:
         Whether it competes if no models are named.
     start : {"imputer", "features", "scaled features", "characters", "address"}
         What its pipeline begins with: an imputer for missing values; or, of an address, the numbers of
-        `AddressFeatures`, their quantiles, its `character_ngrams`, or nothing.
+        `AddressFeatures`, these scaled, its `character_ngrams`, or nothing.
     """
 
     name: str
@@ -142,7 +142,7 @@ ADDRESS_CANDIDATES: dict[str, Candidate] = {
         Candidate(
             "Logistic Regression",
             "sklearn.linear_model:LogisticRegression",
-            {"C": (0.3, 3.0, 30.0)},
+            {"C": (0.1, 1.0)},
             cost=1,
             params={"max_iter": 1000},
             start="scaled features",
@@ -150,7 +150,7 @@ ADDRESS_CANDIDATES: dict[str, Candidate] = {
         Candidate(
             "AdaBoost",
             "sklearn.ensemble:AdaBoostClassifier",
-            {"learning_rate": (1.0,), "n_estimators": (64, 128)},
+            {"learning_rate": (1.0, 0.5), "n_estimators": (64, 128)},
             cost=6,
             start="features",
         ),
@@ -270,6 +270,22 @@ def _start(start: Start, imputer: Imputer) -> list[tuple[str, Any]]:
 
     if start == "features":
         return [("features", AddressFeatures())]
-    from sklearn.preprocessing import QuantileTransformer
+    from sklearn.preprocessing import StandardScaler
 
-    return [("features", AddressFeatures()), ("scaler", QuantileTransformer(n_quantiles=100))]
+    return [("features", AddressFeatures()), ("scaler", StandardScaler())]
+
+
+def decision_threshold(pipeline: "Pipeline") -> float:
+    """Return the probability of phishing from which a pipeline predicts phishing."""
+    from sklearn.model_selection import FixedThresholdClassifier
+
+    last = pipeline[-1]
+    return float(last.threshold) if isinstance(last, FixedThresholdClassifier) else DECISION_THRESHOLD
+
+
+def get_classifier(pipeline: "Pipeline") -> Any:
+    """Return the fitted classifier of a pipeline, without the FixedThresholdClassifier around it."""
+    from sklearn.model_selection import FixedThresholdClassifier
+
+    last = pipeline[-1]
+    return last.estimator_ if isinstance(last, FixedThresholdClassifier) else last
