@@ -343,6 +343,7 @@ def _report(
         name=training.name,
         source=source.shown,
         data_sha256=checked.accepted.sha256,
+        contract=parameters.contract,
         validation=checked.report,
         quarantine=checked.quarantine,
         gaps=checked.gaps,

@@ -16,6 +16,7 @@ from flows.training_steps import Fetched, Winner
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.gate import PromotionMode
 from networksecurity.champion.registry import RANDOM_STATE_TAG, TEST_SIZE_TAG, WATERMARK_TAG
+from networksecurity.data.contracts import get_contract
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef
 from networksecurity.tracking import provenance
@@ -98,6 +99,8 @@ class TrainingReport(BaseModel, frozen=True):
     name: str
     source: str
     data_sha256: str
+    contract: str = "websites"
+    """What the rows are."""
     validation: dict[str, Any]
     quarantine: str | None
     gaps: list[str]
@@ -123,6 +126,11 @@ class TrainingReport(BaseModel, frozen=True):
     promotion: PromotionMode
     decision: Decision | None
     """What the gate found; None if promotion was off."""
+
+    @property
+    def group(self) -> str:
+        """What rows of a group have in common."""
+        return get_contract(self.contract).group
 
     def promotion_sentence(self) -> str:
         """Return whether the model replaces the champion, and why, in one line."""
@@ -228,9 +236,9 @@ def _winner_section(report: TrainingReport, picture: bytes) -> str:
         f"On the test rows: {', '.join(f'{count} {name}' for name, count in counts.items())}.",
         inline_picture(picture, "confusion matrix, ROC and precision-recall curve on the test rows"),
         (
-            f"Split at random, {report.leakage.random_split_seen_share:.0%} of the test rows would be training rows, "
-            f"and F1 would read {report.leakage.random_split_f1_score:.4f} (95 % interval "
-            f"{report.leakage.random_split_f1_low:.4f} to {report.leakage.random_split_f1_high:.4f})."
+            f"Split at random, {report.leakage.random_split_seen_share:.0%} of the test rows would share their "
+            f"{report.group} with a training row, and F1 would read {report.leakage.random_split_f1_score:.4f} (95 % "
+            f"interval {report.leakage.random_split_f1_low:.4f} to {report.leakage.random_split_f1_high:.4f})."
         ),
     ]
     return "\n\n".join(parts)
@@ -258,7 +266,7 @@ def _data_section(report: TrainingReport) -> str:
 
 def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
     """Return a training's summary; `picture` is a PNG file of the winner's curves."""
-    checked, split = report.validation, report.split
+    checked, split, group = report.validation, report.split, report.group
     metrics = {
         name: f"train {report.train_metrics[name]:.4f}   test {report.test_metrics[name]:.4f}" for name in _SHOWN[:3]
     }
@@ -271,7 +279,7 @@ def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
             (
                 f"{checked['n_accepted']:,} rows of {report.source} ({checked['phishing_share']:.1%} phishing, "
                 f"{checked['n_rejected']:,} set aside): {split['n_train']:,} to train on, {split['n_test']:,} to "
-                f"test, {split['shared_vectors']} feature vectors on both sides"
+                f"test, {split['shared_vectors']} {group}s on both sides"
             ),
             *report.gaps,
             *([report.selection.sentence()] if report.selection else []),
@@ -289,7 +297,7 @@ def _promotion_summary(report: TrainingReport, decision: Decision) -> Summary:
     sentences = ["\n".join(f"- {reason}" for reason in decision.reasons)]
     if found := decision.comparison:
         columns |= {"candidate": found.candidate, f"champion, version {decision.champion}": found.champion}
-        sentences.append(f"Candidate and champion on {found.n_rows:,} rows with {found.n_vectors:,} feature vectors.")
+        sentences.append(f"Candidate and champion on {found.n_rows:,} rows with {found.n_vectors:,} {report.group}s.")
     table = [
         {"": name} | {column: f"{of[name]:.4f}" if name in of else "" for column, of in columns.items()}
         for name in (*_SHOWN, "generalisation gap")

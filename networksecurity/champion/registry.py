@@ -268,6 +268,23 @@ class Registry:
         except TrackingError:
             return None
 
+    def load_learned(self, version: RegisteredVersion) -> np.ndarray | None:
+        """Return the groups of the rows that a version was fitted on; None for older versions.
+
+        Raises
+        ------
+        TrackingError
+            The file is damaged.
+        """
+        with self.files(version) as folder:
+            try:
+                return _vectors(folder / LEARNED_FILE)
+            except (EOFError, ValueError) as exc:
+                raise TrackingError(
+                    f"what version {version.version} of {version.name} has learned from cannot be read: train again "
+                    f"({type(exc).__name__})"
+                ) from exc
+
     def load_reference(self, version: RegisteredVersion) -> Reference:
         """Return what is stored about the rows behind a version.
 

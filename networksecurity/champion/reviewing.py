@@ -17,8 +17,8 @@ def review_version(registry: Registry, version: RegisteredVersion, rows: pd.Data
     DataSourceError
         Its skops file is damaged, or holds a type that is not trusted.
     """
-    learned = registry.load_reference(version).learned
-    return review(registry.load_model(version), rows, learned=learned, test=version.test_figures, margin=margin)
+    about = {"learned": registry.load_learned(version), "test": version.test_figures, "contract": version.contract}
+    return review(registry.load_model(version), rows, margin=margin, **about)
 
 
 def record_review(

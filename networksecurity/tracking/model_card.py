@@ -28,7 +28,7 @@ _FIGURES = {
 
 def render(name: str, outcome: Outcome) -> str:
     """Return the model card of the training called `name`."""
-    best, leakage, on_test = outcome.searches[0], outcome.leakage, outcome.test.metrics
+    best, on_test = outcome.searches[0], outcome.test.metrics
     return f"""# {best.candidate} · {name}
 
 Tells phishing websites from legitimate ones by {outcome.contract.subject}.
@@ -62,11 +62,7 @@ test rows:
 
 ## What a careless split would report
 
-With a random split, {leakage.random_split_seen_share:.0%} of the test rows would also be training rows, and this
-model's F1 would be {leakage.random_split_f1_score:.4f} (95 % interval {leakage.random_split_f1_low:.4f} to
-{leakage.random_split_f1_high:.4f}) instead of {on_test["f1_score"]:.4f} ({on_test[F1_LOW]:.4f} to
-{on_test[F1_HIGH]:.4f}). No function of these features can be right on more than {leakage.ceiling_accuracy:.2%} of the
-test rows, because equal vectors carry both labels.
+{_careless_split(outcome)}
 
 ## Use and limits
 
@@ -78,6 +74,23 @@ test rows, because equal vectors carry both labels.
 
 {", ".join(f"`{column}`" for column in outcome.contract.columns)}
 """
+
+
+def _careless_split(outcome: Outcome) -> str:
+    leakage, on_test = outcome.leakage, outcome.test.metrics
+    found = (
+        f"With a random split, {leakage.random_split_seen_share:.0%} of the test rows would share their "
+        f"{outcome.contract.group} with a training row,\nand this model's F1 would be "
+        f"{leakage.random_split_f1_score:.4f} (95 % interval {leakage.random_split_f1_low:.4f} to "
+        f"{leakage.random_split_f1_high:.4f}) instead of\n{on_test['f1_score']:.4f} ({on_test[F1_LOW]:.4f} to "
+        f"{on_test[F1_HIGH]:.4f})."
+    )
+    if leakage.ceiling_accuracy == 1:
+        return found
+    return (
+        f"{found} No function of these features can be right on more than {leakage.ceiling_accuracy:.2%} of the\n"
+        "test rows, because equal rows carry both labels."
+    )
 
 
 def _limits(contract: Contract) -> str:

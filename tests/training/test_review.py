@@ -78,7 +78,7 @@ def test_a_wide_margin_tolerates_what_a_narrow_one_does_not(tree, new, known):
 def test_what_cannot_be_judged_says_why(tree, sides, new, known):
     of_one_class = new[new[TARGET] == 1]
     for rows, given, why in (
-        (sides.train, known, "the model has learned from all of these feature vectors: none is unseen"),
+        (sides.train, known, "the model has learned from every group of these rows: none is unseen"),
         (of_one_class, known, "unseen rows are legitimate"),
         (new, known | {"learned": None}, "it is not known which rows this version has learned from"),
         (new, known | {"test": {}}, "registered without the figures of its test rows"),
