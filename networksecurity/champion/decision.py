@@ -104,10 +104,13 @@ def decide(
         Those of all earlier decisions: the more of them have looked at these rows, the more confidence is required.
     random_state : int, default=0
         Seed of the permutations and of the bootstrap.
+    contract : Contract, default=WEBSITES
+        What the rows are.
 
     Examples
     --------
     >>> from networksecurity.data.sample import make_phishing_websites
+    >>> from networksecurity.data.schema import to_X_y
     >>> from networksecurity.data.splitting import split
     >>> from networksecurity.data.validation import validate
     >>> from networksecurity.training.candidates import get_candidate, make_pipeline
