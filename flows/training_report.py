@@ -24,23 +24,11 @@ from networksecurity.tracking.markdown import markdown_table, selection_table
 from networksecurity.tracking.outcome import CONTRACT_TAG
 from networksecurity.tracking.server import model_version_url, run_url, ui_command
 from networksecurity.training.candidates import DECISION_THRESHOLD
-from networksecurity.training.evaluation import F1_HIGH, F1_LOW
+from networksecurity.training.evaluation import F1_HIGH, F1_LOW, FIGURES
 from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.search import SearchResult
 from networksecurity.training.selection import Selection
 from networksecurity.training.threshold import ThresholdChoice
-
-_SHOWN = (
-    "f1_score",
-    "precision",
-    "recall_score",
-    "accuracy",
-    "roc_auc",
-    "average_precision",
-    "log_loss",
-    "false_positive_rate",
-)
-
 
 _LOGGED = {"contract", "test_size", "cv", "scoring", "imputer", "random_state"}
 
@@ -226,7 +214,7 @@ def _threshold_lines(report: TrainingReport) -> list[str]:
 
 def _winner_section(report: TrainingReport, picture: bytes) -> str:
     counts = {name.replace("_", " "): int(of) for name, of in report.test_metrics.items() if name.endswith("tives")}
-    metrics = [(name, f"{report.train_metrics[name]:.4f}", f"{report.test_metrics[name]:.4f}") for name in _SHOWN]
+    metrics = [(name, f"{report.train_metrics[name]:.4f}", f"{report.test_metrics[name]:.4f}") for name in FIGURES]
     parts = [
         f"**{report.leaderboard[0].model}** won. {_how_chosen(report)}",
         *([selection_table(report.selection)] if report.selection else []),
@@ -268,7 +256,7 @@ def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
     """Return a training's summary; `picture` is a PNG file of the winner's curves."""
     checked, split, group = report.validation, report.split, report.group
     metrics = {
-        name: f"train {report.train_metrics[name]:.4f}   test {report.test_metrics[name]:.4f}" for name in _SHOWN[:3]
+        name: f"train {report.train_metrics[name]:.4f}   test {report.test_metrics[name]:.4f}" for name in FIGURES[:3]
     }
     metrics["f1_score"] += f" (95% interval {_f1_interval(report)})"
     links = {key.replace("-", " "): link for key, link in report.links().items()}
@@ -300,7 +288,7 @@ def _promotion_summary(report: TrainingReport, decision: Decision) -> Summary:
         sentences.append(f"Candidate and champion on {found.n_rows:,} rows with {found.n_vectors:,} {report.group}s.")
     table = [
         {"": name} | {column: f"{of[name]:.4f}" if name in of else "" for column, of in columns.items()}
-        for name in (*_SHOWN, "generalisation gap")
+        for name in (*FIGURES, "generalisation gap")
     ]
     title = f"{report.model_name} {report.model_version}: {report.promotion_sentence()}"
     return Summary(title=title, sentences=sentences, table=table)
