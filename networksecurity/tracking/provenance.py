@@ -10,7 +10,7 @@ from pathlib import Path
 
 from networksecurity.settings import PROJECT_FOLDER
 
-COMPUTED_WITH = ("numpy", "pandas", "scikit-learn", "scipy", "skops")
+COMPUTED_WITH = ("idna", "numpy", "pandas", "publicsuffixlist", "scikit-learn", "scipy", "skops")
 """The libraries that a figure or a model file depends on."""
 
 
