@@ -136,6 +136,10 @@ VALUE_DESCRIPTIONS: dict[str, dict[int, str]] = {
 """What each value stands for by the rules of the data set's authors, in short; its rows do not follow them."""
 CLASS_LABELS = {0: "legitimate", 1: "phishing"}
 """What `y` means. The positive class, in every metric and curve, is 1."""
+UNSURE = "unsure"
+"""The label of a row that is left to a person."""
+LABELS = {**CLASS_LABELS, 2: UNSURE}
+"""The labels of predictions by their code: the classes, and `UNSURE`."""
 
 MISSING = -128
 """The int8 that stands for a missing value where an array has no mask."""

@@ -12,6 +12,7 @@ from networksecurity.data.schema import (
     CLASS_LABELS,
     EXPLANATION,
     LABEL,
+    LABELS,
     MODEL,
     MODEL_VERSION,
     REASONS,
@@ -24,7 +25,7 @@ from networksecurity.training.candidates import decision_threshold
 
 _MAX_KEPT = 20_000
 """Explanations kept for later batches, about 1 kB each: equal feature vectors are explained once."""
-_LABEL_DTYPE = pd.CategoricalDtype(list(CLASS_LABELS.values()))
+_LABEL_DTYPE = pd.CategoricalDtype(list(LABELS.values()))
 
 
 def score(model: Any, accepted: pd.DataFrame, contract: Contract = WEBSITES) -> pd.DataFrame:
