@@ -29,10 +29,11 @@ from flows.parameters import IngestParameters
 from flows.report import Summary, reasons_section
 from flows.steps import progress, step
 from networksecurity.data import mongodb, sources
+from networksecurity.data.contracts import Contract, get_contract
 from networksecurity.data.files import File
 from networksecurity.data.gaps import find_gaps
 from networksecurity.data.sample import Sample
-from networksecurity.data.validation import Validation
+from networksecurity.data.validated import ValidationReport
 from networksecurity.data.web import Url
 from networksecurity.settings import settings
 
@@ -60,9 +61,9 @@ class Checked(BaseModel, frozen=True):
 
 
 @step(task_run_name="check")
-def check(file: Sample | File, max_rejected: float, with_target: bool = True) -> Checked:
+def check(file: Sample | File, contract: Contract, max_rejected: float, with_target: bool = True) -> Checked:
     """Refuse a file that is not what it should be, before anything of it is written."""
-    validation, digest = Validation(max_rejected=max_rejected, with_target=with_target), sha256()
+    validation, digest = contract.validation(max_rejected=max_rejected, with_target=with_target), sha256()
     with progress("check") as report, file.batches(digest=digest) as batches:
         for frame in batches.frames:
             validation.add(frame)
@@ -78,23 +79,27 @@ def write(file: Sample | File, target: mongodb.Collection, checked: Checked) -> 
         file.batches() as batches,
         mongodb.open(target) as opened,
     ):
-        judged = map(Validation().add, batches.frames)
+        judged = map(target.contract.validation().add, batches.frames)
         return opened.ingest(judged, sha256=checked.sha256, source=file.shown, on_progress=report)
 
 
+def _source(parameters: IngestParameters) -> Sample | File | Url:
+    return sources.parse_file(parameters.source, settings(), parameters.contract)
+
+
 def _run_name() -> str:
-    return f"ingest · {sources.parse(flow_run.parameters['parameters'].source, settings()).shown}"
+    return f"ingest · {_source(flow_run.parameters['parameters']).shown}"
 
 
 @flow(name="ingest", flow_run_name=_run_name, result_serializer="json")
 def ingest(parameters: IngestParameters) -> IngestReport:
     """Write the rows of a file to MongoDB, each once, and those that are not valid to its quarantine."""
     log = get_run_logger()
-    source = sources.parse_file(parameters.source, settings())
-    target = mongodb.parse_target(parameters.target, settings())
+    source, contract = _source(parameters), get_contract(parameters.contract, parameters.positive)
+    target = mongodb.parse_target(parameters.target, settings(), contract)
     with TemporaryDirectory(prefix="networksecurity-") as folder:
         file = fetch(source, Path(folder))
-        checked = check(file, parameters.max_rejected)
+        checked = check(file, contract, parameters.max_rejected)
         rows = write(file, target, checked)
     if rows.n_quarantined:
         log.warning("%s rows are not valid and were set aside: %s", rows.n_quarantined, rows.quarantine)
@@ -123,7 +128,7 @@ def _summary(report: IngestReport) -> Summary:
             "collection": rows.collection,
             "quarantine": rows.quarantine,
         },
-        sentences=_gaps(report.validation),
+        sentences=[*ValidationReport(**report.validation).remarks(), *_gaps(report.validation)],
         sections={"File": f"SHA-256 `{report.sha256}`"} | reasons_section(report.validation["rejections"]),
     )
 

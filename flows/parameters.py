@@ -159,6 +159,8 @@ class IngestParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    contract: ContractName = _CONTRACT
+    positive: Positive = _POSITIVE
     source: Annotated[str, AfterValidator(_without_password)] = Field(
         min_length=1,
         description="rows to write: a file or http(s) address ending in .csv, .csv.gz, .parquet, .arff or .zip, `uci`, "
@@ -166,7 +168,8 @@ class IngestParameters(BaseModel):
     )
     target: Annotated[str, AfterValidator(_without_password)] = Field(
         default="mongodb",
-        description="collection to write to: `mongodb` (address from MONGODB_URI) or `mongodb://host/database.collection`",
+        description="collection to write to: `mongodb` (the contract's, with the address from MONGODB_URI) or "
+        "`mongodb://host/database.collection`",
     )
     max_rejected: float = Field(
         default=0.05, ge=0, le=1, description="largest share of invalid rows; with more of them nothing is written"

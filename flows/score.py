@@ -37,6 +37,7 @@ from flows.steps import progress, source_of, step
 from flows.tracking import find_gaps, registry
 from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.data import mongodb
+from networksecurity.data.contracts import get_contract
 from networksecurity.data.files import File
 from networksecurity.data.mongodb import Checkpoint, Collection
 from networksecurity.data.raw import Batches
@@ -191,7 +192,9 @@ def _score(
         return score_collection(source, output, version, parameters, Checkpoint())
     with TemporaryDirectory(prefix="networksecurity-") as folder:
         file = fetch(source, Path(folder))
-        checked = check(file, parameters.max_rejected, with_target=False) if isinstance(output, Collection) else None
+        checked = None
+        if isinstance(output, Collection):
+            checked = check(file, output.contract, parameters.max_rejected, with_target=False)
         return score_file(file, output, version, parameters, checked)
 
 
@@ -204,7 +207,7 @@ def score(parameters: ScoreParameters) -> State:
     """Score each row of a source with its probability of phishing."""
     started = time.monotonic()
     source = source_of(parameters)
-    output = mongodb.parse_output(parameters.output, settings()) or parameters.output
+    output = mongodb.parse_output(parameters.output, settings(), get_contract(parameters.contract)) or parameters.output
     shown = output.shown if isinstance(output, Collection) else predictions.check_output(output)
     version = find_model(parameters.model_version, parameters.contract)
     done = _score(parameters, source, output, version)

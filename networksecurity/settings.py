@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     mongodb_collection: str = Field(
         default="phishing_websites",
         validation_alias=AliasChoices("MONGODB_COLLECTION"),
-        description="collection that the source `mongodb` reads",
+        description="collection of websites that the source `mongodb` reads; those of another contract are beside it",
     )
     mongodb_timeout: PositiveFloat = Field(default=10.0, description="seconds to wait for a MongoDB server")
     http_timeout: PositiveFloat = Field(default=30.0, description="seconds to wait for a web server to answer")

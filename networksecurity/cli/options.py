@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ContractName = Literal["websites", "addresses"]
-Contract = Annotated[ContractName, typer.Option("--contract", help="What the model's rows are.")]
+Contract = Annotated[ContractName, typer.Option("--contract", help="What the rows are.")]
+Positive = Annotated[str | None, typer.Option("--positive", help="The label that means phishing, of addresses.")]
 
 
 def open_registry(contract: str = "websites") -> "Registry":

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from networksecurity.cli.options import Contract, Positive
 from networksecurity.cli.tables import print_table
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import Settings, settings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from networksecurity.data import contracts as data
 
 
 quarantine = typer.Typer(help="Invalid rows that were set aside.")
@@ -35,15 +38,16 @@ def _place(place: str | None) -> str:
 
 
 @quarantine.command("list")
-def list_(place: Place = None) -> None:
+def list_(place: Place = None, contract: Contract = "websites") -> None:
     """Count the rows by ingestion or file and by reason; a row may have several reasons."""
     from networksecurity.data import mongodb
+    from networksecurity.data.contracts import get_contract
 
     place = _place(place)
     if place == STORAGE:
         counts, shown = _count_stored(settings()), settings().storage
     else:
-        collection = mongodb.parse_target(place, settings())
+        collection = mongodb.parse_target(place, settings(), get_contract(contract))
         with mongodb.open(collection) as opened:
             counts, shown = opened.count_quarantined(), collection.shown
     print_table(counts, title=f"Quarantine of {shown}")
@@ -51,7 +55,9 @@ def list_(place: Place = None) -> None:
 
 @quarantine.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="A new file, .csv or .parquet.", metavar="FILE")], place: Place = None
+    file: Annotated[Path, typer.Argument(help="A new file, .csv or .parquet.", metavar="FILE")],
+    place: Place = None,
+    contract: Contract = "websites",
 ) -> None:
     """Write all rows to a file, with their original values and their reasons."""
     if file.suffix.lower() not in _KINDS:
@@ -59,12 +65,13 @@ def export(
     if file.exists():
         raise ConfigurationError(f"{file} exists already and may hold corrections: name another file")
     from networksecurity.data import mongodb
+    from networksecurity.data.contracts import get_contract
 
     place = _place(place)
     if place == STORAGE:
-        rows = _read_stored(settings())
+        rows = _read_stored(settings(), get_contract(contract))
     else:
-        with mongodb.open(mongodb.parse_target(place, settings())) as opened:
+        with mongodb.open(mongodb.parse_target(place, settings(), get_contract(contract))) as opened:
             rows = opened.quarantined()
     try:
         if file.suffix.lower() == ".csv":
@@ -78,19 +85,23 @@ def export(
 
 @quarantine.command()
 def resubmit(
-    file: Annotated[Path, typer.Argument(help="Corrected rows, as exported.", metavar="FILE")], place: Place = None
+    file: Annotated[Path, typer.Argument(help="Corrected rows, as exported.", metavar="FILE")],
+    place: Place = None,
+    contract: Contract = "websites",
+    positive: Positive = None,
 ) -> None:
     """Check corrected rows again and move those that are now valid to the collection, under their old keys."""
     from networksecurity.data import mongodb, sources
+    from networksecurity.data.contracts import get_contract
 
     place = _place(place)
     if place == STORAGE:
         raise ConfigurationError(
             "rows in the storage belong to no collection: correct them in their file and train again"
         )
-    source = sources.parse_file(str(file), settings())
+    source = sources.parse_file(str(file), settings(), contract)
     corrected = source.read().frame
-    with mongodb.open(mongodb.parse_target(place, settings())) as opened:
+    with mongodb.open(mongodb.parse_target(place, settings(), get_contract(contract, positive))) as opened:
         done = opened.resubmit(corrected, sha256=sha256(file.read_bytes()).hexdigest(), source=source.shown)
     print(
         f"{done.n_inserted:,} rows moved to {done.collection} (ingestion {done.ingestion}), "
@@ -98,14 +109,14 @@ def resubmit(
     )
 
 
-def _read_stored(settings: Settings) -> "pd.DataFrame":
+def _read_stored(settings: Settings, contract: "data.Contract") -> "pd.DataFrame":
     import pandas as pd
 
-    from networksecurity.data.schema import DOMAINS
     from networksecurity.data.storage import Storage
 
-    columns = ["file", "row", "reasons", *DOMAINS]
-    frames = [frame.assign(file=name)[columns] for name, frame in Storage(settings.storage).quarantined().items()]
+    columns = ["file", "row", "reasons", *(column.name for column in contract.stored)]
+    files = Storage(settings.storage).quarantined()  # those of each contract
+    frames = [frame.assign(file=name)[columns] for name, frame in files.items() if {*columns[1:]} <= {*frame}]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns, dtype="str")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from networksecurity.cli.options import Contract, ContractName, Json, open_registry
+from networksecurity.cli.options import Contract, ContractName, Json, Positive, open_registry
 from networksecurity.cli.tables import print_table
 from networksecurity.settings import settings
 
@@ -16,7 +16,7 @@ def evaluate(
     model_version: Annotated[str, typer.Option(metavar="VERSION", help="A number or an alias.")] = "champion",
     margin: Annotated[float, typer.Option(help="By how much F1 may be lower.", min=0, max=1)] = 0.01,
     contract: Contract = "websites",
-    positive: Annotated[str | None, typer.Option(help="The label that means phishing, of addresses.")] = None,
+    positive: Positive = None,
     as_json: Json = False,
 ) -> None:
     """Compare a version on labelled rows with its own test rows; the exit code is 3 if it is worse, 4 if unknown.

@@ -229,6 +229,11 @@ def is_address_column(column: object) -> bool:
     return _normalized(column) in _NAMES[URL]
 
 
+def canonical_name(column: object) -> str | None:
+    """Return `url` or `label` for a column that is called so by any of its names, None for any other."""
+    return next((name for name, names in _NAMES.items() if _normalized(column) in names), None)
+
+
 def _normalized(column: object) -> str:
     return "".join(str(column).split()).replace("_", "").casefold()
 

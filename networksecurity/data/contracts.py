@@ -6,6 +6,7 @@ and knows no column.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,7 @@ import pandas as pd
 from networksecurity.data import address_rows, schema
 from networksecurity.data.address_rows import DOMAIN, URL, AddressValidation
 from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.columns import Column
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.validated import Validated, ValidationReport
 from networksecurity.data.validation import Validation
@@ -104,6 +106,31 @@ class Contract(ABC):
     def is_own(self, column: object) -> bool:
         """Return whether a column of raw rows is read, rather than passed on, when rows are scored."""
 
+    @property
+    @abstractmethod
+    def stored(self) -> tuple[Column, ...]:
+        """The columns of a row in a collection, the target last."""
+
+    @abstractmethod
+    def to_raw(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return accepted rows as a collection stores them, under the names of `stored`: valid again when read."""
+
+    @abstractmethod
+    def to_label(self, *, phishing: bool) -> int | str:
+        """Return the label of a row in a collection."""
+
+    @abstractmethod
+    def canonical_name(self, column: object) -> str | None:
+        """Return the column of `stored` that a column of raw rows is known as, None if it is known as none."""
+
+    def spellings(self, columns: Iterable[str]) -> dict[str, list[str]]:
+        """Return, by column of `stored`, which columns of raw rows stand for it."""
+        found: dict[str, list[str]] = {}
+        for column in columns:
+            if name := self.canonical_name(column):
+                found.setdefault(name, []).append(column)
+        return found
+
     def validate(self, frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
         """Sort raw rows into those fit to learn from and those that are not; see `validation.validate`."""
         validation = self.validation(max_rejected=max_rejected)
@@ -168,6 +195,23 @@ class Websites(Contract):
     def is_own(self, column: object) -> bool:
         """Return whether a column is one of the features, by any of its names."""
         return schema.canonical_name(column) in schema.FEATURES
+
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        """The 31 columns."""
+        return tuple(Column(name, "code") for name in schema.DOMAINS)
+
+    def to_raw(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows."""
+        return accepted
+
+    def to_label(self, *, phishing: bool) -> int:
+        """Return -1 for phishing, otherwise 1."""
+        return -1 if phishing else 1
+
+    def canonical_name(self, column: object) -> str | None:
+        """Return the schema's name of a column."""
+        return schema.canonical_name(column)
 
 
 @dataclass(frozen=True)
@@ -242,6 +286,28 @@ class Addresses(Contract):
     def is_own(self, column: object) -> bool:  # noqa: ARG002 (an address is passed on with its prediction)
         """Return False: the address as it was given stands beside its prediction."""
         return False
+
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        """The address and the word for its label: whose domain it is, is read anew."""
+        return Column(URL, "text"), Column(address_rows.TARGET, "category")
+
+    def to_raw(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return the normalized addresses, with `phishing` or `legitimate`."""
+        return accepted[[URL]].assign(**{address_rows.TARGET: accepted[address_rows.TARGET].map(schema.CLASS_LABELS)})
+
+    def to_label(self, *, phishing: bool) -> str:
+        """Return `phishing` or `legitimate`."""
+        return schema.CLASS_LABELS[int(phishing)]
+
+    def canonical_name(self, column: object) -> str | None:
+        """Return `url` or `label` for a column that is called so by any of its names."""
+        return address_rows.canonical_name(column)
+
+    def spellings(self, columns: Iterable[str]) -> dict[str, list[str]]:
+        """Return the column of that very name or, if there is none, those of its other names."""
+        found = super().spellings(columns)
+        return {name: [name] if name in spellings else spellings for name, spellings in found.items()}
 
 
 WEBSITES = Websites()

@@ -6,13 +6,14 @@
 | a path or http(s) URL ending in `.csv`, `.csv.gz`, `.parquet`, `.arff`, `.zip` | a file; of a zip its largest ARFF |
 | `uci` | the data set's own archive |
 | `mongodb://…/database.collection` | a collection; what the path leaves out comes from the settings |
-| `mongodb` | the same, with the connection string in `MONGODB_URI` |
+| `mongodb` | the collection of the contract, with the connection string in `MONGODB_URI` |
 
 Each of the four kinds has `shown`, itself without credentials, `read()` for all rows at once, and `batches()` for what
 is larger than memory. A new kind of source needs these three, and a line in `parse`.
 """
 
 from networksecurity.data import mongodb
+from networksecurity.data.contracts import get_contract
 from networksecurity.data.files import KINDS, File
 from networksecurity.data.mongodb import Collection
 from networksecurity.data.sample import Sample
@@ -40,7 +41,7 @@ def parse(text: str, settings: Settings, contract: str = "websites") -> Source:
     settings : Settings
         Where MongoDB is, and how long to wait for it or for a web server.
     contract : str, default="websites"
-        Name of the contract that the rows are of; a collection holds rows of `websites`.
+        Name of the contract that the rows are of.
 
     Raises
     ------
@@ -59,9 +60,7 @@ def parse(text: str, settings: Settings, contract: str = "websites") -> Source:
     """
     if sample := Sample.named(text, contract):
         return sample
-    if collection := mongodb.parse(text, settings):
-        if contract != "websites":
-            raise ConfigurationError(f"a collection holds rows of websites: --contract {contract} reads files")
+    if collection := mongodb.parse(text, settings, get_contract(contract)):
         return collection
     if text == "uci" or text.lower().startswith(("http://", "https://")):
         return Url(UCI_URL if text == "uci" else text, settings.http_timeout)
@@ -70,7 +69,7 @@ def parse(text: str, settings: Settings, contract: str = "websites") -> Source:
     raise ConfigurationError(f"unknown source {without_credentials(text)!r}; one of: {_ACCEPTED}")
 
 
-def parse_file(text: str, settings: Settings) -> Sample | File | Url:
+def parse_file(text: str, settings: Settings, contract: str = "websites") -> Sample | File | Url:
     """Return the source that a text names, as `parse` does, but for collections.
 
     Raises
@@ -78,7 +77,7 @@ def parse_file(text: str, settings: Settings) -> Sample | File | Url:
     ConfigurationError
         It is a collection, whose rows are in MongoDB already.
     """
-    source = parse(text, settings)
+    source = parse(text, settings, contract)
     if isinstance(source, Collection):
         raise ConfigurationError(f"{source.shown} is a collection: its rows are in MongoDB already")
     return source

@@ -29,6 +29,21 @@ class ValidationReport:
     n_conflicts: int = 0
     """Addresses with both labels."""
 
+    def remarks(self) -> list[str]:
+        """Return a sentence for each thing worth saying of accepted addresses.
+
+        Examples
+        --------
+        >>> ValidationReport(9, 9, 0, 0.5, n_duplicates=2, n_conflicts=1).remarks()
+        ['2 rows repeat the address of an earlier row', '1 addresses have both labels']
+        """
+        said = {
+            "addresses were written so that nobody follows them, as hxxp or [.], and were refanged": self.n_refanged,
+            "rows repeat the address of an earlier row": self.n_duplicates,
+            "addresses have both labels": self.n_conflicts,
+        }
+        return [f"{count:,} {what}" for what, count in said.items() if count]
+
     def to_dict(self) -> dict:
         """Return the report as plain values that JSON can hold."""
         return asdict(self)

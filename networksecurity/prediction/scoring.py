@@ -143,9 +143,10 @@ class BatchScorer:
         if self._explainer:
             scored[EXPLANATION] = self._explain(self._explainer, accepted)
         made_by = {column: pd.Categorical([value]).repeat(len(scored)) for column, value in self._made_by.items()}
+        beside = [name for name in others if name not in rejected]  # an address may stand in a column of that name
         return (
             pd.concat([_numbered(frame.loc[accepted.index, others]), scored.assign(**made_by)], axis=1),
-            pd.concat([_numbered(frame.loc[rejected.index, others]), rejected.astype("str")], axis=1),
+            pd.concat([_numbered(frame.loc[rejected.index, beside]), rejected.astype("str")], axis=1),
         )
 
     def _explain(self, explainer: Explainer, accepted: pd.DataFrame) -> pd.Series:

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from flows.evaluate import evaluate
-from flows.parameters import EvaluateParameters, ScoreParameters, TrainParameters
+from flows.ingest import ingest
+from flows.parameters import EvaluateParameters, IngestParameters, ScoreParameters, TrainParameters
 from flows.score import score
 from flows.train import train
 from flows.training_report import show_training
@@ -15,19 +16,19 @@ from networksecurity import cli
 from networksecurity.champion.gate import Gate
 from networksecurity.champion.registry import Registry
 from networksecurity.data.address_sample import make_addresses
-from networksecurity.exceptions import ConfigurationError, TrackingError
+from networksecurity.exceptions import TrackingError
 from networksecurity.settings import settings
 from networksecurity.tracking.server import connect
 from networksecurity.training.candidates import ENABLED
 
+LAX = Gate(min_f1_score=0.5, min_recall_score=0.5, max_false_positive_rate=1, max_generalisation_gap=1)
 MODEL = {"contract": "addresses", "models": "Decision Tree"}
 
 
 def test_a_model_of_addresses_is_trained_promoted_asked_and_evaluated(workplace, capsys, monkeypatch):
     rows = make_addresses(1_500).assign(label=lambda rows: rows["label"].map({"phishing": 1, "legitimate": 0}))
     rows.to_csv(workplace / "rows.csv", index=False)
-    lax = Gate(min_f1_score=0.5, min_recall_score=0.5, max_false_positive_rate=1, max_generalisation_gap=1)
-    report = train(TrainParameters(**MODEL, source="rows.csv", positive="1", gate=lax))
+    report = train(TrainParameters(**MODEL, source="rows.csv", positive="1", gate=LAX))
     show_training(report)
     assert "0 registrable domains on both sides" in capsys.readouterr().out
     assert (report.model_name, report.decision.outcome) == ("networksecurity-addresses", "promote")
@@ -64,9 +65,45 @@ def test_models_of_one_contract_are_not_found_under_another(workplace):
         score(ScoreParameters(contract="addresses", source="sample:10", output="scored.csv"))
 
 
-def test_a_collection_holds_no_addresses(workplace):
-    with pytest.raises(ConfigurationError, match="--contract addresses reads files"):
-        train(TrainParameters(**MODEL, source="mongodb://127.0.0.1:1/a.b"))
+def test_a_collection_of_addresses_is_filled_trained_on_scored_and_evaluated(workplace, collection, monkeypatch):
+    host, port = collection.database.client.address
+    monkeypatch.setenv("MONGODB_URI", f"mongodb://{host}:{port}/{collection.database.name}.{collection.name}")
+    settings.cache_clear()
+    rows = make_addresses(1_500).assign(label=lambda rows: rows["label"].map({"phishing": 1, "legitimate": 0}))
+    rows.loc[5, "url"] = "?"
+    rows.loc[6] = rows.loc[7].replace({1: 0, 0: 1})
+    rows.to_csv(workplace / "rows.csv", index=False)
+    parameters = IngestParameters(contract="addresses", source="rows.csv", positive="1")
+    done = ingest(parameters).rows
+    assert (done.n_inserted, done.n_quarantined) == (1_499, 1)
+    assert done.collection.endswith(f".{collection.name}_addresses")
+    assert ingest(parameters).rows.n_already_there == 1_499
+
+    source = {"contract": "addresses", "source": "mongodb"}
+    report = train(TrainParameters(**source, models="Decision Tree", gate=LAX))
+    assert (report.validation["n_accepted"], report.validation["n_conflicts"]) == (1_499, 1)
+    beside = collection.database[f"{collection.name}_addresses_scores"]
+    for n_new in (1_499, 0, 40):
+        if n_new == 40:
+            ingest(IngestParameters(contract="addresses", source="sample:40"))
+        scored = score(ScoreParameters(**source, output="mongodb"), return_state=True).result()
+        assert scored.rows.n_scored == n_new
+    assert beside.count_documents({}) == 1_539
+    assert evaluate(EvaluateParameters(**source), return_state=True).result().review.total.n_rows == 1_539
+
+    monkeypatch.setattr(sys, "argv", ["networksecurity", "quarantine", "export", "aside.csv", "--contract=addresses"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    aside = pd.read_csv("aside.csv").assign(url="http://corrected.test/")
+    aside.to_csv("corrected.csv", index=False)
+    command = ["networksecurity", "quarantine", "resubmit", "corrected.csv", "--contract=addresses", "--positive=1"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code in (0, None)
+    assert score(ScoreParameters(**source, output="mongodb"), return_state=True).result().rows.n_scored == 1
+    for suffix in ("", "_quarantine", "_ingestions", "_scores", "_watches"):
+        collection.database.drop_collection(f"{collection.name}_addresses{suffix}")
 
 
 def test_the_models_that_compete_are_those_of_the_contract():

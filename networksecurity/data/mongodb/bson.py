@@ -8,63 +8,23 @@ turns cells such as 1.7 and True into 1.)
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from networksecurity.data.raw import conflict
-from networksecurity.data.schema import DOMAINS, FEATURES, MISSING, MISSING_MARKERS, canonical_name, is_row_number
+from networksecurity.data.mongodb.names import Spellings
+from networksecurity.data.schema import DOMAINS, MISSING
 
 if TYPE_CHECKING:
     from bson.codec_options import CodecOptions
 
 _MOST_LAYOUTS = 4
 """Layouts of documents in one batch that are decoded by NumPy; what is left is decoded one by one."""
-_MOST_REMEMBERED = 1000
-"""Lists of names whose meaning is remembered, of documents that have all kinds of names."""
 
 
-@dataclass(frozen=True)
-class _Names:
-    """What the names of a document's fields mean."""
-
-    columns: dict[str, list[str]]
-    """Column to its spellings in the document, nearly always one."""
-    unknown: list[str]
-    """Names that might be spellings nobody knows: there are none in a document that has all features."""
-
-
-@dataclass
-class Decoder:
-    """Reads the documents of one collection, which may spell a column in several ways.
-
-    A column is returned under the spelling that was met first. A cell whose document holds it under two spellings that
-    differ becomes the text `raw.conflict`, for which the validation rejects the row.
-    """
-
-    codec_options: "CodecOptions"
-    spellings: dict[str, str] = field(default_factory=dict)
-    """Column to the spelling that was met first."""
-    unknown: Counter[str] = field(default_factory=Counter)
-    """In how many documents, of those without all features, a name stands that is no column's."""
-    _remembered: dict[tuple[str, ...], _Names] = field(default_factory=dict)
-
-    def understand(self, names: Iterable[str]) -> _Names:
-        """Return what the names of a document's fields mean."""
-        names = tuple(names)
-        if names not in self._remembered:
-            columns: dict[str, list[str]] = {}
-            for name in names:
-                if column := canonical_name(name):
-                    columns.setdefault(column, []).append(name)
-                    self.spellings.setdefault(column, name)
-            others = [name for name in names if not canonical_name(name) and not is_row_number(name)]
-            if len(self._remembered) >= _MOST_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[names] = _Names(columns, [] if columns.keys() >= FEATURES.keys() else others)
-        return self._remembered[names]
+class Decoder(Spellings):
+    """Reads the documents of a collection whose columns are all small whole numbers."""
 
     def to_frame(self, batches: Iterable[list[bytes]], columns: Iterable[str] = DOMAINS) -> pd.DataFrame:
         """Return those of `columns` that were met so far, `Int8` where every cell is a small whole number or missing.
@@ -81,9 +41,8 @@ class Decoder:
             blocks.append(block)
         blocks = blocks or [np.empty((0, len(columns)), dtype=np.int8)]
         found = {}
-        for column in sorted(range(len(columns)), key=lambda column: self._place(columns[column])):
-            if (name := self.spellings.get(columns[column])) is None:
-                continue
+        for column in self.in_order(columns):
+            name = self.spellings[columns[column]]
             if column in texts:
                 parts = [
                     texts[column][number] if number in texts[column] else _to_text(block[:, column], [], [])
@@ -94,9 +53,6 @@ class Decoder:
                 values = np.concatenate([block[:, column] for block in blocks])
                 found[name] = pd.arrays.IntegerArray(values, values == MISSING)
         return pd.DataFrame(found, copy=False)
-
-    def _place(self, column: str) -> int:
-        return list(self.spellings).index(column) if column in self.spellings else len(self.spellings)
 
     def _decode(
         self, documents: list[bytes], columns: list[str]
@@ -116,7 +72,7 @@ class Decoder:
         block = np.full((len(documents), len(columns)), MISSING, dtype=np.int8)
         rows = self._decode_alike(documents, columns, block)
         others = decode_all(b"".join([documents[row] for row in rows]), self.codec_options)
-        cells = [self._cells(document, columns) for document in others]
+        cells = [self.cells(document, columns) for document in others]
         odd: dict[int, tuple[list[int], list[str]]] = {}
         for column, values in enumerate(zip(*cells, strict=True)):
             if set(map(type, values)) == {str}:
@@ -133,14 +89,6 @@ class Decoder:
                     odd_rows.append(row)
                     texts.append(str(value))
         return block, odd
-
-    def _cells(self, document: dict[str, Any], columns: list[str]) -> list[Any]:
-        names = self.understand(document)
-        self.unknown.update(names.unknown)
-        return [
-            document[spellings[0]] if len(spellings) == 1 else _merged({name: document[name] for name in spellings})
-            for spellings in (names.columns.get(column, _NOWHERE) for column in columns)
-        ]
 
     def _decode_alike(self, documents: list[bytes], columns: list[str], block: np.ndarray) -> list[int]:
         """Fill the rows of `block` whose documents are laid out alike and hold small whole numbers only.
@@ -191,16 +139,6 @@ class Decoder:
         self.unknown.update(dict.fromkeys(names.unknown, int(alike.sum())))
         block[rows[alike]] = cells[alike]
         return rows[alike]
-
-
-_NOWHERE: list[str] = []
-
-
-def _merged(cells: dict[str, Any]) -> Any:
-    """Return the one value that the spellings of a column have, or the text of a conflict."""
-    known = {name: cell for name, cell in cells.items() if str(cell).strip().casefold() not in MISSING_MARKERS}
-    distinct = {str(cell).strip().removesuffix(".0") for cell in known.values()}
-    return conflict(known) if len(distinct) > 1 else next(iter(known.values()), None)
 
 
 def split(message: bytes) -> list[bytes]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.mongodb import checkpoints, feedback, ingestion, quarantine, reading, scores
 from networksecurity.data.mongodb.server import Address, Connection, connected, resolve
 from networksecurity.data.raw import Batches, Rows
@@ -63,19 +64,21 @@ def open(collection: Address) -> Iterator[OpenCollection]:
         yield OpenCollection(collection, client)
 
 
-def parse(text: str, settings: Settings) -> Collection | None:
+def parse(text: str, settings: Settings, contract: Contract = WEBSITES) -> Collection | None:
     """Return the collection that a text names (`mongodb`, `mongodb://…`, `mongodb+srv://…`), None if it names none.
+
+    `mongodb` is the collection of the contract; see `server.resolve`.
 
     Raises
     ------
     ConfigurationError
         The address is not valid, or MONGODB_URI is needed and not set.
     """
-    address = resolve(text, settings)
-    return Collection(**asdict(address)) if address else None
+    address = resolve(text, settings, contract)
+    return Collection(**vars(address)) if address else None
 
 
-def parse_target(text: str, settings: Settings) -> Collection:
+def parse_target(text: str, settings: Settings, contract: Contract = WEBSITES) -> Collection:
     """Return the collection that a text names.
 
     Raises
@@ -83,7 +86,7 @@ def parse_target(text: str, settings: Settings) -> Collection:
     ConfigurationError
         As from `parse`, or it names none.
     """
-    if collection := parse(text, settings):
+    if collection := parse(text, settings, contract):
         return collection
     raise ConfigurationError(
         f"{without_credentials(text)!r} is not a collection: mongodb://host/database.collection, mongodb+srv://…, or "
@@ -91,10 +94,10 @@ def parse_target(text: str, settings: Settings) -> Collection:
     )
 
 
-def parse_output(text: str, settings: Settings) -> Collection | None:
+def parse_output(text: str, settings: Settings, contract: Contract = WEBSITES) -> Collection | None:
     """Return the collection for predictions that a text names, as `parse` does.
 
     `mongodb` is not the collection of rows, but the one beside it: `C_scores`.
     """
-    collection = parse(text, settings)
+    collection = parse(text, settings, contract)
     return replace(collection, name=f"{collection.name}_scores") if collection and text == "mongodb" else collection

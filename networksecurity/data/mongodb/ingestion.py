@@ -32,11 +32,11 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.mongodb import server
 from networksecurity.data.mongodb.reading import last_finished
 from networksecurity.data.mongodb.server import Connection, already_exists
-from networksecurity.data.schema import DOMAINS, MISSING
-from networksecurity.exceptions import SourceUnavailableError
+from networksecurity.exceptions import DataSourceError, SourceUnavailableError
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -95,12 +95,12 @@ def ingest(
     had_rejected = store.quarantine.find_one(_of_file(sha256)) is not None
     n_rows = n_accepted = n_corrected = 0
     for accepted, rejected in batches:
-        for documents in in_batches(to_documents(accepted, sha256, ingestion)):
+        for documents in in_batches(to_documents(opened.address.contract, accepted, sha256, ingestion)):
             present = _present(store.rows, documents) if resumed else set()
             insert(store.rows, [each for each in documents if each["_id"]["row"] not in present])
             if had_rejected:
                 store.quarantine.delete_many({"_id": {"$in": [document["_id"] for document in documents]}})
-        for documents in in_batches(_to_quarantine(rejected, sha256, ingestion)):
+        for documents in in_batches(_to_quarantine(opened.address.contract, rejected, sha256, ingestion)):
             corrected = _present(store.rows, documents) if resumed else set()
             insert(store.quarantine, [each for each in documents if each["_id"]["row"] not in corrected])
             n_corrected += len(corrected)
@@ -128,6 +128,7 @@ class Store:
             opened.writable(suffix, journal=True) for suffix in ("", "_quarantine", "_ingestions")
         )
         self._shown = opened.address.shown
+        self._contract = opened.address.contract.name
 
     def begin(self, sha256: str, source: str) -> dict[str, Any]:
         """Open an ingestion, or resume the open one of the same file; return what its rows carry."""
@@ -146,6 +147,7 @@ class Store:
                 for collection in (self.rows, self.quarantine, self.ingestions)
             )
             self.ingestions.create_index("position", unique=True, sparse=True)
+        self._refuse_other_rows()
         # One open ingestion per file: two processes with the same file share it.
         self.ingestions.create_index("file", unique=True, partialFilterExpression={"open": True})
         # What is new is found by ingestion, and read in the order of `_id` without a sort.
@@ -160,6 +162,7 @@ class Store:
                     "_id": 1 + max(newest["_id"] if newest else 0, row["ingestion"]["id"] if row else 0),
                     "file": sha256,
                     "source": source,
+                    "contract": self._contract,
                     "time": self.ingestions.database.command("hello")["localTime"],
                     "open": True,
                 }
@@ -168,6 +171,15 @@ class Store:
                 except DuplicateKeyError:  # another process took the number, or opened the same file
                     continue
             return {"id": ingestion["_id"], "source": ingestion["source"], "time": ingestion["time"]}
+
+    def _refuse_other_rows(self) -> None:
+        """Raise DataSourceError if rows of another contract were ingested."""
+        ours = [self._contract, *([None] if self._contract == WEBSITES.name else [])]  # it was not noted at first
+        if other := self.ingestions.find_one({"contract": {"$nin": ours}}):
+            raise DataSourceError(
+                f"{self._shown} holds rows of {other.get('contract', WEBSITES.name)}, not of {self._contract}: name "
+                "another collection, or another --contract"
+            )
 
     def finish(self, ingestion: dict[str, Any]) -> int:
         """Give an ingestion its position, from which on its rows are read; return their number."""
@@ -219,29 +231,39 @@ def in_batches(documents: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, A
         yield batch
 
 
-def to_documents(accepted: pd.DataFrame, sha256: str, ingestion: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def to_documents(
+    contract: Contract, accepted: pd.DataFrame, sha256: str, ingestion: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     """Yield accepted rows as documents, keyed by `sha256` and the frame's index."""
-    codes = np.column_stack([accepted[name].to_numpy("int8", na_value=MISSING) for name in DOMAINS])
-    for row, cells in zip(accepted.index.tolist(), codes.tolist(), strict=True):
-        values = [None if cell == MISSING else cell for cell in cells] if MISSING in cells else cells
-        yield {
-            "_id": {"file": sha256, "row": row},
-            **dict(zip(DOMAINS, values, strict=True)),
-            "ingestion": ingestion,
-        }
+    raw = contract.to_raw(accepted)
+    names, columns = [str(name) for name in raw], [_cells(column) for _, column in raw.items()]
+    for row, *cells in zip(raw.index.tolist(), *columns, strict=True):
+        yield {"_id": {"file": sha256, "row": row}, **dict(zip(names, cells, strict=True)), "ingestion": ingestion}
 
 
-def _to_quarantine(rejected: pd.DataFrame, sha256: str, ingestion: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for row, content in zip(rejected.index.tolist(), quarantined_content(rejected), strict=True):
+def _cells(column: pd.Series) -> list[Any]:
+    """Return a column as Python objects, None where a value is missing."""
+    cells = column.tolist() if isinstance(column.dtype, np.dtype) else column.array.to_numpy(object).tolist()
+    if not column.hasnans:
+        return cells
+    return [None if missing else cell for cell, missing in zip(cells, column.isna().tolist(), strict=True)]
+
+
+def _to_quarantine(
+    contract: Contract, rejected: pd.DataFrame, sha256: str, ingestion: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    for row, content in zip(rejected.index.tolist(), quarantined_content(contract, rejected), strict=True):
         yield {"_id": {"file": sha256, "row": row}, **content, "ingestion": ingestion}
 
 
-def quarantined_content(rejected: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def quarantined_content(contract: Contract, rejected: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Yield what the documents of rejected rows hold beside key and ingestion."""
     # As text: a cell may hold what BSON has no type for.
     text = rejected.astype("str").astype(object).where(rejected.notna(), None)
-    for reasons, values in zip(text["reasons"], text[list(DOMAINS)].to_dict("records"), strict=True):
-        yield {"values": values, "reasons": reasons.split("; ")}
+    names = [column.name for column in contract.stored]
+    for reasons, *cells in zip(text["reasons"], *(text[name] for name in names), strict=True):
+        content: dict[str, Any] = {"values": dict(zip(names, cells, strict=True)), "reasons": reasons.split("; ")}
+        yield content
 
 
 def _present(collection: "Collection", documents: list[dict[str, Any]]) -> set[int]:

@@ -20,8 +20,6 @@ from networksecurity.data.mongodb.ingestion import (
     to_documents,
 )
 from networksecurity.data.mongodb.server import Connection
-from networksecurity.data.schema import DOMAINS
-from networksecurity.data.validation import Validation
 from networksecurity.exceptions import DataValidationError
 
 if TYPE_CHECKING:
@@ -53,8 +51,8 @@ def quarantined(opened: Connection) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame of shape (n_rows, 37)
-        `ORIGIN`, then the original values of the 31 columns as text.
+    DataFrame of shape (n_rows, n_columns)
+        `ORIGIN`, then the original values of the contract's columns as text.
     """
     records = [
         {
@@ -67,7 +65,7 @@ def quarantined(opened: Connection) -> pd.DataFrame:
         }
         for document in opened.beside("_quarantine").find(sort={"_id": 1}, batch_size=server.BATCH_SIZE)
     ]
-    frame = pd.DataFrame(records, columns=[*ORIGIN, *DOMAINS])
+    frame = pd.DataFrame(records, columns=[*ORIGIN, *(column.name for column in opened.address.contract.stored)])
     return frame.astype({name: "str" for name in frame if name not in {"row", "ingestion"}})
 
 
@@ -103,7 +101,8 @@ def resubmit(opened: Connection, corrected: pd.DataFrame, *, sha256: str, source
 
     keys = _keys(corrected)
     cells = corrected.drop(columns=[name for name in ORIGIN if name in corrected]).reset_index(drop=True)
-    accepted, rejected = Validation().add(cells)
+    contract = opened.address.contract
+    accepted, rejected = contract.validation().add(cells)
     address, store = opened.address, Store(opened)
     in_rows = _found(store.rows, keys)
     known = in_rows | _found(store.quarantine, keys)
@@ -115,14 +114,14 @@ def resubmit(opened: Connection, corrected: pd.DataFrame, *, sha256: str, source
         )
     ingestion = store.begin(sha256, source)
     store.take_over(ingestion)
-    for batch in in_batches(to_documents(accepted, sha256, ingestion)):
+    for batch in in_batches(to_documents(contract, accepted, sha256, ingestion)):
         documents = [{**each, "_id": _to_id(keys[each["_id"]["row"]])} for each in batch]
         insert(store.rows, documents)
         store.quarantine.delete_many({"_id": {"$in": [document["_id"] for document in documents]}})
     # Not those that already exist in the collection: an earlier file corrected them.
     still_bad = [
         UpdateOne({"_id": _to_id(keys[row])}, {"$set": content})
-        for row, content in zip(rejected.index, quarantined_content(rejected), strict=True)
+        for row, content in zip(rejected.index, quarantined_content(contract, rejected), strict=True)
         if keys[row] not in in_rows
     ]
     if still_bad:

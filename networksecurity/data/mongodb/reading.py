@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from networksecurity.data.contracts import Contract
 from networksecurity.data.mongodb import server
 from networksecurity.data.mongodb.bson import Decoder, split, take_keys
+from networksecurity.data.mongodb.names import Spellings
 from networksecurity.data.mongodb.server import Address, Connection
 from networksecurity.data.raw import Batches, Rows
-from networksecurity.data.schema import DOMAINS, FEATURES, canonical_name
 from networksecurity.exceptions import ConfigurationError, DataSourceError
 
 if TYPE_CHECKING:
+    from bson.codec_options import CodecOptions
     from pymongo.client_session import ClientSession
     from pymongo.collection import Collection
+
+    from networksecurity.data.mongodb.values import ValueDecoder
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +59,7 @@ def read(opened: Connection, *, since: int | datetime | None = None) -> Rows:
     """Return the rows of a collection, all or those that are new.
 
     Only the known columns are read, under any of their spellings. Columns of small whole numbers take one byte per
-    cell, and documents are in memory one message at a time.
+    cell, others 8 bytes for a number or their text, and documents are in memory one message at a time.
 
     Parameters
     ----------
@@ -77,7 +81,7 @@ def read(opened: Connection, *, since: int | datetime | None = None) -> Rows:
         The server could not be reached, or was lost while rows were read.
     """
     with _selected(opened, since) as selected:
-        frame = selected.decoder.to_frame(selected.messages())
+        frame = selected.decoder.to_frame(selected.messages(), _columns(opened.address.contract))
         selected.report_unknown()
         if selected.filter or selected.ingestions.find_one(session=selected.session) is None:
             return Rows(frame, selected.watermark)
@@ -109,7 +113,7 @@ def _frames(selected: "_Selection", batch_rows: int) -> Iterator[pd.DataFrame]:
                 keys.extend(found)
                 yield contents
 
-        frame = selected.decoder.to_frame(without_keys(), FEATURES)
+        frame = selected.decoder.to_frame(without_keys(), selected.decoder.contract.columns)
         if not keys:
             selected.report_unknown()
             return
@@ -128,7 +132,7 @@ class _Selection:
     order: dict[str, int]
     left_out: list[str]
     """Fields that are of no use: a spelling of a column is not among them."""
-    decoder: Decoder
+    decoder: "Decoder | ValueDecoder"
     watermark: int | None
     shown: str
 
@@ -169,11 +173,11 @@ def _selected(opened: Connection, since: int | datetime | None) -> Iterator[_Sel
             selection, watermark = _select_all(ingestions, session)
         else:
             selection, watermark = _select_since(since, ingestions, session, opened.address)
-        decoder = Decoder(rows.codec_options)
+        decoder = _decoder(opened.address.contract, rows.codec_options)
         if since is None:
             left_out = _first_impression(rows, selection, session, opened.address, decoder)
         else:
-            decoder.understand(DOMAINS)
+            decoder.understand(_columns(decoder.contract))
             left_out = ["ingestion"]
         yield _Selection(
             rows,
@@ -225,13 +229,25 @@ def _select_since(
     return {"ingestion.id": {"$in": new}}, last["_id"] if last else None
 
 
+def _columns(contract: Contract) -> list[str]:
+    return [column.name for column in contract.stored]
+
+
+def _decoder(contract: Contract, codec_options: "CodecOptions") -> "Decoder | ValueDecoder":
+    if all(column.kind == "code" for column in contract.stored):
+        return Decoder(codec_options, contract=contract)
+    from networksecurity.data.mongodb.values import ValueDecoder
+
+    return ValueDecoder(codec_options, contract=contract)
+
+
 def last_finished(ingestions: "Collection", session: "ClientSession | None" = None) -> dict[str, Any] | None:
     """Return the bookkeeping's document of the ingestion that finished last, None if none has."""
     return ingestions.find_one({"position": {"$gt": 0}}, sort={"position": -1}, session=session)
 
 
 def _first_impression(
-    rows: "Collection", selection: dict[str, Any], session: "ClientSession", address: Address, decoder: Decoder
+    rows: "Collection", selection: dict[str, Any], session: "ClientSession", address: Address, decoder: Spellings
 ) -> list[str]:
     """Let the decoder see the fields of the first and last documents; return those that are of no use.
 
@@ -254,10 +270,11 @@ def _first_impression(
     left_out = {"ingestion"}
     for document in ends:
         if not decoder.understand(document).unknown:
-            left_out |= {name for name in document if not canonical_name(name) and re.fullmatch(r"[^.$]+", name)}
+            known = address.contract.canonical_name
+            left_out |= {name for name in document if not known(name) and re.fullmatch(r"[^.$]+", name)}
     if not decoder.spellings:
         names = dict.fromkeys(name for document in ends for name in document)
         raise DataSourceError(
-            f"{address.shown} holds no column of the phishing websites data, only {', '.join(list(names)[:8])}"
+            f"{address.shown} holds no column of {address.contract.name}, only {', '.join(list(names)[:8])}"
         )
     return sorted(left_out - {"_id"})

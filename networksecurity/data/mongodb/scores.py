@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from networksecurity.data.contracts import Contract
 from networksecurity.data.mongodb.ingestion import in_batches
 from networksecurity.data.mongodb.server import Connection, already_exists
-from networksecurity.data.schema import FEATURES, MODEL, MODEL_VERSION, REASONS, ROW, SCORE
+from networksecurity.data.schema import MODEL, MODEL_VERSION, REASONS, ROW, SCORE
 from networksecurity.exceptions import DataSourceError, DataValidationError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def write_predictions(
             _put(scores, documents)
             if had_rejected:
                 quarantine.delete_many({"_id": {"$in": [document["_id"]["row"] for document in documents]}})
-        for documents in in_batches(_to_unscored(rejected)):
+        for documents in in_batches(_to_unscored(opened.address.contract, rejected)):
             _put(quarantine, documents)
         n_rows += len(predictions) + len(rejected)
         if on_progress:
@@ -82,9 +83,9 @@ def _to_predictions(predictions: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield document | {"_id": key}
 
 
-def _to_unscored(rejected: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    others = [name for name in rejected if name not in FEATURES]
-    values = _documents(rejected[list(FEATURES)])
+def _to_unscored(contract: Contract, rejected: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    others = [name for name in rejected if name not in contract.columns]
+    values = _documents(rejected[list(contract.columns)])
     for document, cells in zip(_documents(rejected[others]), values, strict=True):
         yield document | {"values": cells, REASONS: document[REASONS].split("; ")}
 

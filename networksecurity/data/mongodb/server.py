@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,
@@ -47,6 +48,8 @@ class Address:
     name: str
     timeout: float
     """Seconds to wait for the server, if the connection string does not say."""
+    contract: Contract = WEBSITES
+    """What the rows are."""
 
     @property
     def shown(self) -> str:
@@ -59,10 +62,11 @@ class Address:
         return f"{self.shown}_quarantine"
 
 
-def resolve(text: str, settings: Settings) -> Address | None:
+def resolve(text: str, settings: Settings, contract: Contract = WEBSITES) -> Address | None:
     """Return the address of the collection that a text names, None if it names none.
 
-    The database or collection that its path leaves out comes from the settings.
+    The database or collection that its path leaves out comes from the settings. `mongodb` is the collection of a
+    contract: for websites the one that MONGODB_URI or the settings name, for others the one beside it.
 
     Raises
     ------
@@ -88,13 +92,27 @@ def resolve(text: str, settings: Settings) -> Address | None:
     scheme, _, rest = shown.partition("://")
     hosts, _, path = rest.partition("/")
     database, _, name = unquote_plus(path).partition(".")
+    if text == "mongodb" or not name:
+        name = collection_of(contract.name, name or settings.mongodb_collection)
     return Address(
         uri=uri,
         server=f"{scheme}://{hosts}",
         database=database or settings.mongodb_database,
-        name=name or settings.mongodb_collection,
+        name=name,
         timeout=settings.mongodb_timeout,
+        contract=contract,
     )
+
+
+def collection_of(contract: str, name: str) -> str:
+    """Return the collection of a contract, beside that of the websites.
+
+    Examples
+    --------
+    >>> collection_of("addresses", "phishing_websites"), collection_of("addresses", "rows")
+    ('phishing_addresses', 'rows_addresses')
+    """
+    return name if contract == WEBSITES.name else f"{name.removesuffix('_websites')}_{contract}"
 
 
 class Connection:

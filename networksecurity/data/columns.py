@@ -1,0 +1,21 @@
+"""The columns of rows, by what they hold: how a collection stores them, and how drift compares them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["code", "number", "category", "text"]
+"""A whole number from -127 to 127 that stands for something, a number, one of some words, or any text."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of rows.
+
+    Attributes
+    ----------
+    name : str
+    kind : Kind
+    """
+
+    name: str
+    kind: Kind
