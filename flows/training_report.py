@@ -24,7 +24,7 @@ from networksecurity.tracking.markdown import markdown_table, selection_table
 from networksecurity.tracking.outcome import CONTRACT_TAG
 from networksecurity.tracking.server import model_version_url, run_url, ui_command
 from networksecurity.training.candidates import DECISION_THRESHOLD
-from networksecurity.training.evaluation import F1_HIGH, F1_LOW, FIGURES
+from networksecurity.training.evaluation import FIGURES, interval_of, with_interval
 from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.search import SearchResult
 from networksecurity.training.selection import Selection
@@ -214,13 +214,14 @@ def _threshold_lines(report: TrainingReport) -> list[str]:
 
 def _winner_section(report: TrainingReport, picture: bytes) -> str:
     counts = {name.replace("_", " "): int(of) for name, of in report.test_metrics.items() if name.endswith("tives")}
-    metrics = [(name, f"{report.train_metrics[name]:.4f}", f"{report.test_metrics[name]:.4f}") for name in FIGURES]
+    metrics = [
+        (name, f"{report.train_metrics[name]:.4f}", with_interval(report.test_metrics, name)) for name in FIGURES
+    ]
     parts = [
         f"**{report.leaderboard[0].model}** won. {_how_chosen(report)}",
         *([selection_table(report.selection)] if report.selection else []),
         "The test rows were touched once, by the winner. The positive class is phishing.",
-        markdown_table(("", "train", "test"), metrics),
-        f"The 95 % interval of F1 on the test rows is {_f1_interval(report)}.",
+        markdown_table(("", "train", "test (95 % interval)"), metrics),
         f"On the test rows: {', '.join(f'{count} {name}' for name, count in counts.items())}.",
         inline_picture(picture, "confusion matrix, ROC and precision-recall curve on the test rows"),
         (
@@ -232,8 +233,10 @@ def _winner_section(report: TrainingReport, picture: bytes) -> str:
     return "\n\n".join(parts)
 
 
-def _f1_interval(report: TrainingReport) -> str:
-    return f"{report.test_metrics[F1_LOW]:.4f} to {report.test_metrics[F1_HIGH]:.4f}"
+def _on_both_sides(report: TrainingReport, name: str) -> str:
+    low, high = interval_of(report.test_metrics, name) or (float("nan"), float("nan"))
+    train, test = report.train_metrics[name], report.test_metrics[name]
+    return f"train {train:.4f}   test {test:.4f} (95% interval {low:.4f} to {high:.4f})"
 
 
 def _how_chosen(report: TrainingReport) -> str:
@@ -255,10 +258,7 @@ def _data_section(report: TrainingReport) -> str:
 def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
     """Return a training's summary; `picture` is a PNG file of the winner's curves."""
     checked, split, group = report.validation, report.split, report.group
-    metrics = {
-        name: f"train {report.train_metrics[name]:.4f}   test {report.test_metrics[name]:.4f}" for name in FIGURES[:3]
-    }
-    metrics["f1_score"] += f" (95% interval {_f1_interval(report)})"
+    metrics = {name: _on_both_sides(report, name) for name in FIGURES[:3]}
     links = {key.replace("-", " "): link for key, link in report.links().items()}
     return Summary(
         title=f"Training {report.name}",

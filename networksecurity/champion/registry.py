@@ -28,7 +28,7 @@ from networksecurity.monitoring.drift import ReferenceProfile
 from networksecurity.tracking.outcome import CARD_FILE, CONTRACT_TAG, LEARNED_FILE, REFERENCE_FILE, TESTED_FILE
 from networksecurity.tracking.server import TrackingServer
 from networksecurity.training.domain import without_domain_check
-from networksecurity.training.evaluation import F1_HIGH, F1_LOW, FIGURES
+from networksecurity.training.evaluation import BOUNDS, FIGURES
 
 CANDIDATE = "candidate"
 """The alias of the newest version."""
@@ -69,7 +69,7 @@ class RegisteredVersion(BaseModel, frozen=True):
     @property
     def test_figures(self) -> dict[str, float]:
         """Its figures on its own test rows, by the names of `evaluate_model`; older versions lack some."""
-        return {name: float(self.tags[name]) for name in (*FIGURES, F1_LOW, F1_HIGH) if name in self.tags}
+        return {name: float(self.tags[name]) for name in (*FIGURES, *BOUNDS) if name in self.tags}
 
     @property
     def split(self) -> tuple[float, int] | None:

@@ -9,7 +9,7 @@ from networksecurity.tracking.markdown import markdown_table, selection_table
 from networksecurity.tracking.outcome import Outcome
 from networksecurity.tracking.provenance import library_versions
 from networksecurity.training.candidates import DECISION_THRESHOLD, decision_threshold, get_classifier
-from networksecurity.training.evaluation import F1_HIGH, F1_LOW, precision_at
+from networksecurity.training.evaluation import precision_at, with_interval
 from networksecurity.training.threshold import ThresholdChoice
 
 _BASE_RATES = (0.1, 0.01, 0.001)
@@ -21,6 +21,7 @@ _FIGURES = {
     "accuracy": "accuracy",
     "roc_auc": "area under the ROC curve",
     "average_precision": "average precision",
+    "brier_score": "Brier score",
     "log_loss": "log loss (nats)",
     "false_positive_rate": "false positive rate",
 }
@@ -82,8 +83,7 @@ def _careless_split(outcome: Outcome) -> str:
         f"With a random split, {leakage.random_split_seen_share:.0%} of the test rows would share their "
         f"{outcome.contract.group} with a training row,\nand this model's F1 would be "
         f"{leakage.random_split_f1_score:.4f} (95 % interval {leakage.random_split_f1_low:.4f} to "
-        f"{leakage.random_split_f1_high:.4f}) instead of\n{on_test['f1_score']:.4f} ({on_test[F1_LOW]:.4f} to "
-        f"{on_test[F1_HIGH]:.4f})."
+        f"{leakage.random_split_f1_high:.4f}) instead of\n{with_interval(on_test, 'f1_score')}."
     )
     if leakage.ceiling_accuracy == 1:
         return found
@@ -121,8 +121,8 @@ def _facts(outcome: Outcome) -> str:
 
 def _figures(outcome: Outcome) -> str:
     train, test = outcome.train.metrics, outcome.test.metrics
-    rows = ((label, f"{train[key]:.4f}", f"{test[key]:.4f}") for key, label in _FIGURES.items())
-    return markdown_table(("", "train", "test"), rows)
+    rows = ((label, f"{train[key]:.4f}", with_interval(test, key)) for key, label in _FIGURES.items())
+    return markdown_table(("", "train", "test (95 % interval)"), rows)
 
 
 def _by_class(outcome: Outcome) -> str:

@@ -1,5 +1,6 @@
 """The figures of a fitted model on given rows. The positive class of every figure is phishing (`y = 1`)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.utils.validation import check_consistent_length
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.exceptions import DataValidationError
-from networksecurity.training.intervals import intervals
+from networksecurity.training.intervals import Interval, intervals, score_intervals
 
 FIGURES = (
     "f1_score",
@@ -19,12 +20,14 @@ FIGURES = (
     "accuracy",
     "roc_auc",
     "average_precision",
+    "brier_score",
     "log_loss",
     "false_positive_rate",
 )
 """The figures of `evaluate` that are no counts."""
+BOUNDS = tuple(f"{name}_{bound}" for name in FIGURES for bound in ("low", "high"))
+"""The bounds of their intervals, among the figures of `evaluate_model`."""
 F1_LOW, F1_HIGH = "f1_score_low", "f1_score_high"
-"""The bounds of F1's interval, among the figures of `evaluate_model`."""
 
 
 def evaluate(y_true: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray) -> dict[str, float]:
@@ -40,9 +43,9 @@ def evaluate(y_true: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray) -> dic
     Returns
     -------
     metrics : dict
-        `f1_score`, `precision`, `recall_score`, `accuracy`, `roc_auc`, `average_precision`, `log_loss` (nats),
-        `false_positive_rate` (share of legitimate rows called phishing), and the confusion matrix as the counts
-        `true_negatives`, `false_positives`, `false_negatives`, `true_positives`.
+        `f1_score`, `precision`, `recall_score`, `accuracy`, `roc_auc`, `average_precision`, `brier_score`,
+        `log_loss` (nats), `false_positive_rate` (share of legitimate rows called phishing), and the confusion matrix as
+        the counts `true_negatives`, `false_positives`, `false_negatives`, `true_positives`.
 
     Examples
     --------
@@ -59,6 +62,7 @@ def evaluate(y_true: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray) -> dic
         "accuracy": float(metrics.accuracy_score(y_true, y_pred)),
         "roc_auc": float(metrics.roc_auc_score(y_true, y_score)),
         "average_precision": float(metrics.average_precision_score(y_true, y_score)),
+        "brier_score": float(metrics.brier_score_loss(y_true, y_score)),
         "log_loss": float(metrics.log_loss(y_true, y_score, labels=[0, 1])),
         "false_positive_rate": float(fp / (fp + tn)),
         "true_negatives": float(tn),
@@ -71,9 +75,9 @@ def evaluate(y_true: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray) -> dic
 def evaluate_model(
     model: Any, rows: pd.DataFrame, *, base_rate: float | None = None, contract: Contract = WEBSITES
 ) -> dict[str, float]:
-    """Return `evaluate`'s figures of a fitted classifier on validated rows, and the 95 % interval of F1.
+    """Return `evaluate`'s figures of a fitted classifier on validated rows, each with its 95 % interval.
 
-    The bounds are `f1_score_low` and `f1_score_high`: see `intervals`, with the contract's groups.
+    The bounds have `_low` and `_high` at the end of the figure's name: see `intervals`, with the contract's groups.
 
     Parameters
     ----------
@@ -86,13 +90,41 @@ def evaluate_model(
     """
     X, y = contract.to_X_y(rows)
     y_pred = model.predict(X)
-    figures = evaluate(y, y_pred, model.predict_proba(X)[:, 1])
-    figures[F1_LOW], figures[F1_HIGH] = intervals(y, y_pred, contract.groups(rows))["f1_score"]
+    y_score = model.predict_proba(X)[:, 1]
+    figures = evaluate(y, y_pred, y_score)
+    for name, (low, high) in all_intervals(y, y_pred, y_score, contract.groups(rows)).items():
+        figures |= {f"{name}_low": low, f"{name}_high": high}
     if base_rate is not None:
         figures["precision_at_base_rate"] = precision_at(
             base_rate, figures["recall_score"], figures["false_positive_rate"]
         )
     return figures
+
+
+def all_intervals(
+    y_true: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray, groups: np.ndarray, *, random_state: int = 0
+) -> dict[str, Interval]:
+    """Return the 95 % interval of each of `FIGURES`, of rows of both classes."""
+    of_labels = intervals(y_true, y_pred, groups, random_state=random_state)
+    return of_labels | score_intervals(y_true, y_score, groups, random_state=random_state)
+
+
+def interval_of(figures: Mapping[str, float], name: str) -> Interval | None:
+    """Return the interval of a figure, of those that `evaluate_model` returned; None for models of older versions."""
+    bounds = figures.get(f"{name}_low"), figures.get(f"{name}_high")
+    return None if bounds[0] is None or bounds[1] is None else (bounds[0], bounds[1])
+
+
+def with_interval(figures: Mapping[str, float], name: str) -> str:
+    """Return a figure as people read it.
+
+    Examples
+    --------
+    >>> with_interval({"precision": 0.95, "precision_low": 0.93, "precision_high": 0.97}, "precision")
+    '0.9500 (0.9300 to 0.9700)'
+    """
+    bounds = interval_of(figures, name)
+    return f"{figures[name]:.4f}" + (" ({:.4f} to {:.4f})".format(*bounds) if bounds else "")
 
 
 def precision_at(base_rate: float, recall: float, false_positive_rate: float) -> float:

@@ -6,6 +6,11 @@ Rows of one feature vector are right or wrong together: counted one by one, they
 import numpy as np
 
 N_RESAMPLES = 5_000
+_N_RESAMPLES_OF_SCORES, _FEWEST = 1_000, 100
+_MOST_CELLS = 20_000_000
+"""Resamples times rows: what bounds the time, some seconds; of many rows an interval needs fewer resamples."""
+_CELLS_AT_ONCE = 2_000_000
+"""The same of those that are in memory together."""
 Interval = tuple[float, float]
 """Lower and upper bound."""
 
@@ -85,6 +90,62 @@ def intervals(
         "false_positive_rate": share(fp, fp + tn),
     }
     return {name: percentile_interval(of, confidence) for name, of in figures.items()}
+
+
+def score_intervals(
+    y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, *, confidence: float = 0.95, random_state: int = 0
+) -> dict[str, Interval]:
+    """Return percentile bootstrap intervals of the figures that follow from the probabilities.
+
+    Parameters
+    ----------
+    y_true : ndarray of shape (n_samples,)
+        1 is phishing; of both classes.
+    y_score : ndarray of shape (n_samples,)
+        Probability of phishing.
+    groups, confidence, random_state
+        As for `intervals`.
+
+    Returns
+    -------
+    dict of str to (float, float)
+        Of `roc_auc`, `average_precision`, `brier_score` and `log_loss` (nats), by 1,000 resamples, or fewer above
+        20,000 rows. A resample of one class says nothing of the first two, and is left out there.
+
+    Examples
+    --------
+    >>> y_true, y_score = np.tile([1, 1, 0, 0], 50), np.tile([0.9, 0.4, 0.6, 0.2], 50)
+    >>> low, high = score_intervals(y_true, y_score, groups=np.arange(200))["roc_auc"]
+    >>> round(low, 2), round(high, 2)
+    (0.68, 0.81)
+    """
+    order = np.argsort(-np.asarray(y_score), kind="stable")
+    y, score = np.asarray(y_true, dtype=float)[order], np.asarray(y_score, dtype=float)[order]
+    ends = np.flatnonzero(np.append(score[1:] != score[:-1], True))  # rows of equal scores count together
+    found, of_row = np.unique(groups, return_inverse=True)
+    of_row, n_groups = of_row[order], len(found)
+    sure = np.clip(score, np.finfo(float).eps, 1 - np.finfo(float).eps)  # as scikit-learn's log_loss
+    losses = np.column_stack([(score - y) ** 2, -np.log(np.where(y == 1, sure, 1 - sure))])
+    generator = np.random.default_rng(random_state)
+
+    def resampled(n_resamples: int) -> np.ndarray:
+        drawn = generator.integers(n_groups, size=(n_resamples, n_groups))
+        weight = np.stack([np.bincount(groups, minlength=n_groups) for groups in drawn])[:, of_row].astype(float)
+        tp = np.cumsum(weight * y, axis=1)[:, ends]
+        called = np.cumsum(weight, axis=1)[:, ends]
+        found_there, stopped_there = np.diff(tp, prepend=0), np.diff(called - tp, prepend=0)
+        n_phishing, n_legitimate = tp[:, -1], called[:, -1] - tp[:, -1]
+        auc = ((tp - found_there / 2) * stopped_there).sum(axis=1)
+        precision = np.divide(tp, called, out=np.zeros_like(tp), where=called > 0)
+        with np.errstate(invalid="ignore"):  # a resample of one class
+            curves = auc / (n_phishing * n_legitimate), (found_there * precision).sum(axis=1) / n_phishing
+        return np.column_stack([*curves, (weight @ losses) / called[:, -1:]])
+
+    n_resamples = int(np.clip(_MOST_CELLS // len(y), _FEWEST, _N_RESAMPLES_OF_SCORES))
+    at_once = max(1, _CELLS_AT_ONCE // len(y))
+    parts = [resampled(min(at_once, n_resamples - done)) for done in range(0, n_resamples, at_once)]
+    figures = zip(("roc_auc", "average_precision", "brier_score", "log_loss"), np.concatenate(parts).T, strict=True)
+    return {name: percentile_interval(of[np.isfinite(of)], confidence) for name, of in figures}
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.schema import CLASS_LABELS
-from networksecurity.training.evaluation import F1_HIGH, F1_LOW, FIGURES, evaluate
+from networksecurity.training.evaluation import FIGURES, all_intervals, evaluate, interval_of, with_interval
 from networksecurity.training.intervals import Interval, difference, intervals
 
 ReviewVerdict = Literal["not_worse", "worse", "not_judged"]
@@ -34,12 +34,21 @@ class Part(BaseModel, frozen=True):
     figures: dict[str, float]
     """As from `evaluate`; only `accuracy` if all rows are of one class."""
     intervals: dict[str, Interval]
-    """Of those of `figures` that follow from the confusion matrix."""
+    """Of those of `figures` that are no counts."""
 
     @property
     def has_both_classes(self) -> bool:
         """Whether there are rows of both classes, which every figure but the accuracy needs."""
         return 0 < self.n_phishing < self.n_rows
+
+    def with_bounds(self) -> dict[str, float]:
+        """Return the figures, and the bounds of their intervals as `evaluate_model` names them."""
+        bounds = {
+            f"{name}_{which}": bound
+            for name, of in self.intervals.items()
+            for which, bound in zip(("low", "high"), of, strict=True)
+        }
+        return self.figures | bounds
 
 
 class Review(BaseModel, frozen=True):
@@ -64,9 +73,7 @@ class Review(BaseModel, frozen=True):
         """Return every figure by `part/name`, the bounds of its interval with `_low` and `_high` at the end."""
         found = {}
         for name, part in self.parts().items():
-            found |= {f"{name}/{figure}": value for figure, value in part.figures.items()}
-            for figure, (low, high) in part.intervals.items():
-                found |= {f"{name}/{figure}_low": low, f"{name}/{figure}_high": high}
+            found |= {f"{name}/{figure}": value for figure, value in part.with_bounds().items()}
             found[f"{name}/n_rows"] = float(part.n_rows)
         return found
 
@@ -83,11 +90,9 @@ class Review(BaseModel, frozen=True):
 
     def to_table(self) -> list[dict[str, str]]:
         """Return one row per figure: its value and interval on each part, and on the test rows."""
-        of_test = {"f1_score": (self.test[F1_LOW], self.test[F1_HIGH])} if F1_LOW in self.test else {}
-        columns = {name: (part.figures, part.intervals) for name, part in self.parts().items()}
-        columns["its test rows"] = self.test, of_test
+        columns = {name: part.with_bounds() for name, part in self.parts().items()} | {"its test rows": self.test}
         return [
-            {"": name} | {column: _cell(name, *of) for column, of in columns.items()}
+            {"": name} | {column: with_interval(of, name) if name in of else "-" for column, of in columns.items()}
             for name in FIGURES
             if name in self.total.figures
         ]
@@ -96,13 +101,6 @@ class Review(BaseModel, frozen=True):
         """Return the parts that have rows, by name."""
         parts = {"all": self.total, "learned": self.learned, "unseen": self.unseen}
         return {name: part for name, part in parts.items() if part is not None}
-
-
-def _cell(name: str, figures: Mapping[str, float], bounds: Mapping[str, Interval]) -> str:
-    if name not in figures:
-        return "-"
-    interval = " ({:.4f} to {:.4f})".format(*bounds[name]) if name in bounds else ""
-    return f"{figures[name]:.4f}{interval}"
 
 
 def review(
@@ -185,12 +183,12 @@ def review(
 
 
 def _part(y: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray, codes: np.ndarray, random_state: int) -> Part:
-    bounds = intervals(y, y_pred, codes, random_state=random_state)
     if 0 < y.sum() < len(y):
         figures = evaluate(y, y_pred, y_score)
+        bounds = all_intervals(y, y_pred, y_score, codes, random_state=random_state)
     else:
         figures = {"accuracy": float((y == y_pred).mean())}
-        bounds = {"accuracy": bounds["accuracy"]}
+        bounds = {"accuracy": intervals(y, y_pred, codes, random_state=random_state)["accuracy"]}
     return Part(
         n_rows=len(y),
         n_vectors=len(np.unique(codes)),
@@ -212,7 +210,7 @@ def _judge(
     if not unseen.has_both_classes:
         return "not_judged", f"all {unseen.n_rows:,} unseen rows are {CLASS_LABELS[int(unseen.n_phishing > 0)]}", None
     f1, tested = unseen.figures["f1_score"], test["f1_score"]
-    of_test = test.get(F1_LOW, tested), test.get(F1_HIGH, tested)
+    of_test = interval_of(test, "f1_score") or (tested, tested)
     bounds = difference(f1, unseen.intervals["f1_score"], tested, of_test)
     worse = bounds[1] < -margin
     reason = (

@@ -6,7 +6,7 @@ from scipy.stats import bootstrap
 from sklearn import metrics
 
 from networksecurity.training.evaluation import evaluate
-from networksecurity.training.intervals import difference, intervals
+from networksecurity.training.intervals import difference, intervals, score_intervals
 
 
 def labels(n_rows, seed, error=0.1):
@@ -63,3 +63,58 @@ def test_the_interval_of_a_difference_covers_it_as_often_as_it_says():
         low, high = difference(p, (p - of_p, p + of_p), q, (q - of_q, q + of_q))
         covered += low <= 0.05 <= high
     assert 0.935 < covered / 2_000 < 0.965
+
+
+def scores(n_rows, seed):
+    generator = np.random.default_rng(seed)
+    y_true = generator.random(n_rows) < 0.4
+    return y_true, np.clip((y_true + generator.normal(0.5, 0.6, n_rows)) / 2, 0, 1).round(2)
+
+
+def test_each_resample_is_figured_as_scikit_learn_figures_its_rows(monkeypatch):
+    monkeypatch.setattr("networksecurity.training.intervals._CELLS_AT_ONCE", 300)  # some resamples at a time
+    y_true, y_score = scores(90, 0)
+    groups = np.random.default_rng(1).integers(40, size=90)
+    vectors = np.unique(groups)
+    generator, found = np.random.default_rng(5), []
+    for _ in range(1_000):
+        rows = np.concatenate(
+            [np.flatnonzero(groups == vectors[i]) for i in generator.integers(len(vectors), size=len(vectors))]
+        )
+        y, score = y_true[rows], y_score[rows]
+        found.append(
+            [
+                metrics.roc_auc_score(y, score),
+                metrics.average_precision_score(y, score),
+                metrics.brier_score_loss(y, score),
+                metrics.log_loss(y, score, labels=[False, True]),
+            ]
+        )
+    expected = np.quantile(found, [0.025, 0.975], axis=0).T
+    bounds = score_intervals(y_true, y_score, groups, random_state=5)
+    assert list(bounds) == ["roc_auc", "average_precision", "brier_score", "log_loss"]
+    np.testing.assert_allclose(list(bounds.values()), expected, rtol=1e-9)
+
+
+def test_a_figure_of_the_scores_lies_within_its_interval_and_copies_do_not_narrow_it():
+    y_true, y_score = scores(400, 3)
+    figures = evaluate(y_true, y_score >= 0.5, y_score)
+    once = score_intervals(y_true, y_score, np.arange(400))
+    tenfold = score_intervals(np.repeat(y_true, 10), np.repeat(y_score, 10), np.repeat(np.arange(400), 10))
+    for name, (low, high) in once.items():
+        assert low < figures[name] < high
+        assert tenfold[name] == pytest.approx((low, high))
+
+
+def test_of_many_rows_fewer_resamples_are_drawn(monkeypatch):
+    y_true, y_score = scores(400, 3)
+    precise = score_intervals(y_true, y_score, np.arange(400))
+    monkeypatch.setattr("networksecurity.training.intervals._MOST_CELLS", 1)
+    for name, bounds in score_intervals(y_true, y_score, np.arange(400)).items():
+        assert bounds != precise[name]
+        assert bounds == pytest.approx(precise[name], abs=0.05)
+
+
+def test_resamples_of_one_class_are_left_out():
+    y_true, y_score = np.array([1, 0, 0]), np.array([0.9, 0.1, 0.95])
+    assert score_intervals(y_true, y_score, np.arange(3))["roc_auc"] == (0, 1)
