@@ -58,7 +58,7 @@ def weigh(
 ) -> Decision:
     """Compare the model with the champion on the test rows; promote it if it is better and nobody objects."""
     pipeline, rows = storage().get_model(model), storage().get_frame(test)
-    registry = Registry(tracking_server(), candidate.name)
+    registry = Registry(tracking_server(), candidate.name, candidate.contract)
     earlier = earlier_comparisons(registry, candidate)
 
     def judge(champion: Champion | None) -> Decision:

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from flows.parameters import EvaluateParameters
 from flows.report import Summary
 from flows.score import find_model
-from flows.steps import source_of, step, storage
+from flows.steps import contract_of, source_of, step, storage
 from flows.tracking import registry
 from flows.training_steps import fetch, validate
 from networksecurity.champion.registry import RegisteredVersion
@@ -51,7 +51,7 @@ class EvaluationReport(BaseModel, frozen=True):
 @step(task_run_name="review")
 def review(rows: DataRef, version: RegisteredVersion, margin: float) -> Review:
     """Compare the version on these rows with the version on its test rows."""
-    return review_version(registry(version.contract.name), version, storage().get_frame(rows), margin=margin)
+    return review_version(registry(version.contract), version, storage().get_frame(rows), margin=margin)
 
 
 @step(task_run_name="track")
@@ -69,9 +69,9 @@ def _run_name() -> str:
 @flow(name="evaluate", flow_run_name=_run_name, result_serializer="json")
 def evaluate(parameters: EvaluateParameters) -> State:
     """Compare a version of the model on labelled rows with the same version on its own test rows."""
-    source, contract = source_of(parameters), parameters.contract
+    source, contract = source_of(parameters), contract_of(parameters)
     version = find_model(parameters.model_version, contract)
-    checked = validate(fetch(source).rows, parameters.max_rejected, contract, parameters.positive)
+    checked = validate(fetch(source).rows, parameters.max_rejected, contract.with_positive(parameters.positive))
     found = review(checked.accepted, version, parameters.margin)
     logged = track(version, found, source.shown, checked.accepted.sha256)
     report = EvaluationReport(

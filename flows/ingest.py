@@ -27,12 +27,12 @@ from pydantic import BaseModel
 
 from flows.parameters import IngestParameters
 from flows.report import Summary, reasons_section
-from flows.steps import progress, step
+from flows.steps import contract_of, progress, step
 from networksecurity.data import mongodb, sources
-from networksecurity.data.contracts import Contract, get_contract
+from networksecurity.data.built_in import Sample
+from networksecurity.data.contracts import Contract
 from networksecurity.data.files import File
 from networksecurity.data.gaps import find_gaps
-from networksecurity.data.sample import Sample
 from networksecurity.data.validated import ValidationReport
 from networksecurity.data.web import Url
 from networksecurity.settings import settings
@@ -84,7 +84,7 @@ def write(file: Sample | File, target: mongodb.Collection, checked: Checked) -> 
 
 
 def _source(parameters: IngestParameters) -> Sample | File | Url:
-    return sources.parse_file(parameters.source, settings(), parameters.contract)
+    return sources.parse_file(parameters.source, settings(), contract_of(parameters))
 
 
 def _run_name() -> str:
@@ -95,7 +95,7 @@ def _run_name() -> str:
 def ingest(parameters: IngestParameters) -> IngestReport:
     """Write the rows of a file to MongoDB, each once, and those that are not valid to its quarantine."""
     log = get_run_logger()
-    source, contract = _source(parameters), get_contract(parameters.contract, parameters.positive)
+    source, contract = _source(parameters), contract_of(parameters).with_positive(parameters.positive)
     target = mongodb.parse_target(parameters.target, settings(), contract)
     with TemporaryDirectory(prefix="networksecurity-") as folder:
         file = fetch(source, Path(folder))

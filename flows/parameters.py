@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from networksecurity.champion.gate import Gate, PromotionMode
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.monitoring.thresholds import Thresholds
-from networksecurity.training.candidates import CANDIDATES, CandidateRuns, Imputer, candidates_of, get_candidate
+from networksecurity.training.candidates import BY_CONTRACT, CANDIDATES, CandidateRuns, Imputer, get_candidate
 
 Scoring = Literal[
     "f1", "precision", "recall", "accuracy", "balanced_accuracy", "roc_auc", "average_precision", "neg_log_loss"
@@ -34,7 +34,7 @@ def _split_names(models: object) -> object:
 
 def _known_models(models: tuple[str, ...], found: ValidationInfo) -> tuple[str, ...]:
     contract = found.data.get("contract", "websites")
-    known = candidates_of(contract)
+    known = BY_CONTRACT[contract]
     if not models:
         return tuple(name for name, candidate in known.items() if candidate.enabled)
     try:
@@ -83,7 +83,7 @@ class TrainParameters(BaseModel):
         default=(),
         validate_default=True,
         description=f"models that compete, separated by commas, of: {', '.join(CANDIDATES)}; for addresses: "
-        f"{', '.join(candidates_of('addresses'))} (default: the five, and Character N-grams for addresses)",
+        f"{', '.join(BY_CONTRACT['addresses'])} (default: the five, and Character N-grams for addresses)",
     )
     test_size: float = Field(
         default=0.2, gt=0, lt=1, description="share of the distinct feature vectors, or domains, kept for the test"

@@ -33,15 +33,15 @@ from sklearn.pipeline import Pipeline
 from flows.ingest import Checked, check, fetch
 from flows.parameters import ScoreParameters
 from flows.report import Summary, reasons_section
-from flows.steps import progress, source_of, step
+from flows.steps import contract_of, progress, source_of, step
 from flows.tracking import find_gaps, registry
 from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.data import mongodb
-from networksecurity.data.contracts import get_contract
+from networksecurity.data.built_in import Sample
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.files import File
 from networksecurity.data.mongodb import Checkpoint, Collection
 from networksecurity.data.raw import Batches
-from networksecurity.data.sample import Sample
 from networksecurity.data.sources import Source
 from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.drift import ReferenceProfile
@@ -86,7 +86,7 @@ _NOTHING = Written(rows=ScoringReport(n_rows=0, n_scored=0, n_phishing=0, n_reje
 
 
 @step(task_run_name="find the model")
-def find_model(wanted: str, contract: str = "websites") -> RegisteredVersion:
+def find_model(wanted: str, contract: Contract = WEBSITES) -> RegisteredVersion:
     """Find the version to score with."""
     return registry(contract).choose(wanted)
 
@@ -126,7 +126,7 @@ def _write(
     batches: Batches, output: Collection | str, version: RegisteredVersion, parameters: ScoreParameters
 ) -> Written:
     contract = version.contract
-    model, profile = registry(contract.name).load_model_and_profile(version)
+    model, profile = registry(contract).load_model_and_profile(version)
     scorer = BatchScorer(
         model,
         name=version.name,
@@ -207,9 +207,9 @@ def score(parameters: ScoreParameters) -> State:
     """Score each row of a source with its probability of phishing."""
     started = time.monotonic()
     source = source_of(parameters)
-    output = mongodb.parse_output(parameters.output, settings(), get_contract(parameters.contract)) or parameters.output
+    output = mongodb.parse_output(parameters.output, settings(), contract_of(parameters)) or parameters.output
     shown = output.shown if isinstance(output, Collection) else predictions.check_output(output)
-    version = find_model(parameters.model_version, parameters.contract)
+    version = find_model(parameters.model_version, contract_of(parameters))
     done = _score(parameters, source, output, version)
     report = ScoreReport(
         source=source.shown,

@@ -23,8 +23,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
-from flows.parameters import EvaluateParameters, ScoreParameters, TrainParameters
+from flows.parameters import EvaluateParameters, IngestParameters, ScoreParameters, TrainParameters
 from networksecurity.data import sources
+from networksecurity.data.contracts import Contract, get_contract
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import Storage
 from networksecurity.exceptions import ConfigurationError, TransientError
@@ -94,9 +95,14 @@ Its inputs and result are plain values and references by content (`DataRef`, `Mo
 """
 
 
+def contract_of(parameters: TrainParameters | ScoreParameters | EvaluateParameters | IngestParameters) -> Contract:
+    """Return what a flow's rows are."""
+    return get_contract(parameters.contract)
+
+
 def source_of(parameters: TrainParameters | ScoreParameters | EvaluateParameters) -> Source:
     """Return where a flow's rows come from."""
-    return sources.parse(parameters.source, settings(), parameters.contract)
+    return sources.parse(parameters.source, settings(), contract_of(parameters))
 
 
 def storage() -> Storage:

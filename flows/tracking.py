@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from networksecurity.champion.registry import RegisteredVersion, Registry
 from networksecurity.data import gaps
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.exceptions import TrackingError
 from networksecurity.settings import settings
 from networksecurity.tracking.server import TrackingServer, connect
@@ -17,9 +18,9 @@ def tracking_server() -> TrackingServer:
     return connect(settings())
 
 
-def registry(contract: str = "websites") -> Registry:
+def registry(contract: Contract = WEBSITES) -> Registry:
     """Return the registered model of a contract."""
-    return Registry(tracking_server(), settings().registered_model(contract))
+    return Registry(tracking_server(), settings().registered_model(contract.name), contract)
 
 
 def find_gaps(version: RegisteredVersion | None, n_rows: int, n_missing: dict[str, int]) -> list[str]:
@@ -27,5 +28,5 @@ def find_gaps(version: RegisteredVersion | None, n_rows: int, n_missing: dict[st
     expected = None
     if version and n_missing:
         with suppress(TrackingError):  # an old version without a reference profile
-            expected = registry().load_reference(version).profile.missing_shares
+            expected = registry(version.contract).load_reference(version).profile.missing_shares
     return gaps.find_gaps(n_rows, n_missing, expected)

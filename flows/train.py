@@ -32,7 +32,7 @@ from flows import training_steps as tasks
 from flows.approval import refuse_to_ask_nobody, settle
 from flows.ending import before_the_end, end_soon
 from flows.parameters import TrainParameters
-from flows.steps import result_storage, source_of
+from flows.steps import contract_of, result_storage, source_of
 from flows.thread_runner import Threads
 from flows.tracking import tracking_server
 from flows.training_report import (
@@ -47,7 +47,7 @@ from flows.training_report import (
 from flows.training_steps import Checked, Findings, Sides, Winner
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.registry import RegisteredVersion
-from networksecurity.data.contracts import WEBSITES
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef, ModelRef
 from networksecurity.exceptions import ConfigurationError, NetworkSecurityException, TimeLimitError, TrainingError
@@ -56,7 +56,7 @@ from networksecurity.tracking import figures, runs
 from networksecurity.tracking.model import warm_up
 from networksecurity.tracking.outcome import Logged, Training
 from networksecurity.training import search, selection
-from networksecurity.training.candidates import DECISION_THRESHOLD, candidates_of
+from networksecurity.training.candidates import BY_CONTRACT, DECISION_THRESHOLD
 from networksecurity.training.selection import Selection
 from networksecurity.training.threshold import ThresholdChoice
 
@@ -153,9 +153,9 @@ train.result_storage = result_storage(settings().storage)
 def _train(
     parameters: TrainParameters, source: Source, opening: PrefectFuture[Training], origin: dict[str, str]
 ) -> TrainingReport | State:
-    contract = parameters.contract
+    contract = contract_of(parameters)
     fetched = tasks.fetch(source)
-    checked = tasks.validate(fetched.rows, parameters.max_rejected, contract, parameters.positive)
+    checked = tasks.validate(fetched.rows, parameters.max_rejected, contract.with_positive(parameters.positive))
     if checked.quarantine:
         get_run_logger().warning(
             "%s rows are not valid and were set aside: %s", checked.report["n_rejected"], checked.quarantine
@@ -196,7 +196,7 @@ def _train(
     return report
 
 
-def _trained_on(rows: DataRef, contract: str) -> RegisteredVersion | None:
+def _trained_on(rows: DataRef, contract: Contract) -> RegisteredVersion | None:
     """Return the champion or the newest candidate if it has learned from exactly these rows."""
     versions = tasks.find_versions(contract)
     return next((version for version in versions if version.tags.get("data.sha256") == rows.sha256), None)
@@ -213,13 +213,13 @@ def _draw(train: DataRef, parameters: TrainParameters) -> DataRef:
     n_rows = parameters.search_rows
     if n_rows is None or n_rows >= train.n_rows:
         return train
-    return tasks.draw(train, n_rows, parameters.random_state, parameters.contract)
+    return tasks.draw(train, n_rows, parameters.random_state, contract_of(parameters))
 
 
 def _search(parameters: TrainParameters, training: Training, rows: DataRef, folds: DataRef) -> Searches:
     """Search every model's grid, and log each result beside the searches that still run."""
     log, results, found = get_run_logger(), [], Searches([], set(), {}, [])
-    how = parameters.scoring, parameters.imputer, parameters.random_state, parameters.contract
+    how = parameters.scoring, parameters.imputer, parameters.random_state, contract_of(parameters)
     costs = _costs(parameters)
     models = sorted(parameters.models, key=lambda name: -costs[name])
     running = {tasks.search_grid.submit(rows, folds, model, *how): model for model in models}
@@ -249,7 +249,7 @@ def _repeat_folds(parameters: TrainParameters, rows: DataRef) -> PrefectFuture[D
     """Begin to assign the folds for the comparison of the models, if there is one; the searches do not need them."""
     if parameters.cv_repeats < 2 or len(parameters.models) < 2:
         return None
-    how = parameters.cv, parameters.cv_repeats, parameters.random_state, parameters.contract
+    how = parameters.cv, parameters.cv_repeats, parameters.random_state, contract_of(parameters)
     return tasks.repeat_folds.submit(rows, *how)
 
 
@@ -277,12 +277,12 @@ def _best_point(parameters: TrainParameters, result: search.SearchResult) -> Win
         params=result.best.params,
         imputer=parameters.imputer,
         random_state=parameters.random_state,
-        contract=parameters.contract,
+        contract=contract_of(parameters),
     )
 
 
 def _costs(parameters: TrainParameters) -> dict[str, int]:
-    return {name: candidate.cost for name, candidate in candidates_of(parameters.contract).items()}
+    return {name: candidate.cost for name, candidate in BY_CONTRACT[contract_of(parameters).candidates].items()}
 
 
 def _in_one_line(message: str) -> str:
@@ -317,7 +317,7 @@ def _fit_and_examine(
     title = f"{winner.model} on the test rows"
     explained = tasks.explain.submit(model, sides.test, title, winner.random_state, winner.contract)
     findings = Findings(
-        reference=tasks.profile(accepted, model, sides.test) if winner.contract == WEBSITES.name else None,
+        reference=tasks.profile(accepted, model, sides.test) if winner.contract == WEBSITES else None,
         train_metrics=tasks.evaluate(model, sides.train, "train", parameters.base_rate, winner.contract),
         test_metrics=tasks.evaluate(model, sides.test, "test", parameters.base_rate, winner.contract),
         explained=explained.result(),
@@ -343,7 +343,8 @@ def _report(
         name=training.name,
         source=source.shown,
         data_sha256=checked.accepted.sha256,
-        contract=parameters.contract,
+        contract=version.contract.name,
+        group=version.contract.group,
         validation=checked.report,
         quarantine=checked.quarantine,
         gaps=checked.gaps,

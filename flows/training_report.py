@@ -12,16 +12,16 @@ from pydantic import BaseModel
 
 from flows.parameters import TrainParameters
 from flows.report import Summary, inline_picture
+from flows.steps import contract_of
 from flows.training_steps import Fetched, Winner
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.gate import PromotionMode
 from networksecurity.champion.registry import RANDOM_STATE_TAG, TEST_SIZE_TAG, WATERMARK_TAG
-from networksecurity.data.contracts import get_contract
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef
 from networksecurity.tracking import provenance
 from networksecurity.tracking.markdown import markdown_table, selection_table
-from networksecurity.tracking.outcome import CONTRACT_TAG
+from networksecurity.tracking.outcome import CONTRACT_SHA256_TAG, CONTRACT_TAG
 from networksecurity.tracking.server import model_version_url, run_url, ui_command
 from networksecurity.training.candidates import DECISION_THRESHOLD
 from networksecurity.training.evaluation import FIGURES, interval_of, with_interval
@@ -30,7 +30,7 @@ from networksecurity.training.search import SearchResult
 from networksecurity.training.selection import Selection
 from networksecurity.training.threshold import ThresholdChoice
 
-_LOGGED = {"contract", "test_size", "cv", "scoring", "imputer", "random_state"}
+_LOGGED = {"test_size", "cv", "scoring", "imputer", "random_state"}
 
 
 class LeaderboardRow(BaseModel, frozen=True):
@@ -89,6 +89,8 @@ class TrainingReport(BaseModel, frozen=True):
     data_sha256: str
     contract: str = "websites"
     """What the rows are."""
+    group: str = "feature vector"
+    """What rows of a group have in common."""
     validation: dict[str, Any]
     quarantine: str | None
     gaps: list[str]
@@ -114,11 +116,6 @@ class TrainingReport(BaseModel, frozen=True):
     promotion: PromotionMode
     decision: Decision | None
     """What the gate found; None if promotion was off."""
-
-    @property
-    def group(self) -> str:
-        """What rows of a group have in common."""
-        return get_contract(self.contract).group
 
     def promotion_sentence(self) -> str:
         """Return whether the model replaces the champion, and why, in one line."""
@@ -146,9 +143,11 @@ class TrainingReport(BaseModel, frozen=True):
 
 def origin_tags(parameters: TrainParameters, source: Source) -> dict[str, str]:
     """Return the tags that tell where a training's runs and model come from."""
+    contract = contract_of(parameters)
     tags = {
         "data.source": source.shown,
-        CONTRACT_TAG: parameters.contract,
+        CONTRACT_TAG: contract.name,
+        CONTRACT_SHA256_TAG: contract.sha256,
         "networksecurity.code_version": provenance.code_version(),
         "prefect.flow_run_id": str(flow_run.id),
     }
@@ -183,6 +182,7 @@ def logged_params(parameters: TrainParameters, winner: Winner, choice: Threshold
     return {
         "model": winner.model,
         **winner.params,
+        "contract": winner.contract.name,
         **parameters.model_dump(mode="json", include=_LOGGED),
         "decision_threshold": choice.threshold if choice else DECISION_THRESHOLD,
         **parameters.costs(),

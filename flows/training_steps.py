@@ -12,14 +12,14 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from pydantic import Base64Bytes, BaseModel
+from pydantic import Base64Bytes, BaseModel, SerializeAsAny
 
 from flows import tracking
 from flows.steps import cached_step, one_thread, step, storage
 from flows.tracking import registry, tracking_server
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, RegisteredVersion
 from networksecurity.data import splitting
-from networksecurity.data.contracts import WEBSITES, get_contract
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef, ModelRef
 from networksecurity.monitoring import drift
@@ -66,7 +66,7 @@ class Winner(BaseModel, frozen=True):
     params: dict[str, Any]
     imputer: Imputer
     random_state: int
-    contract: str
+    contract: SerializeAsAny[Contract]
 
 
 class Explained(BaseModel, frozen=True):
@@ -88,12 +88,12 @@ class Findings(BaseModel, frozen=True):
     threshold: ThresholdChoice | None
 
 
-def _rows(train: DataRef, contract: str) -> tuple[pd.DataFrame, np.ndarray]:
-    return get_contract(contract).to_X_y(storage().get_frame(train))
+def _rows(train: DataRef, contract: Contract) -> tuple[pd.DataFrame, np.ndarray]:
+    return contract.to_X_y(storage().get_frame(train))
 
 
 def _candidate(winner: Winner) -> Candidate:
-    return get_candidate(winner.model, winner.contract)
+    return get_candidate(winner.model, winner.contract.candidates)
 
 
 def _test_fold(folds: DataRef) -> np.ndarray:
@@ -124,9 +124,9 @@ def fetch(source: Source) -> Fetched:
 
 
 @cached_step(task_run_name="validate")
-def validate(raw: DataRef, max_rejected: float, contract: str = "websites", positive: str | None = None) -> Checked:
+def validate(raw: DataRef, max_rejected: float, contract: Contract = WEBSITES) -> Checked:
     """Set invalid rows aside; refuse data with too many of them."""
-    validated = get_contract(contract, positive).validate(storage().get_frame(raw), max_rejected=max_rejected)
+    validated = contract.validate(storage().get_frame(raw), max_rejected=max_rejected)
     return Checked(
         accepted=storage().put_frame(validated.accepted),
         quarantine=storage().quarantine(validated.rejected) if len(validated.rejected) else None,
@@ -135,9 +135,9 @@ def validate(raw: DataRef, max_rejected: float, contract: str = "websites", posi
 
 
 @cached_step(task_run_name="split")
-def split(accepted: DataRef, test_size: float, random_state: int, contract: str) -> Sides:
+def split(accepted: DataRef, test_size: float, random_state: int, contract: Contract) -> Sides:
     """Divide the rows by group."""
-    how = {"test_size": test_size, "random_state": random_state, "contract": get_contract(contract)}
+    how = {"test_size": test_size, "random_state": random_state, "contract": contract}
     sides = splitting.split(storage().get_frame(accepted), **how)
     return Sides(
         train=storage().put_frame(sides.train), test=storage().put_frame(sides.test), report=sides.report.to_dict()
@@ -145,31 +145,31 @@ def split(accepted: DataRef, test_size: float, random_state: int, contract: str)
 
 
 @cached_step(task_run_name="draw")
-def draw(train: DataRef, n_rows: int, random_state: int, contract: str) -> DataRef:
+def draw(train: DataRef, n_rows: int, random_state: int, contract: Contract) -> DataRef:
     """Draw the rows to search on."""
-    how = {"random_state": random_state, "contract": get_contract(contract)}
+    how = {"random_state": random_state, "contract": contract}
     return storage().put_frame(splitting.draw(storage().get_frame(train), n_rows, **how))
 
 
 @cached_step(task_run_name="folds")
-def assign_folds(train: DataRef, cv: int, random_state: int, contract: str) -> DataRef:
+def assign_folds(train: DataRef, cv: int, random_state: int, contract: Contract) -> DataRef:
     """Assign the training rows to folds, the same for every model."""
-    how = {"n_splits": cv, "random_state": random_state, "contract": get_contract(contract)}
+    how = {"n_splits": cv, "random_state": random_state, "contract": contract}
     test_fold = splitting.assign_folds(storage().get_frame(train), **how)
     return storage().put_frame(pd.DataFrame({"test_fold": test_fold}))
 
 
 @cached_step(task_run_name="repeated folds")
-def repeat_folds(train: DataRef, cv: int, cv_repeats: int, random_state: int, contract: str) -> DataRef:
+def repeat_folds(train: DataRef, cv: int, cv_repeats: int, random_state: int, contract: Contract) -> DataRef:
     """Assign the training rows to the folds on which the models' best points are compared."""
-    how = {"n_repeats": cv_repeats, "random_state": random_state, "contract": get_contract(contract)}
+    how = {"n_repeats": cv_repeats, "random_state": random_state, "contract": contract}
     test_folds = selection.repeated_folds(storage().get_frame(train), n_splits=cv, **how)
     return storage().put_frame(pd.DataFrame({f"repeat_{n}": folds for n, folds in enumerate(test_folds.T)}))
 
 
 @cached_step(name="search", task_run_name="search · {model}")
 def search_grid(
-    train: DataRef, folds: DataRef, model: str, scoring: str, imputer: Imputer, random_state: int, contract: str
+    train: DataRef, folds: DataRef, model: str, scoring: str, imputer: Imputer, random_state: int, contract: Contract
 ) -> search.SearchResult:
     """Search one model's grid by cross-validation on the training rows."""
     # The pool's processes inherit this thread's mask: Ctrl-C in the terminal is for the flow, which ends them.
@@ -177,7 +177,7 @@ def search_grid(
     report = _progress(f"search · {model}")
     how = {"scoring": scoring, "imputer": imputer, "random_state": random_state} | _fitting()
     result = search.search(
-        get_candidate(model, contract), *_rows(train, contract), _test_fold(folds), on_progress=report, **how
+        get_candidate(model, contract.candidates), *_rows(train, contract), _test_fold(folds), on_progress=report, **how
     )
     report(1.0)
     return result
@@ -218,24 +218,24 @@ def leakage_ledger(train: DataRef, test: DataRef, winner: Winner, threshold: flo
     seed, (train_rows, test_rows) = winner.random_state, map(storage().get_frame, (train, test))
     how = {"imputer": winner.imputer, "random_state": seed, "threshold": threshold}
     pipeline = make_pipeline(_candidate(winner), winner.params, **how)
-    return leakage.leakage_ledger(
-        pipeline, train_rows, test_rows, random_state=seed, contract=get_contract(winner.contract)
-    )
+    return leakage.leakage_ledger(pipeline, train_rows, test_rows, random_state=seed, contract=winner.contract)
 
 
 @cached_step(task_run_name="evaluate · {side}")
 @one_thread
-def evaluate(model: ModelRef, rows: DataRef, side: str, base_rate: float | None, contract: str) -> dict[str, float]:
+def evaluate(
+    model: ModelRef, rows: DataRef, side: str, base_rate: float | None, contract: Contract
+) -> dict[str, float]:
     """Compute the winner's metrics on one side."""
-    how = {"base_rate": base_rate, "contract": get_contract(contract)}
+    how = {"base_rate": base_rate, "contract": contract}
     return evaluation.evaluate_model(storage().get_model(model), storage().get_frame(rows), **how)
 
 
 @cached_step(task_run_name="explain")
 @one_thread
-def explain(model: ModelRef, test: DataRef, title: str, random_state: int, contract: str) -> Explained:
+def explain(model: ModelRef, test: DataRef, title: str, random_state: int, contract: Contract) -> Explained:
     """Compute the curves, tables and importances of the winner on the test rows, and draw them."""
-    how = {"random_state": random_state, "contract": get_contract(contract)}
+    how = {"random_state": random_state, "contract": contract}
     found = explanation.explain(storage().get_model(model), storage().get_frame(test), **how)
     return Explained(
         explanation=found,
@@ -248,7 +248,7 @@ def explain(model: ModelRef, test: DataRef, title: str, random_state: int, contr
 @one_thread
 def profile(accepted: DataRef, model: ModelRef, test: DataRef) -> drift.ReferenceProfile:
     """Describe the rows behind the model, for a monitor to compare new ones with."""
-    X, y = _rows(test, WEBSITES.name)  # scores of rows that the model has not learned from
+    X, y = _rows(test, WEBSITES)  # scores of rows that the model has not learned from
     y_score = storage().get_model(model).predict_proba(X)[:, 1]
     return drift.reference_profile(
         storage().get_frame(accepted), data_sha256=accepted.sha256, y_score=y_score, y_true=y
@@ -264,7 +264,7 @@ def find_gaps(checked: Checked) -> Checked:
 
 
 @step(task_run_name="find versions")
-def find_versions(contract: str) -> list[RegisteredVersion]:
+def find_versions(contract: Contract) -> list[RegisteredVersion]:
     """Find the model in use, and the newest one."""
     return [version for alias in (CHAMPION, CANDIDATE) if (version := registry(contract).find(alias))]
 
@@ -293,10 +293,10 @@ def track(
     sides: Sides,
     findings: Findings,
     tags: dict[str, str],
-    contract: str,
+    contract: Contract,
 ) -> Logged:
     """Log what the training found, and the model."""
-    train, of_rows = storage().get_frame(sides.train), get_contract(contract)
+    train = storage().get_frame(sides.train)
     outcome = Outcome(
         model=storage().get_model(model),
         params=params,
@@ -309,11 +309,11 @@ def track(
         leakage=findings.leakage,
         reference=findings.reference,
         tags=tags,
-        input_example=of_rows.to_X(train.head(5)),
-        learned=np.unique(of_rows.groups(train)),
-        tested=np.unique(of_rows.groups(storage().get_frame(sides.test))),
+        input_example=contract.to_X(train.head(5)),
+        learned=np.unique(contract.groups(train)),
+        tested=np.unique(contract.groups(storage().get_frame(sides.test))),
         threshold=findings.threshold,
-        contract=of_rows,
+        contract=contract,
     )
     return runs.log_outcome(tracking_server(), training, outcome)
 

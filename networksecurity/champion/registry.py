@@ -17,15 +17,22 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, SerializeAsAny
 from sklearn.pipeline import Pipeline
 
-from networksecurity.data.contracts import WEBSITES, Contract, get_contract
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.sample import is_synthetic
 from networksecurity.data.storage import load_model as load_skops
 from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.drift import ReferenceProfile
-from networksecurity.tracking.outcome import CARD_FILE, CONTRACT_TAG, LEARNED_FILE, REFERENCE_FILE, TESTED_FILE
+from networksecurity.tracking.outcome import (
+    CARD_FILE,
+    CONTRACT_SHA256_TAG,
+    CONTRACT_TAG,
+    LEARNED_FILE,
+    REFERENCE_FILE,
+    TESTED_FILE,
+)
 from networksecurity.tracking.server import TrackingServer
 from networksecurity.training.domain import without_domain_check
 from networksecurity.training.evaluation import BOUNDS, FIGURES
@@ -55,11 +62,8 @@ class RegisteredVersion(BaseModel, frozen=True):
     source: str
     """Where its files are, as MLflow writes it."""
     tags: dict[str, str]
-
-    @property
-    def contract(self) -> Contract:
-        """What the rows are that it takes."""
-        return get_contract(self.tags.get(CONTRACT_TAG, WEBSITES.name))
+    contract: SerializeAsAny[Contract] = Field(default=WEBSITES, exclude=True, repr=False)
+    """What the rows are that it takes, as the registry was asked; `Registry.choose` refuses another."""
 
     @property
     def is_synthetic(self) -> bool:
@@ -97,7 +101,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Registry:
-    """The registered model `name` at a server.
+    """The registered model `name` at a server, whose rows are of one contract.
 
     Every method raises `TrackingUnavailableError` if the server cannot be reached, and `TrackingError` if it answers
     and refuses.
@@ -105,6 +109,7 @@ class Registry:
 
     server: TrackingServer
     name: str
+    contract: Contract = WEBSITES
 
     def register(
         self, model_uri: str, run_id: str, *, tags: Mapping[str, str], description: str, alias: str = CANDIDATE
@@ -122,7 +127,7 @@ class Registry:
             found = client.search_model_versions(f"name = '{self.name}' and run_id = '{run_id}'")
             version = found[0] if found else self._create(client, model_uri, run_id, tags, description)
             self._set_alias(client, alias, version.version)
-            return _as_value(version)
+            return self._as_value(version)
 
     def _create(
         self, client: MlflowClient, model_uri: str, run_id: str, tags: Mapping[str, str], description: str
@@ -160,9 +165,9 @@ class Registry:
             for alias in aliases:
                 try:
                     if self.server.aliases:
-                        return _as_value(client.get_model_version_by_alias(self.name, alias))
+                        return self._as_value(client.get_model_version_by_alias(self.name, alias))
                     if number := client.get_registered_model(self.name).tags.get(f"{_ALIAS_TAG}{alias}"):
-                        return _as_value(client.get_model_version(self.name, number))
+                        return self._as_value(client.get_model_version(self.name, number))
                 except MlflowException as exc:
                     if exc.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                         raise
@@ -180,14 +185,35 @@ class Registry:
         return version
 
     def choose(self, wanted: str = CHAMPION) -> RegisteredVersion:
-        """Return a version by its number or by an alias; raise TrackingError if it does not exist."""
-        return self.version(wanted) if wanted.isdecimal() else self.get(wanted)
+        """Return a version by its number or by an alias, to ask it about rows of the contract.
+
+        Raises
+        ------
+        TrackingError
+            There is none, or it takes the rows of another contract.
+        """
+        version = self.version(wanted) if wanted.isdecimal() else self.get(wanted)
+        self.check_contract(version)
+        return version
+
+    def check_contract(self, version: RegisteredVersion) -> None:
+        """Raise TrackingError if a version takes the rows of another contract; older versions do not say."""
+        tags, asked = version.tags, self.contract
+        name, sha256 = tags.get(CONTRACT_TAG, asked.name), tags.get(CONTRACT_SHA256_TAG, asked.sha256)
+        if name != asked.name:
+            raise TrackingError(f"version {version.version} of {self.name} takes rows of {name}, not of {asked.name}")
+        if sha256 != asked.sha256:
+            raise TrackingError(
+                f"version {version.version} of {self.name} was trained under another contract {name} (SHA-256 "
+                f"{sha256[:12]}…) than the given one ({asked.sha256[:12]}…): train again, or give its own, "
+                f"`networksecurity contract show {name}`"
+            )
 
     def version(self, number: str) -> RegisteredVersion:
         """Return a version by its number; raise TrackingError if it does not exist."""
         with self.server.client() as client:
             try:
-                return _as_value(client.get_model_version(self.name, number))
+                return self._as_value(client.get_model_version(self.name, number))
             except MlflowException as exc:
                 if exc.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
@@ -203,7 +229,7 @@ class Registry:
             page = None
             while page is None or page.token:
                 page = client.search_model_versions(f"name = '{self.name}'", page_token=page.token if page else None)
-                found += map(_as_value, page)
+                found += map(self._as_value, page)
         return found
 
     def tags(self) -> dict[str, str]:
@@ -218,6 +244,16 @@ class Registry:
                 client.set_registered_model_tag(self.name, key, value)
             else:
                 client.set_model_version_tag(self.name, version, key, value)
+
+    def _as_value(self, version: ModelVersion) -> RegisteredVersion:
+        return RegisteredVersion(
+            name=version.name,
+            version=str(version.version),
+            run_id=version.run_id or "",
+            source=version.source or "",
+            tags=dict(version.tags),
+            contract=self.contract,
+        )
 
     @contextmanager
     def files(self, version: RegisteredVersion) -> Iterator[Path]:
@@ -318,13 +354,3 @@ def _read_profile(folder: Path) -> ReferenceProfile:
 
 def _vectors(path: Path) -> np.ndarray | None:
     return np.load(path) if path.exists() else None
-
-
-def _as_value(version: ModelVersion) -> RegisteredVersion:
-    return RegisteredVersion(
-        name=version.name,
-        version=str(version.version),
-        run_id=version.run_id or "",
-        source=version.source or "",
-        tags=dict(version.tags),
-    )

@@ -1,5 +1,6 @@
 """Whether the stored model of a version answers as the model that was evaluated."""
 
+import json
 import os
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def verify(registry: Registry, version: RegisteredVersion) -> None:
         answers_file = folder / "answers.npy"
         try:
             done = subprocess.run(  # noqa: S603 (this interpreter, and a module of ours)
-                [*_ANSWER, version.contract.name, folder, folder / PROBE_FILE, answers_file],
+                [*_ANSWER, json.dumps(version.contract.columns), folder, folder / PROBE_FILE, answers_file],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path)},
                 capture_output=True,
                 text=True,

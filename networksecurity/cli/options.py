@@ -18,6 +18,8 @@ Positive = Annotated[str | None, typer.Option("--positive", help="The label that
 def open_registry(contract: str = "websites") -> "Registry":
     """Return the registered model of a contract."""
     from networksecurity.champion.registry import Registry
+    from networksecurity.data.contracts import get_contract
     from networksecurity.tracking.server import connect
 
-    return Registry(connect(settings()), settings().registered_model(contract))
+    of_rows = get_contract(contract)
+    return Registry(connect(settings()), settings().registered_model(of_rows.name), of_rows)

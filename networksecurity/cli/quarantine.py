@@ -99,9 +99,10 @@ def resubmit(
         raise ConfigurationError(
             "rows in the storage belong to no collection: correct them in their file and train again"
         )
-    source = sources.parse_file(str(file), settings(), contract)
+    of_rows = get_contract(contract, positive)
+    source = sources.parse_file(str(file), settings(), of_rows)
     corrected = source.read().frame
-    with mongodb.open(mongodb.parse_target(place, settings(), get_contract(contract, positive))) as opened:
+    with mongodb.open(mongodb.parse_target(place, settings(), of_rows)) as opened:
         done = opened.resubmit(corrected, sha256=sha256(file.read_bytes()).hexdigest(), source=source.shown)
     print(
         f"{done.n_inserted:,} rows moved to {done.collection} (ingestion {done.ingestion}), "

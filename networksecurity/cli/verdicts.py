@@ -33,9 +33,10 @@ def evaluate(
     from networksecurity.data.storage import fingerprint
     from networksecurity.training.review import EXIT_CODES
 
-    rows, registry = sources.parse(source, settings(), contract), open_registry(contract)
+    of_rows = get_contract(contract, positive)
+    rows, registry = sources.parse(source, settings(), of_rows), open_registry(contract)
     version = registry.choose(model_version)
-    accepted = get_contract(contract, positive).validate(rows.read().frame).accepted
+    accepted = of_rows.validate(rows.read().frame).accepted
     found = review_version(registry, version, accepted, margin=margin)
     experiment, sha256 = settings().mlflow_experiment_name, fingerprint(accepted)
     about = {"experiment_name": experiment, "source": rows.shown, "data_sha256": sha256}

@@ -6,21 +6,16 @@ the features are independent categoricals. `sample_parameters.json` holds its pr
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from numbers import Integral
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 import pandas as pd
 
-from networksecurity.data.address_sample import make_addresses
-from networksecurity.data.raw import Batches, Digest, Rows
 from networksecurity.data.schema import FEATURES, TARGET
 from networksecurity.exceptions import ConfigurationError
 
@@ -124,10 +119,11 @@ class LatentClassModel:
 
 @cache
 def _built_in() -> LatentClassModel:
-    return LatentClassModel.from_json(_parameters().read_text("utf-8"))
+    return LatentClassModel.from_json(parameters_file().read_text("utf-8"))
 
 
-def _parameters() -> Traversable:
+def parameters_file() -> Traversable:
+    """Return the file of the model's probabilities."""
     return resources.files("networksecurity.data").joinpath(PARAMETERS)
 
 
@@ -167,57 +163,6 @@ def make_phishing_websites(n_samples: int = 11055, *, random_state: int = 0) -> 
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
             raise ConfigurationError(f"{name} of the built-in sample must be a whole number >= {least}, not {value!r}")
     return _built_in().draw(int(n_samples), np.random.default_rng(int(random_state)))
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The built-in sample as a source of rows."""
-
-    shown: str = "sample"
-    n_samples: int = 11_055
-    contract: str = "websites"
-
-    @classmethod
-    def named(cls, text: str, contract: str = "websites") -> Self | None:
-        """Return the sample that `sample` or `sample:N` names, None for any other source.
-
-        Raises
-        ------
-        ConfigurationError
-            N is not a whole number from 1.
-        """
-        if not is_synthetic(text):
-            return None
-        _, colon, n_samples = text.partition(":")
-        if not colon:
-            return cls(contract=contract)
-        if not (n_samples.isascii() and n_samples.isdigit() and int(n_samples) > 0):
-            raise ConfigurationError(f"{text!r}: expected sample:N with N a whole number from 1, such as sample:100000")
-        return cls(text, int(n_samples), contract)
-
-    def fetch(self, folder: Path) -> "Sample":  # noqa: ARG002 (a URL needs the folder)
-        """Return the sample: it needs no fetching."""
-        return self
-
-    def read(self) -> Rows:
-        """Return all rows."""
-        make = make_addresses if self.contract == "addresses" else make_phishing_websites
-        return Rows(make(self.n_samples, random_state=0))
-
-    @contextmanager
-    def batches(
-        self,
-        batch_rows: int = 20_000,
-        *,
-        exact_others: bool = False,  # noqa: ARG002 (there are none)
-        digest: Digest | None = None,
-    ) -> Iterator[Batches]:
-        """Make the rows and hand them out in batches; `digest` is updated with what they are made from."""
-        if digest:
-            digest.update(b"%d random_state=0 " % self.n_samples + _parameters().read_bytes())
-        frame = self.read().frame
-        frames = (frame[start : start + batch_rows] for start in range(0, len(frame), batch_rows))
-        yield Batches(frames, n_rows=len(frame))
 
 
 def is_synthetic(source: str) -> bool:

@@ -13,10 +13,10 @@ is larger than memory. A new kind of source needs these three, and a line in `pa
 """
 
 from networksecurity.data import mongodb
-from networksecurity.data.contracts import get_contract
+from networksecurity.data.built_in import Sample
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.files import KINDS, File
 from networksecurity.data.mongodb import Collection
-from networksecurity.data.sample import Sample
 from networksecurity.data.web import Url
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import Settings, without_credentials
@@ -31,7 +31,7 @@ _ACCEPTED = (
 )
 
 
-def parse(text: str, settings: Settings, contract: str = "websites") -> Source:
+def parse(text: str, settings: Settings, contract: Contract = WEBSITES) -> Source:
     """Return the source that a text names; no server is asked and no file opened.
 
     Parameters
@@ -40,8 +40,8 @@ def parse(text: str, settings: Settings, contract: str = "websites") -> Source:
         One of the forms in this module's table. Relative paths are relative to the current folder.
     settings : Settings
         Where MongoDB is, and how long to wait for it or for a web server.
-    contract : str, default="websites"
-        Name of the contract that the rows are of.
+    contract : Contract, default=WEBSITES
+        What the rows are.
 
     Raises
     ------
@@ -54,13 +54,13 @@ def parse(text: str, settings: Settings, contract: str = "websites") -> Source:
     --------
     >>> from networksecurity.settings import Settings
     >>> parse("sample:100", Settings())
-    Sample(shown='sample:100', n_samples=100, contract='websites')
+    Sample(shown='sample:100', n_samples=100, contract=Websites(name='websites'))
     >>> parse("https://jane:secret@example.org/rows.csv?token=secret", Settings()).shown
     'https://example.org/rows.csv'
     """
     if sample := Sample.named(text, contract):
         return sample
-    if collection := mongodb.parse(text, settings, get_contract(contract)):
+    if collection := mongodb.parse(text, settings, contract):
         return collection
     if text == "uci" or text.lower().startswith(("http://", "https://")):
         return Url(UCI_URL if text == "uci" else text, settings.http_timeout)
@@ -69,7 +69,7 @@ def parse(text: str, settings: Settings, contract: str = "websites") -> Source:
     raise ConfigurationError(f"unknown source {without_credentials(text)!r}; one of: {_ACCEPTED}")
 
 
-def parse_file(text: str, settings: Settings, contract: str = "websites") -> Sample | File | Url:
+def parse_file(text: str, settings: Settings, contract: Contract = WEBSITES) -> Sample | File | Url:
     """Return the source that a text names, as `parse` does, but for collections.
 
     Raises

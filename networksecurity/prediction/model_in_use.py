@@ -85,13 +85,14 @@ class ModelInUse:
 
     def _refresh(self) -> str | None:
         contract = get_contract(self._settings.serve_contract)
-        registry = Registry(connect(self._settings), self._settings.registered_model(contract.name))
+        registry = Registry(connect(self._settings), self._settings.registered_model(contract.name), contract)
         version = registry.find(CHAMPION)
         if version is None:
             return (
                 f"no version of {registry.name} is the champion at {registry.server.address}: train one, or promote "
                 f"one with `networksecurity champion promote VERSION{option_of(contract)}`"
             )
+        registry.check_contract(version)
         now = self.current and self.current.version
         if now is None or (now.version, now.source) != (version.version, version.source):
             pipeline, profile = registry.load_model_and_profile(version)

@@ -19,6 +19,7 @@ from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.data.storage import TRUSTED_TYPES
 from networksecurity.tracking.outcome import (
+    CONTRACT_FILE,
     LEARNED_FILE,
     PROBE_FILE,
     REFERENCE_FILE,
@@ -79,9 +80,9 @@ def log_model(client: MlflowClient, training: Training, outcome: Outcome, model_
 
 def save_model(path: str, training: Training, outcome: Outcome, model_id: str | None = None) -> None:
     """Write the winner as an MLflow model into the new folder `path`, with its description, probe and data profile."""
-    estimator, websites = get_classifier(outcome.model), outcome.contract == WEBSITES
+    estimator, contract = get_classifier(outcome.model), outcome.contract
     mlflow.sklearn.save_model(
-        with_domain_check(outcome.model) if websites else outcome.model,
+        with_domain_check(outcome.model) if contract == WEBSITES else outcome.model,
         path,
         mlflow_model=Model(run_id=training.train_run_id, model_id=model_id),
         serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
@@ -90,7 +91,9 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
         # As doubles, MLflow would refuse whole numbers; as longs, missing values. Without a signature, it would pass on
         # some JSON requests as a dict of arrays.
         signature=ModelSignature(
-            inputs=Schema([ColSpec(AnyType() if websites else DataType.string, of) for of in outcome.contract.columns]),
+            inputs=Schema(
+                [ColSpec(DataType.string if of in contract.text_columns else AnyType(), of) for of in contract.columns]
+            ),
             outputs=Schema([ColSpec(DataType.long)]),
         ),
         input_example=outcome.input_example,
@@ -99,7 +102,7 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
             **outcome.tags,
             "training": training.name,
             "class": f"{type(estimator).__module__}.{type(estimator).__qualname__}",
-            "feature_names": list(outcome.contract.columns),
+            "feature_names": list(contract.columns),
             "class_labels": CLASS_LABELS,
             "decision_threshold": decision_threshold(outcome.model),
             "versions": library_versions(),
@@ -107,6 +110,7 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
     )
     if outcome.reference:
         Path(path, REFERENCE_FILE).write_text(outcome.reference.model_dump_json(), encoding="utf-8")
+    Path(path, CONTRACT_FILE).write_text(outcome.contract.document, encoding="utf-8")
     np.save(Path(path, LEARNED_FILE), outcome.learned, allow_pickle=False)
     np.save(Path(path, TESTED_FILE), outcome.tested, allow_pickle=False)
     _probe(outcome.model, outcome.contract).to_parquet(Path(path, PROBE_FILE))

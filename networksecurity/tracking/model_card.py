@@ -3,7 +3,7 @@
 After Mitchell et al., "Model Cards for Model Reporting", 2019: details, use, data, figures, caveats.
 """
 
-from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.contracts import Contract
 from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.tracking.markdown import markdown_table, selection_table
 from networksecurity.tracking.outcome import Outcome
@@ -94,15 +94,7 @@ def _careless_split(outcome: Outcome) -> str:
 
 
 def _limits(contract: Contract) -> str:
-    if contract == WEBSITES:
-        return (
-            "- Features are -1, 0 or 1, computed from a website by rules of the data set's authors; missing values\n"
-            "  are allowed, other values are not."
-        )
-    return (
-        "- The address is text: nothing is fetched, and the page behind it is not judged.\n"
-        "- A legitimate site that was broken into has a legitimate domain."
-    )
+    return "\n".join(f"- {limit}" for limit in contract.limits)
 
 
 def _facts(outcome: Outcome) -> str:

@@ -32,12 +32,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.utils import mlflow_tags
 
-from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.contracts import Contract
 from networksecurity.data.storage import DataRef
 from networksecurity.tracking import model_card
 from networksecurity.tracking.model import create_logged_model, log_model
 from networksecurity.tracking.outcome import (
     CARD_FILE,
+    CONTRACT_FILE,
     GRID_POINT_TAG,
     PROCESS_TAG,
     REASON_TAG,
@@ -319,8 +320,8 @@ def _path_through_grid(result: SearchResult) -> list[tuple[str, int, float]]:
 
 def _dataset(source: str, side: str, rows: DataRef, contract: Contract) -> Dataset:
     """Return the record of one side's rows; its digest is a prefix of the SHA-256 in its profile."""
-    kind = DataType.long if contract == WEBSITES else DataType.string
-    features = Schema([ColSpec(kind, name, required=False) for name in contract.columns]).to_dict()
+    kinds = {name: DataType.string if name in contract.text_columns else DataType.long for name in contract.columns}
+    features = Schema([ColSpec(kind, name, required=False) for name, kind in kinds.items()]).to_dict()
     target = Schema([ColSpec(DataType.long, contract.target)]).to_dict()
     return Dataset(
         name=f"{source.rstrip('/').rpartition('/')[2]} · {side}",
@@ -337,6 +338,7 @@ def _write_train_artifacts(folder: Path, outcome: Outcome, card: str) -> None:
     table.to_parquet(folder / "cv_results.parquet", index=False)
     table.to_csv(folder / "cv_results.csv", index=False)
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    (folder / CONTRACT_FILE).write_text(outcome.contract.document, encoding="utf-8")
     if outcome.selection:
         (folder / "selection.json").write_text(outcome.selection.model_dump_json(indent=2), encoding="utf-8")
     if outcome.threshold:

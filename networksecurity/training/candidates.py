@@ -183,25 +183,21 @@ ADDRESS_CANDIDATES: dict[str, Candidate] = {
 }
 """Of models that are given an address."""
 
-_BY_CONTRACT = {"websites": CANDIDATES, "addresses": ADDRESS_CANDIDATES}
+BY_CONTRACT: dict[str, Mapping[str, Candidate]] = {"websites": CANDIDATES, "addresses": ADDRESS_CANDIDATES}
+"""By what `Contract.candidates` says."""
 
 ENABLED: tuple[str, ...] = tuple(name for name, candidate in CANDIDATES.items() if candidate.enabled)
 
 
-def candidates_of(contract: str = "websites") -> Mapping[str, Candidate]:
-    """Return the candidates, by name, of the contract called `contract`."""
-    return _BY_CONTRACT[contract]
-
-
-def get_candidate(name: str, contract: str = "websites") -> Candidate:
-    """Return the candidate called `name`, in upper or lower case, of a contract.
+def get_candidate(name: str, among: str = "websites") -> Candidate:
+    """Return the candidate called `name`, in upper or lower case, of those under `among` in `BY_CONTRACT`.
 
     Raises
     ------
     ConfigurationError
         No candidate has that name; the message lists the names.
     """
-    known = candidates_of(contract)
+    known = BY_CONTRACT[among]
     by_name = {candidate.name.casefold(): candidate for candidate in known.values()}
     try:
         return by_name[name.strip().casefold()]

@@ -183,3 +183,21 @@ def test_a_model_whose_file_holds_other_code_is_not_loaded(registry, versions, t
     skops.io.dump(FunctionTransformer(os.system), f"{folder}/model.skops")
     with pytest.raises(DataSourceError, match=r"cannot be loaded: .*system"):
         registry.load_model(version.model_copy(update={"source": folder}))
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "message"),
+    [
+        (
+            "data.contract",
+            "addresses",
+            "version 2 of networksecurity-phishing takes rows of addresses, not of websites",
+        ),
+        ("data.contract.sha256", "abc", "was trained under another contract websites .SHA-256 abc…"),
+    ],
+)
+def test_a_version_is_not_asked_about_rows_of_another_contract(registry, tag, value, message):
+    registry.set_tag(tag, value, "2")
+    with pytest.raises(TrackingError, match=message):
+        registry.choose(CANDIDATE)
+    assert registry.choose("1").version == "1"

@@ -42,4 +42,4 @@ def test_a_model_of_other_columns_is_refused(registry, stored_model):
     stored = yaml.safe_load(path.read_text())
     stored["signature"]["inputs"] = json.dumps(json.loads(stored["signature"]["inputs"])[1:])
     path.write_text(yaml.safe_dump(stored))
-    refuses(registry, stored_model, "it does not take the columns of websites")
+    refuses(registry, stored_model, "it does not take the columns of its contract")

@@ -16,6 +16,7 @@ from networksecurity import cli
 from networksecurity.champion.gate import Gate
 from networksecurity.champion.registry import Registry
 from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.contracts import Addresses
 from networksecurity.exceptions import TrackingError
 from networksecurity.settings import settings
 from networksecurity.tracking.server import connect
@@ -32,9 +33,12 @@ def test_a_model_of_addresses_is_trained_promoted_asked_and_evaluated(workplace,
     show_training(report)
     assert "0 registrable domains on both sides" in capsys.readouterr().out
     assert (report.model_name, report.decision.outcome) == ("networksecurity-addresses", "promote")
-    registry = Registry(connect(settings()), "networksecurity-addresses")
+    registry = Registry(connect(settings()), "networksecurity-addresses", Addresses())
     version = registry.choose()
-    assert version.contract.name == "addresses"
+    assert version.contract == Addresses()
+    assert version.tags["data.contract.sha256"] == Addresses().sha256
+    with registry.files(version) as folder:
+        assert (folder / "contract.yaml").read_text() == Addresses().document
     assert "by a website's address (URL) alone" in registry.load_card(version)
 
     pd.DataFrame({"key": [1, 2], "link": ["hxxp://a[.]test", "?"]}).to_csv(workplace / "new.csv", index=False)

@@ -30,7 +30,8 @@ from flows.training_report import show_training
 from networksecurity.champion import changes
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, Registry
 from networksecurity.champion.verification import verify
-from networksecurity.data.sample import Sample, make_phishing_websites
+from networksecurity.data.built_in import Sample
+from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,

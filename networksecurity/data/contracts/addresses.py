@@ -1,0 +1,141 @@
+"""The contract of addresses: a URL and its label."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from networksecurity.data import address_rows, schema
+from networksecurity.data.address_rows import DOMAIN, URL, AddressRows, AddressValidation
+from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.columns import Column
+from networksecurity.data.contracts.contract import Contract, RowValidation
+
+
+@dataclass(frozen=True)
+class Addresses(Contract):
+    """Addresses (URLs): see `addresses` and `address_rows`. Groups are registrable domains.
+
+    Attributes
+    ----------
+    positive : str or None
+        The value of the label that means phishing, where it is not a word such as `phishing` or `bad`.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame(
+    ...     {"URL": ["login.bank.example.test/a", "https://b.example.test/"], "type": ["bad", "good"]}
+    ... )
+    >>> contract = Addresses()
+    >>> accepted = contract.validate(rows).accepted
+    >>> contract.to_X(accepted)["url"].tolist(), contract.to_y(accepted).tolist()
+    (['http://login.bank.example.test/a', 'https://b.example.test/'], [1, 0])
+    >>> len(set(contract.groups(accepted).tolist()))
+    1
+    """
+
+    name: str = "addresses"
+    positive: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The address alone."""
+        return (URL,)
+
+    @property
+    def target(self) -> str:
+        """The column `label`."""
+        return address_rows.TARGET
+
+    @property
+    def schema(self) -> pa.DataFrameSchema:
+        """The address, its domain and the label."""
+        return AddressRows.to_schema()
+
+    @property
+    def candidates(self) -> str:
+        """Those that read an address."""
+        return "addresses"
+
+    @property
+    def text_columns(self) -> frozenset[str]:
+        """The address."""
+        return frozenset(self.columns)
+
+    @property
+    def subject(self) -> str:
+        """The address."""
+        return "a website's address (URL) alone"
+
+    @property
+    def group(self) -> str:
+        """The registrable domain."""
+        return "registrable domain"
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What an address does not say."""
+        return (
+            "The address is text: nothing is fetched, and the page behind it is not judged.",
+            "A legitimate site that was broken into has a legitimate domain.",
+        )
+
+    def with_positive(self, positive: str | None) -> Self:
+        """Return the contract where the label's value `positive` means phishing; None changes nothing."""
+        return self if positive is None else replace(self, positive=positive)
+
+    def _meaning_of_target(self) -> str:
+        return "the label says which rows are phishing"
+
+    def validation(self, *, max_rejected: float = 0.05, with_target: bool = True) -> RowValidation:
+        """Return what reads addresses and labels."""
+        return AddressValidation(max_rejected=max_rejected, with_target=with_target, positive=self.positive)
+
+    def groups(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the rows' registrable domains as numbers."""
+        return address_rows.hashed(accepted[DOMAIN])
+
+    def distinct(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the rows' normalized addresses as numbers."""
+        return pd.factorize(accepted[URL])[0]
+
+    def make_sample(self, n_samples: int, *, random_state: int = 0) -> pd.DataFrame:
+        """Make up addresses under reserved names."""
+        return make_addresses(n_samples, random_state=random_state)
+
+    def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return the normalized addresses, str."""
+        return accepted[[URL]]
+
+    def to_y(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the label."""
+        return accepted[address_rows.TARGET].to_numpy("int8")
+
+    def is_own(self, column: object) -> bool:  # noqa: ARG002 (an address is passed on with its prediction)
+        """Return False: the address as it was given stands beside its prediction."""
+        return False
+
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        """The address and the word for its label: whose domain it is, is read anew."""
+        return Column(URL, "text"), Column(address_rows.TARGET, "category")
+
+    def to_raw(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return the normalized addresses, with `phishing` or `legitimate`."""
+        return accepted[[URL]].assign(**{address_rows.TARGET: accepted[address_rows.TARGET].map(schema.CLASS_LABELS)})
+
+    def to_label(self, *, phishing: bool) -> str:
+        """Return `phishing` or `legitimate`."""
+        return schema.CLASS_LABELS[int(phishing)]
+
+    def canonical_name(self, column: object) -> str | None:
+        """Return `url` or `label` for a column that is called so by any of its names."""
+        return address_rows.canonical_name(column)
+
+    def spellings(self, columns: Iterable[str]) -> dict[str, list[str]]:
+        """Return the column of that very name or, if there is none, those of its other names."""
+        found = super().spellings(columns)
+        return {name: [name] if name in spellings else spellings for name, spellings in found.items()}

@@ -1,0 +1,113 @@
+"""The contract of websites: 30 features, each -1, 0 or 1."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+
+from networksecurity.data import schema
+from networksecurity.data.columns import Column
+from networksecurity.data.contracts.contract import Contract, RowValidation
+from networksecurity.data.sample import make_phishing_websites
+from networksecurity.data.validation import Validation
+from networksecurity.data.vectors import vector_codes
+
+
+@dataclass(frozen=True)
+class Websites(Contract):
+    """The 30 features of UCI "Phishing Websites": see `schema`. Groups are equal feature vectors."""
+
+    name: str = "websites"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The 30 features."""
+        return tuple(schema.FEATURES)
+
+    @property
+    def target(self) -> str:
+        """The column `Result`."""
+        return schema.TARGET
+
+    @property
+    def schema(self) -> pa.DataFrameSchema:
+        """The features and the target, int8."""
+        return schema.PhishingWebsites.to_schema()
+
+    @property
+    def candidates(self) -> str:
+        """Those whose pipeline starts with an imputer."""
+        return "websites"
+
+    @property
+    def text_columns(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    @property
+    def subject(self) -> str:
+        """The features."""
+        return "30 features of a website's address, page and domain"
+
+    @property
+    def group(self) -> str:
+        """The feature vector."""
+        return "feature vector"
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What the features can take."""
+        rules = "Features are -1, 0 or 1, computed from a website by rules of the data set's authors"
+        return (f"{rules}; missing values are allowed, other values are not.",)
+
+    def _meaning_of_target(self) -> str:
+        return "in the 30 features, -1 is phishing"
+
+    def validation(self, *, max_rejected: float = 0.05, with_target: bool = True) -> RowValidation:
+        """Return what checks raw rows against the domains of the features."""
+        return Validation(max_rejected=max_rejected, with_target=with_target)
+
+    def groups(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the rows' feature vectors as numbers."""
+        return vector_codes(accepted)
+
+    def distinct(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the rows' feature vectors as numbers."""
+        return vector_codes(accepted)
+
+    def make_sample(self, n_samples: int, *, random_state: int = 0) -> pd.DataFrame:
+        """Make rows of the built-in sample."""
+        return make_phishing_websites(n_samples, random_state=random_state)
+
+    def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return the 30 features, float64, NaN where a value is missing."""
+        return schema.to_X(accepted)
+
+    def to_y(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return 1 where `Result` is -1."""
+        return schema.encode_target(accepted[schema.TARGET])
+
+    def is_own(self, column: object) -> bool:
+        """Return whether a column is one of the features, by any of its names."""
+        return schema.canonical_name(column) in schema.FEATURES
+
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        """The 31 columns."""
+        return tuple(Column(name, "code") for name in schema.DOMAINS)
+
+    def to_raw(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows."""
+        return accepted
+
+    def to_label(self, *, phishing: bool) -> int:
+        """Return -1 for phishing, otherwise 1."""
+        return -1 if phishing else 1
+
+    def canonical_name(self, column: object) -> str | None:
+        """Return the schema's name of a column."""
+        return schema.canonical_name(column)
+
+
+WEBSITES = Websites()
