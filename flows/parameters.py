@@ -192,7 +192,8 @@ class ScoreParameters(BaseModel):
         min_length=1,
         description="where to: a path or fsspec URL ending in .parquet or .csv, `mongodb` (the collection beside that "
         "of MONGODB_URI, with _scores at its end) or `mongodb://host/database.collection`. A row has `row` (its "
-        "number, from 0), the columns that are no features as they came, `phishing_probability`, `label`, `model` and "
+        "number, from 0), the columns that are no features as they came, `phishing_probability`, `label`, `label_by` "
+        "(model, or override where a person has set the label), `override` (that person's reason), `model` and "
         "`model_version`; rows that are not valid go to a file or collection with _quarantine at the end of its name. "
         "From a collection to a collection, only what is new to this version of the model is scored",
     )
@@ -212,6 +213,8 @@ class ScoreParameters(BaseModel):
         description="add the column `explanation`: for each row the five features whose values change its probability "
         "most, with the change; takes several times as long",
     )
+
+    overrides: bool = Field(default=True, description="apply the labels that people have set by hand")
 
     @field_validator("since")
     @classmethod

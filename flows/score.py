@@ -19,6 +19,7 @@ if __name__ == "__main__":  # options are read before the slow imports below
     sys.exit(run("flows.score:score", ScoreParameters, show="flows.score:show_scoring"))
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -41,6 +42,7 @@ from networksecurity.data.built_in import Sample
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.files import File
 from networksecurity.data.mongodb import Checkpoint, Collection
+from networksecurity.data.override_store import overrides_in_force
 from networksecurity.data.raw import Batches
 from networksecurity.data.sources import Source
 from networksecurity.exceptions import TrackingError
@@ -134,6 +136,7 @@ def _write(
         contract=contract,
         max_rejected=parameters.max_rejected,
         explainer=_explainer(version, model, profile) if parameters.explain else None,
+        overrides=overrides_in_force(settings(), contract.name, datetime.now(UTC)) if parameters.overrides else None,
     )
     with progress(f"score · {version.name} {version.version}", batches.n_rows) as report:
         scored = scorer.over(batches.frames)
@@ -242,6 +245,7 @@ def _summary(report: ScoreReport) -> Summary:
             "rows read": f"{rows.n_rows:,}",
             "scored": f"{rows.n_scored:,}",
             "phishing": f"{rows.n_phishing:,}{share}",
+            "set by hand": f"{rows.n_overridden:,}",
             "quarantined": f"{rows.n_rejected:,}",
             "model": f"{report.model_name} {report.model_version}",
             "in MLflow": report.link,

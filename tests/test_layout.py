@@ -114,6 +114,16 @@ def import_each(modules, *, loaded_before, never):
     subprocess.run([sys.executable, "-c", code, never, *modules], cwd=PROJECT, check=True)
 
 
+def test_only_what_answers_reads_the_verdicts_set_by_hand():
+    store = "networksecurity.data.override_store"
+    assert {module for module, path in MODULES.items() if store in imports(path)} == {
+        "flows.score",
+        "networksecurity.cli.overrides",
+        "networksecurity.cli.verdicts",
+        "networksecurity.prediction.model_in_use",
+    }
+
+
 def test_options_are_read_without_the_slow_imports():
     code = "import sys, flows.launch, flows.parameters; sys.exit(str(SLOW & set(sys.modules) or ''))"
     code = code.replace("SLOW", "{'prefect', 'sklearn', 'pandas', 'mlflow', 'pandera', 'pymongo'}")

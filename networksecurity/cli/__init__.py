@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 
 from networksecurity.cli.champion import champion
 from networksecurity.cli.feedback import feedback
+from networksecurity.cli.overrides import overrides
 from networksecurity.cli.quarantine import quarantine
 from networksecurity.cli.verdicts import check, evaluate, serve
 from networksecurity.exceptions import NetworkSecurityException
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(feedback, name="feedback")
+app.add_typer(overrides, name="overrides")
 app.add_typer(champion, name="champion")
 app.command()(evaluate)
 app.command()(check)
@@ -38,6 +40,6 @@ def main() -> None:
         print(f"error: {exc}", file=sys.stderr)
         code = 1
     except TyperException as exc:
-        print(f"networksecurity: error: {exc.format_message()}", file=sys.stderr)
+        print(f"networksecurity: error: {' '.join(exc.format_message().split())}", file=sys.stderr)
         code = exc.exit_code
     sys.exit(code)

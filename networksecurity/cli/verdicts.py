@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -52,6 +53,7 @@ def evaluate(
 def check(
     urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Addresses; - reads one a line from the input.")],
     model_version: Annotated[str, typer.Option(metavar="VERSION", help="A number or an alias.")] = "champion",
+    overrides: Annotated[bool, typer.Option(help="Apply the verdicts set by hand.")] = True,
     as_json: Json = False,
 ) -> None:
     """Say whether addresses are phishing, by their text alone: nothing is fetched.
@@ -59,14 +61,20 @@ def check(
     The exit code is 3 if any is phishing, 1 if any is no address, otherwise 0. Needs a model trained with --contract
     addresses.
     """
+    from networksecurity.data.override_store import overrides_in_force
     from networksecurity.prediction.checking import EXIT_PHISHING, Verdict, check_addresses
 
     texts = [text for url in urls for text in (sys.stdin.read().splitlines() if url == "-" else [url]) if text.strip()]
     registry = open_registry("addresses")
     version = registry.choose(model_version)
-    verdicts: list[Verdict] = check_addresses(registry.load_model(version), texts)
+    by_hand = overrides_in_force(settings(), "addresses", datetime.now(UTC)) if overrides else None
+    verdicts: list[Verdict] = check_addresses(registry.load_model(version), texts, by_hand)
     if as_json:
-        found = {"model": registry.name, "version": version.version, "verdicts": [of.model_dump() for of in verdicts]}
+        found = {
+            "model": registry.name,
+            "version": version.version,
+            "verdicts": [of.model_dump(mode="json") for of in verdicts],
+        }
         print(json.dumps(found, indent=2))
     else:
         for verdict in verdicts:

@@ -1,12 +1,14 @@
 """A verdict on each of some addresses, for a command."""
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel
 
 from networksecurity.data.address_rows import URL
 from networksecurity.data.contracts import Addresses
+from networksecurity.data.overrides import Override, Overrides
 from networksecurity.data.schema import LABEL, REASONS, SCORE
 from networksecurity.exceptions import DataValidationError
 from networksecurity.prediction.scoring import score
@@ -23,6 +25,12 @@ class Verdict(BaseModel, frozen=True):
     label: str | None = None
     """`phishing` or `legitimate`; None if it is no address."""
     phishing_probability: float | None = None
+    by: Literal["model", "override"] | None = None
+    """Whose label it is: the model's, or that of a person, whatever the probability."""
+    override: str | None = None
+    """The reason of who set the label."""
+    until: datetime | None = None
+    """From then on the model decides again."""
     problem: str | None = None
     """Why it is no address; None if it is one."""
 
@@ -37,10 +45,11 @@ class Verdict(BaseModel, frozen=True):
         shown = self.url.encode("unicode_escape").decode("ascii")  # a terminal obeys control characters
         if self.label is None:
             return f"no address          {shown}  ({self.problem})"
-        return f"{self.label:<10}  {self.phishing_probability:.4f}  {shown}"
+        by_hand = f"  (set by hand until {self.until:%Y-%m-%d}: {self.override})" if self.until else ""
+        return f"{self.label:<10}  {self.phishing_probability:.4f}  {shown}{by_hand}"
 
 
-def check_addresses(model: Any, texts: list[str]) -> list[Verdict]:
+def check_addresses(model: Any, texts: list[str], overrides: Overrides | None = None) -> list[Verdict]:
     """Return a model's verdict on each text, in their order.
 
     Parameters
@@ -49,6 +58,8 @@ def check_addresses(model: Any, texts: list[str]) -> list[Verdict]:
         Of the contract `addresses`.
     texts : list of str
         Addresses, also as analysts write them: `hxxp://evil[.]example`.
+    overrides : Overrides, optional
+        Those in force.
 
     Raises
     ------
@@ -59,12 +70,22 @@ def check_addresses(model: Any, texts: list[str]) -> list[Verdict]:
         raise DataValidationError("there are no addresses to check")
     contract = Addresses()
     accepted, rejected = contract.validation(with_target=False).add(pd.DataFrame({URL: texts}))
-    verdicts = dict(zip(rejected.index, rejected[REASONS], strict=True))
+    problems = dict(zip(rejected.index, rejected[REASONS], strict=True))
     found = score(model, accepted, contract)
     scored = dict(zip(found.index, zip(found[LABEL], found[SCORE], strict=True), strict=True))
+    by_hand = (overrides or Overrides(contract.name)).find(contract.to_X(accepted).to_numpy())
+    set_by = {accepted.index[i]: one for i, one in by_hand.items()}
     return [
-        Verdict(url=text, problem=verdicts[i].removeprefix("url: "))
-        if i in verdicts
-        else Verdict(url=text, label=scored[i][0], phishing_probability=scored[i][1])
+        Verdict(url=text, problem=problems[i].removeprefix("url: "))
+        if i in problems
+        else _verdict(text, *scored[i], set_by.get(i))
         for i, text in enumerate(texts)
     ]
+
+
+def _verdict(text: str, label: str, probability: float, override: Override | None) -> Verdict:
+    found = Verdict(url=text, label=label, phishing_probability=probability, by="model")
+    if override is None:
+        return found
+    set_by_hand = {"label": override.label, "by": "override", "override": override.reason, "until": override.until}
+    return found.model_copy(update=set_by_hand)

@@ -1,4 +1,4 @@
-"""The model that the service answers with: the champion, loaded, and replaced when another becomes it."""
+"""What the service answers with: the champion, replaced when another becomes it, and the overrides beside it."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -9,6 +9,8 @@ from threading import Event, Lock, Thread
 
 from networksecurity.champion.registry import CHAMPION, RegisteredVersion, Registry
 from networksecurity.data.contracts import get_contract, option_of
+from networksecurity.data.override_store import overrides_in_force
+from networksecurity.data.overrides import Overrides
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.prediction.native import FastPipeline, prepare
 from networksecurity.prediction.reasons import Explainer, shares_of
@@ -46,12 +48,15 @@ class LoadedVersion:
 class ModelInUse:
     """The version behind the alias `champion`, checked again and again.
 
-    While the tracking server is down, the alias missing or a new version damaged, the old one stays.
+    While the tracking server is down, the alias missing or a new version damaged, the old one stays. So do the
+    overrides while their place cannot be read.
 
     Attributes
     ----------
     current : LoadedVersion or None
         Replaced as a whole: a request that has taken it keeps it to its end.
+    overrides : Overrides
+        Of the contract; replaced as a whole.
     problem : str or None
         What the last check ran into.
     """
@@ -61,6 +66,7 @@ class ModelInUse:
         self._checked = checked
         self._lock = Lock()
         self.current: LoadedVersion | None = None
+        self.overrides = Overrides(settings.serve_contract)
         self.problem: str | None = "the champion is being loaded"
         self._failed = False
 
@@ -68,7 +74,8 @@ class ModelInUse:
         """Check which version is the champion, and load it if it is a new one."""
         with self._lock:
             try:
-                problem = self._refresh()
+                problem = self._read_overrides()  # first: no answer is given without those that are known
+                problem = self._refresh() or problem
             except NetworkSecurityException as exc:
                 problem = str(exc)
             except Exception as exc:  # noqa: BLE001 (a bug here must neither end the checks nor cost the loaded model)
@@ -82,6 +89,16 @@ class ModelInUse:
             self.problem, self._failed = problem, problem is not None
             if self._checked:
                 self._checked(None if self.current else problem)
+
+    def _read_overrides(self) -> str | None:
+        try:
+            found = overrides_in_force(self._settings, self._settings.serve_contract, datetime.now(UTC))
+        except NetworkSecurityException as exc:
+            return f"the overrides cannot be read: {exc}"
+        if found != self.overrides:
+            self.overrides = found
+            _log.info("%s overrides are in force", len(found.by_key))
+        return None
 
     def _refresh(self) -> str | None:
         contract = get_contract(self._settings.serve_contract)

@@ -124,16 +124,29 @@ class Reason(BaseModel):
     model has learned from."""
 
 
+class AppliedOverride(BaseModel):
+    """A verdict that a person has set."""
+
+    reason: str
+    until: datetime
+    """From then on the model decides again."""
+    covers: Literal["row", "address", "host", "domain"]
+
+
 class Prediction(BaseModel):
     """The answer to one row: a probability and a label, or the reasons why the row is not valid."""
 
     phishing_probability: float | None
     """In [0, 1]; null if the row is not valid."""
     label: Literal["phishing", "legitimate"] | None
+    by: Literal["model", "override"] | None
+    """Whose label it is: the model's, or that of a person, whatever the probability; null if the row is not valid."""
     reasons: list[str]
     """Why the row is not valid; empty if it is."""
     keys: dict[str, Any]
     """The row's other fields."""
+    override: AppliedOverride | None = None
+    """What a person has set, where it decides."""
     explanation: list[Reason] | None = None
     """The strongest reasons for the prediction, the strongest first, if they were asked for; null if the row is not
     valid."""
@@ -185,6 +198,8 @@ class ModelDescription(ModelName):
     """Rows per request up to which its native form answers; 0 if scikit-learn always does."""
     native: str
     """How that was decided, when the model was loaded."""
+    overrides: int
+    """How many verdicts set by hand are in force."""
     explains: bool
     """Whether it can give reasons for its predictions."""
     card: str | None

@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pydantic_core import from_json
 from networksecurity.data.address_rows import URL, is_address_column
 from networksecurity.data.addresses import parse_address
 from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.overrides import Overrides
 from networksecurity.data.schema import CLASS_LABELS, EXPLANATION, FEATURES, LABEL, REASONS, SCORE, canonical_name, to_X
 from networksecurity.data.validation import Validation
 from networksecurity.exceptions import AddressError, DataValidationError
@@ -105,6 +107,8 @@ def predict(
     rows: list[dict[str, Any]],
     explainer: Explainer | None = None,
     contract: Contract = WEBSITES,
+    overrides: Overrides | None = None,
+    now: datetime | None = None,
 ) -> list[dict[str, Any]]:
     """Return an `openapi.Prediction`, as plain values, for each row; it depends on that row and nothing else.
 
@@ -116,6 +120,10 @@ def predict(
         With it, each prediction has its `explanation`.
     contract : Contract, default=WEBSITES
         What the rows are.
+    overrides : Overrides, optional
+        With them, a label that a person has set takes the place of the model's.
+    now : datetime, optional
+        An override whose time is over then decides nothing.
 
     Raises
     ------
@@ -130,13 +138,17 @@ def predict(
         raise TooManyRowsError(f"more than {MAX_EXPLAINED} rows to explain: send them in parts, or without `explain`")
     read = _READ[contract.name](rows)
     predictions: list[dict[str, Any]] = [
-        {SCORE: None, LABEL: None, "reasons": reasons, "keys": keys}
+        {SCORE: None, LABEL: None, "by": None, "reasons": reasons, "keys": keys}
         for reasons, keys in zip(read.reasons, read.keys, strict=True)
     ]
     valid = [i for i, reasons in enumerate(read.reasons) if not reasons]
     y_score = model.score(read.X[valid]) if valid else np.empty(0)
     for i, score in zip(valid, y_score.tolist(), strict=True):
-        predictions[i] |= {SCORE: score, LABEL: CLASS_LABELS[int(score >= model.threshold)]}
+        predictions[i] |= {SCORE: score, LABEL: CLASS_LABELS[int(score >= model.threshold)], "by": "model"}
+    if overrides and valid:
+        for i, one in overrides.find(read.X[valid], now).items():
+            override = {"reason": one.reason, "until": one.until, "covers": one.covers}
+            predictions[valid[i]] |= {LABEL: one.label, "by": "override", "override": override}
     if explainer:
         explanations = dict(zip(valid, explainer.explain(read.X[valid]), strict=True))
         for i, prediction in enumerate(predictions):

@@ -8,13 +8,16 @@ import pandas as pd
 from pydantic import BaseModel
 
 from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.overrides import Overrides
 from networksecurity.data.schema import (
     CLASS_LABELS,
     EXPLANATION,
     LABEL,
+    LABEL_BY,
     LABELS,
     MODEL,
     MODEL_VERSION,
+    OVERRIDE,
     REASONS,
     ROW,
     SCORE,
@@ -26,6 +29,7 @@ from networksecurity.training.candidates import decision_threshold
 _MAX_KEPT = 20_000
 """Explanations kept for later batches, about 1 kB each: equal feature vectors are explained once."""
 _LABEL_DTYPE = pd.CategoricalDtype(list(LABELS.values()))
+_BY_DTYPE = pd.CategoricalDtype(["model", "override"])
 
 
 def score(model: Any, accepted: pd.DataFrame, contract: Contract = WEBSITES) -> pd.DataFrame:
@@ -66,6 +70,37 @@ def score(model: Any, accepted: pd.DataFrame, contract: Contract = WEBSITES) -> 
     return pd.DataFrame({SCORE: y_score[of_row], LABEL: labels[of_row]}, index=accepted.index)
 
 
+def apply_overrides(
+    scored: pd.DataFrame, accepted: pd.DataFrame, overrides: Overrides, contract: Contract = WEBSITES
+) -> pd.DataFrame:
+    """Return predictions with the labels that people have set in place of the model's; probabilities stay the model's.
+
+    Parameters
+    ----------
+    scored : DataFrame of shape (n_samples, 2)
+        As from `score`.
+    accepted : DataFrame of shape (n_samples, n_columns)
+        The rows that were scored.
+    overrides : Overrides
+        Those in force.
+    contract : Contract, default=WEBSITES
+
+    Returns
+    -------
+    DataFrame of shape (n_samples, 4)
+        Also `label_by`, categorical: `model` or `override`; and `override`, str: the reason of whoever set the label.
+    """
+    labels, by = scored[LABEL].copy(), np.zeros(len(scored), "int8")
+    reasons = pd.Series(None, scored.index, dtype="str")
+    if overrides.by_key:
+        _, first, of_row = np.unique(contract.distinct(accepted), return_index=True, return_inverse=True)
+        for i, one in overrides.find(contract.to_X(accepted.iloc[first]).to_numpy()).items():
+            covered = of_row == i
+            labels[covered], by[covered], reasons[covered] = one.label, 1, one.reason
+    said_by = pd.Categorical.from_codes(by, dtype=_BY_DTYPE)
+    return scored.assign(**{LABEL: labels, LABEL_BY: said_by, OVERRIDE: reasons})
+
+
 class ScoringReport(BaseModel, frozen=True):
     """The outcome for the rows of one source: n_rows = n_scored + n_rejected."""
 
@@ -73,6 +108,8 @@ class ScoringReport(BaseModel, frozen=True):
     n_scored: int
     n_phishing: int
     """Rows labelled `phishing`."""
+    n_overridden: int = 0
+    """Rows whose label a person has set."""
     n_rejected: int
     rejections: dict[str, int]
     """Rejected cells by reason; a row may have several."""
@@ -94,6 +131,8 @@ class BatchScorer:
         With it, each prediction comes with its reasons.
     contract : Contract, default=WEBSITES
         What the rows are.
+    overrides : Overrides, optional
+        Those in force.
     """
 
     def __init__(
@@ -105,6 +144,7 @@ class BatchScorer:
         max_rejected: float,
         explainer: Explainer | None = None,
         contract: Contract = WEBSITES,
+        overrides: Overrides | None = None,
     ) -> None:
         self._model = model
         self._contract = contract
@@ -112,17 +152,18 @@ class BatchScorer:
         self._explained: dict[int, list[dict[str, object]]] = {}
         self._made_by = {MODEL: name, MODEL_VERSION: version}
         self._validation = contract.validation(max_rejected=max_rejected, with_target=False)
-        self._n_phishing = 0
+        self._overrides = overrides or Overrides(contract.name)
+        self._n_phishing = self._n_overridden = 0
 
     def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Validate and predict a batch of raw rows, whose index holds their numbers.
 
         Returns
         -------
-        predictions : DataFrame of shape (n_accepted, n_others + 5)
-            `row`, the unchanged columns that are no features, `phishing_probability`, `label`, `model`,
-            `model_version`; rows in their order. With an explainer also `explanation`: a list of reasons, the strongest
-            first, each with `feature`, `value` and `effect`.
+        predictions : DataFrame of shape (n_accepted, n_others + 7)
+            `row`, the unchanged columns that are no features, `phishing_probability`, `label`, `label_by`, `override`,
+            `model`, `model_version`; rows in their order. With an explainer also `explanation`: a list of reasons, the
+            strongest first, each with `feature`, `value` and `effect`.
         rejected : DataFrame of shape (n_rejected, n_others + 32)
             `row`, the unchanged columns that are no features, the features' original values as text, `reasons`.
 
@@ -132,13 +173,25 @@ class BatchScorer:
             A feature is missing or duplicated, or another column has a name reserved for predictions.
         """
         others = [str(name) for name in frame if not self._contract.is_own(name)]
-        reserved = {ROW, SCORE, LABEL, MODEL, MODEL_VERSION, REASONS, *([EXPLANATION] if self._explainer else [])}
+        reserved = {
+            ROW,
+            SCORE,
+            LABEL,
+            LABEL_BY,
+            OVERRIDE,
+            MODEL,
+            MODEL_VERSION,
+            REASONS,
+            *([EXPLANATION] if self._explainer else []),
+        }
         if taken := [name for name in others if name in reserved]:
             raise DataValidationError(
                 f"the rows have columns with names reserved for predictions: {', '.join(taken)}; rename or drop them"
             )
         accepted, rejected = self._validation.add(frame)
         scored = score(self._model, accepted, self._contract)
+        scored = apply_overrides(scored, accepted, self._overrides, self._contract)
+        self._n_overridden += int((scored[LABEL_BY] == "override").sum())
         self._n_phishing += int((scored[LABEL] == CLASS_LABELS[1]).sum())
         if self._explainer:
             scored[EXPLANATION] = self._explain(self._explainer, accepted)
@@ -181,6 +234,7 @@ class BatchScorer:
             n_rows=found.n_rows,
             n_scored=found.n_accepted,
             n_phishing=self._n_phishing,
+            n_overridden=self._n_overridden,
             n_rejected=found.n_rejected,
             rejections=found.rejections,
             n_missing=found.n_missing,

@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import resources
 from typing import Annotated, Any, Literal
@@ -170,7 +171,14 @@ class _Endpoints:
         explain = explain or question.explain
         if explain and loaded.explainer is None:
             raise HTTPException(409, f"{REFUSALS[409]}; ask without `explain`, or train again")
-        predictions = rows.predict(loaded.model, question.rows, loaded.explainer if explain else None, self._contract)
+        predictions = rows.predict(
+            loaded.model,
+            question.rows,
+            loaded.explainer if explain else None,
+            self._contract,
+            self._in_use.overrides,
+            datetime.now(UTC),
+        )
         n_rejected = sum(1 for prediction in predictions if prediction["reasons"])
         content = {
             "model": _name(loaded).model_dump(),
@@ -219,6 +227,7 @@ class _Endpoints:
             figures={name: float(of) for name in _FIGURES if (of := loaded.version.tags.get(name))},
             native_up_to=loaded.model.up_to,
             native=loaded.model.why,
+            overrides=len(self._in_use.overrides.by_key),
             explains=loaded.explainer is not None,
             card=loaded.card,
         )

@@ -365,7 +365,8 @@ def test_from_a_collection_to_a_file(growing, workplace, collection):
         state = run("mongodb", workplace / "scored.csv", **options)
         assert state.result().rows.n_scored == n_rows
     found = pd.read_csv(workplace / "scored.csv")
-    assert list(found) == ["row", "_id", "phishing_probability", "label", "model", "model_version"]
+    columns = ["row", "_id", "phishing_probability", "label", "label_by", "override", "model", "model_version"]
+    assert list(found) == columns
     key = collection.find_one({"_id.row": 7, "ingestion.id": 2})["_id"]
     assert f'{{"file": "{key["file"]}", "row": 7}}' in set(found["_id"])
 

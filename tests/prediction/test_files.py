@@ -40,7 +40,7 @@ from networksecurity.training.candidates import get_candidate, make_pipeline
 from networksecurity.training.search import fit_best
 
 PROJECT = Path(__file__).resolve().parents[2]
-PREDICTED = ["phishing_probability", "label", "model", "model_version"]
+PREDICTED = ["phishing_probability", "label", "label_by", "override", "model", "model_version"]
 
 
 @pytest.fixture(scope="module")

@@ -170,7 +170,9 @@ def test_a_source_with_too_many_invalid_rows_is_refused_at_its_end(sides, raw):
         next(batches)
 
 
-@pytest.mark.parametrize("name", ["row", "label", "phishing_probability", "model", "model_version", "reasons"])
+@pytest.mark.parametrize(
+    "name", ["row", "label", "phishing_probability", "model", "model_version", "reasons", "override"]
+)
 def test_a_column_named_like_one_of_a_prediction_is_refused(name, sides, raw):
     with pytest.raises(DataValidationError, match=f"names reserved for predictions: {name}; rename"):
         scoring_of(fitted(sides, "Decision Tree")).add(raw.assign(**{name: 1}))

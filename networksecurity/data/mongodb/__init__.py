@@ -8,8 +8,8 @@ with mongodb.open(collection) as opened:
 ```
 
 Beside a collection `C` there are `C_quarantine` (rows that are not valid), `C_ingestions` (the bookkeeping, see
-`ingestion`), `C_watches` (checkpoints of those who read only what is new), `C_scores` (predictions) and
-`C_feedback` (reports of errors).
+`ingestion`), `C_watches` (checkpoints of those who read only what is new), `C_scores` (predictions),
+`C_feedback` (reports of errors) and `C_overrides` (verdicts set by hand).
 """
 
 from networksecurity.data.mongodb.checkpoints import Checkpoint

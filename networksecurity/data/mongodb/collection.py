@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from networksecurity.data.contracts import WEBSITES, Contract
-from networksecurity.data.mongodb import checkpoints, feedback, ingestion, quarantine, reading, scores
+from networksecurity.data.mongodb import checkpoints, feedback, ingestion, overrides, quarantine, reading, scores
 from networksecurity.data.mongodb.server import Address, Connection, connected, resolve
 from networksecurity.data.raw import Batches, Rows
 from networksecurity.exceptions import ConfigurationError
@@ -43,6 +43,9 @@ class OpenCollection(Connection):
     list_feedback = feedback.list_feedback
     accept_feedback = feedback.accept_feedback
     reject_feedback = feedback.reject_feedback
+    add_overrides = overrides.add_overrides
+    remove_override = overrides.remove_override
+    read_overrides = overrides.read_overrides
     get_checkpoint = checkpoints.get_checkpoint
     advance_checkpoint = checkpoints.advance_checkpoint
 

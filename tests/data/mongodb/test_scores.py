@@ -69,7 +69,7 @@ def test_a_prediction_holds_score_label_and_model(model, target, collection, sco
     ingest(write(sample(10)), target)
     assert score_new(model, target, f"{target}_scores") == (10, 1)
     document = scores.find_one({"_id.row.row": 3})
-    assert list(document) == ["_id", "phishing_probability", "label", "model", "model_version"]
+    assert list(document) == ["_id", "phishing_probability", "label", "label_by", "override", "model", "model_version"]
     assert document["_id"] == key_of(collection.find_one({"_id.row": 3}))
     assert (document["model"], document["model_version"]) == ("phishing", "1")
     assert_scored(model, collection, scores, "1")
