@@ -15,8 +15,9 @@ from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem, RemoteFileSystem, WritableFileSystem
+from prefect.serializers import JSONSerializer
 from prefect.tasks import exponential_backoff
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.markup import escape
@@ -27,8 +28,8 @@ from flows.parameters import EvaluateParameters, IngestParameters, ScoreParamete
 from networksecurity.data import sources
 from networksecurity.data.contracts import Contract, get_contract
 from networksecurity.data.sources import Source
-from networksecurity.data.storage import Storage
-from networksecurity.exceptions import ConfigurationError, TransientError
+from networksecurity.data.storage import Storage, references
+from networksecurity.exceptions import ConfigurationError, StorageError, TransientError
 from networksecurity.settings import settings
 from networksecurity.tracking.provenance import code_version
 
@@ -67,6 +68,28 @@ def result_storage(storage: str) -> WritableFileSystem | None:
         ) from None
 
 
+class WithStoredData(JSONSerializer):
+    """Results as JSON; one that refers to data which is gone or damaged cannot be loaded.
+
+    Prefect then computes the step anew. Results and data thus stay together, also if only one of the two was deleted.
+    """
+
+    type: str = Field(default="json-with-stored-data", frozen=True)
+
+    def loads(self, blob: bytes) -> Any:
+        """Return a result whose data is there as it was stored.
+
+        Raises
+        ------
+        StorageError
+            It is not.
+        """
+        result = super().loads(blob)
+        if not all(map(storage().holds, references(result))):
+            raise StorageError("what the result refers to is gone")
+        return result
+
+
 async def _may_pass(_task: Task, _run: TaskRun, state: State) -> bool:
     return isinstance(await state.aresult(raise_on_failure=False), TransientError)
 
@@ -87,7 +110,7 @@ cached_step = functools.partial(
     cache_policy=CacheKeyFnPolicy(cache_key_fn=_by_content),
     cache_expiration=timedelta(days=30),
     persist_result=True,
-    result_serializer="json",
+    result_serializer=WithStoredData(),
 )
 """A task that reuses the result of an earlier run with the same inputs, code and libraries.
 

@@ -158,7 +158,7 @@ def _train(
     checked = tasks.validate(fetched.rows, parameters.max_rejected, contract.with_positive(parameters.positive))
     if checked.quarantine:
         get_run_logger().warning(
-            "%s rows are not valid and were set aside: %s", checked.report["n_rejected"], checked.quarantine
+            "%s rows are not valid and were set aside: %s", checked.report["n_rejected"], checked.quarantine.path
         )
     if parameters.skip_unchanged and (same := _trained_on(checked.accepted, contract)):
         return _skip(opening.result(), same)
@@ -346,7 +346,7 @@ def _report(
         contract=version.contract.name,
         group=version.contract.group,
         validation=checked.report,
-        quarantine=checked.quarantine,
+        quarantine=checked.quarantine.path if checked.quarantine else None,
         gaps=checked.gaps,
         split=sides.report,
         scoring=parameters.scoring,

@@ -21,7 +21,7 @@ from networksecurity.champion.registry import CANDIDATE, CHAMPION, RegisteredVer
 from networksecurity.data import splitting
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.sources import Source
-from networksecurity.data.storage import DataRef, ModelRef
+from networksecurity.data.storage import DataRef, ModelRef, QuarantineRef
 from networksecurity.monitoring import drift
 from networksecurity.settings import settings
 from networksecurity.tracking import figures, runs
@@ -45,7 +45,7 @@ class Checked(BaseModel, frozen=True):
     """Valid rows, and the file of the others."""
 
     accepted: DataRef
-    quarantine: str | None
+    quarantine: QuarantineRef | None
     report: dict[str, Any]
     gaps: list[str] = []
     """Values that are suddenly missing, a sentence each."""

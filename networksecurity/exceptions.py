@@ -5,6 +5,7 @@ NetworkSecurityException
 ├── ConfigurationError          an option or setting is wrong; nothing was attempted
 ├── DataError
 │   ├── DataSourceError         rows cannot be read: no such file, collection, format
+│   │   └── StorageError            what a step stored is gone or damaged, or there is no room for more
 │   └── DataValidationError     rows were read and are not fit to learn from
 │       └── AddressError            a text is no http or https address
 ├── TrainingError               no candidate could be trained
@@ -38,6 +39,10 @@ class DataError(NetworkSecurityException):
 
 class DataSourceError(DataError):
     """Rows cannot be read from a source, and another attempt will not help."""
+
+
+class StorageError(DataSourceError):
+    """What a step stored is gone or damaged, or cannot be stored."""
 
 
 class DataValidationError(DataError):

@@ -66,7 +66,7 @@ def target(mongod, collection, tmp_path, monkeypatch):
 
 @pytest.fixture
 def stored(tmp_path):
-    path = Storage(settings().storage).quarantine(validate(bad_rows()).rejected)
+    path = Storage(settings().storage).quarantine(validate(bad_rows()).rejected).path
     return Path(path).stem
 
 
@@ -166,7 +166,9 @@ def test_a_damaged_file_of_the_storage_is_reported(command, tmp_path):
     (folder / "x.parquet").write_bytes(b"not Parquet")
     code, _, err = command("quarantine", "list")
     assert code == 1
-    assert err.startswith(f"error: {folder / 'x.parquet'} cannot be read")
+    assert err.startswith(f"error: {folder / 'x.parquet'} is damaged")
+    assert err.count("\n") == 1
+    assert [path.name for path in folder.iterdir()] == ["x.parquet.damaged"]
 
 
 def test_help_and_wrong_options_import_nothing_slow():

@@ -2,23 +2,34 @@
 
 Steps of a flow pass the small `DataRef` and `ModelRef` instead of frames and models. A step's result can then be found
 by its inputs, also from another process or machine that sees the same storage.
+
+The SHA-256 is computed again at each read. A file that holds anything else is moved aside and counts as missing: what
+it held is computed anew, or stored anew.
 """
 
 import hashlib
 import io
+import logging
 import posixpath
 import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import fsspec
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 from pydantic import BaseModel
 
 from networksecurity.data.schema import MISSING
-from networksecurity.exceptions import ConfigurationError, DataSourceError
+from networksecurity.exceptions import ConfigurationError, DataSourceError, StorageError, one_line
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 TRUSTED_TYPES = [
     "networksecurity.training.address_features.AddressFeatures",
@@ -44,6 +55,19 @@ class ModelRef(BaseModel, frozen=True):
     sha256: str
 
 
+class QuarantineRef(BaseModel, frozen=True):
+    """Stored rows that were rejected: the fingerprint of the frame is the name of the file."""
+
+    path: str
+
+
+Ref = DataRef | ModelRef | QuarantineRef
+
+_DAMAGED = ".damaged"
+"""The end of the name of a file that was moved aside."""
+_NOTES_SHA256 = b"networksecurity.notes.sha256"
+_NO_PARQUET = (pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
+"""What pyarrow and pandas raise for a file that is damaged: its pages, its footer, pandas' own notes in it."""
 _loaded: dict[ModelRef, Any] = {}
 """The model that this process loaded last."""
 _loading = Lock()
@@ -83,10 +107,31 @@ def load_model(content: bytes) -> Any:
         raise DataSourceError(f"the model file cannot be loaded: {exc}") from exc
 
 
+def references(value: Any) -> Iterator[Ref]:
+    """Yield the references in a step's result, however deep.
+
+    Examples
+    --------
+    >>> list(references({"sides": [DataRef(sha256="ab", n_rows=1)], "n": 2}))
+    [DataRef(sha256='ab', n_rows=1)]
+    """
+    if isinstance(value, Ref):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from references(getattr(value, name))
+    elif isinstance(value, Mapping):
+        yield from references(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from references(each)
+
+
 class Storage:
     """A folder, local or behind any fsspec URL, that holds data sets and models by content.
 
-    Writing what already exists does nothing; a file appears whole or not at all.
+    Writing what already exists does nothing, unless the file is damaged; a file appears whole or not at all. Each
+    method raises `StorageError` if the folder cannot be read or written.
     """
 
     def __init__(self, url: str) -> None:
@@ -97,8 +142,10 @@ class Storage:
 
     def put_frame(self, frame: pd.DataFrame) -> DataRef:
         """Store a frame (columns numeric or text) and return its reference; its index is not kept."""
+        if "object" in map(str, frame.dtypes):  # comes back with the types that Parquet gives it
+            frame = _from_parquet(_to_parquet(frame))
         ref = DataRef(sha256=fingerprint(frame), n_rows=len(frame))
-        self._put(self._data(ref), lambda file: frame.to_parquet(file, index=False))
+        self._put(ref, lambda: _to_parquet(frame))
         return ref
 
     def get_frame(self, ref: DataRef) -> pd.DataFrame:
@@ -106,11 +153,10 @@ class Storage:
 
         Raises
         ------
-        DataSourceError
-            It does not exist: the storage was emptied, or is another one.
+        StorageError
+            It does not exist: the storage was emptied, or is another one. Or it was damaged, and was moved aside.
         """
-        with self._open(self._data(ref)) as file:
-            return pd.read_parquet(file)
+        return self._read(self._path(ref), _checked_frame)
 
     def put_model(self, model: Any) -> ModelRef:
         """Store a fitted scikit-learn estimator and return its reference."""
@@ -118,7 +164,7 @@ class Storage:
 
         content = skops.io.dumps(model)
         ref = ModelRef(sha256=hashlib.sha256(content).hexdigest())
-        self._put(self._model(ref), lambda file: file.write(content))
+        self._put(ref, lambda: content)
         return ref
 
     def get_model(self, ref: ModelRef) -> Any:
@@ -128,63 +174,134 @@ class Storage:
 
         Raises
         ------
+        StorageError
+            It does not exist, or was damaged and was moved aside.
         DataSourceError
-            It does not exist, or is damaged.
+            It holds a type that is not trusted.
         """
-        path = self._model(ref)
         with _loading:  # the steps of a training ask for the same model, some at once
             if ref not in _loaded:
-                with self._open(path) as file:
-                    content = file.read()
+                content = self._read(self._path(ref), _checked_model)
                 _loaded.clear()
                 _loaded[ref] = load_model(content)
             return _loaded[ref]
 
-    def quarantine(self, rejected: pd.DataFrame) -> str:
-        """Store rejected rows, their values as text beside the `reasons`, and return the file's path."""
+    def quarantine(self, rejected: pd.DataFrame) -> QuarantineRef:
+        """Store rejected rows, their values as text beside the `reasons`, and return where they are."""
         text = rejected.astype("str").rename_axis("row").reset_index()
-        path = posixpath.join(self._root, "quarantine", f"{fingerprint(text)}.parquet")
-        self._put(path, lambda file: text.to_parquet(file, index=False))
-        return path
+        ref = QuarantineRef(path=posixpath.join(self._root, "quarantine", f"{fingerprint(text)}.parquet"))
+        self._put(ref, lambda: _to_parquet(text))
+        return ref
 
     def quarantined(self) -> dict[str, pd.DataFrame]:
         """Return the rows that `quarantine` stored, by the name of their file.
 
         Raises
         ------
-        DataSourceError
-            A file cannot be read.
+        StorageError
+            A file was damaged, and was moved aside.
         """
-        frames = {}
-        for path in sorted(self._files.glob(posixpath.join(self._root, "quarantine", "*.parquet"))):
-            try:
-                with self._open(path) as file:
-                    frames[posixpath.basename(path).removesuffix(".parquet")] = pd.read_parquet(file)
-            except (OSError, ValueError) as exc:
-                raise DataSourceError(f"{path} cannot be read: {exc}") from exc
-        return frames
+        paths = sorted(self._files.glob(posixpath.join(self._root, "quarantine", "*.parquet")))
+        return {_name(path): self._read(path, _checked_frame) for path in paths}
 
-    def _data(self, ref: DataRef) -> str:
-        return posixpath.join(self._root, "data", f"{ref.sha256}.parquet")
-
-    def _model(self, ref: ModelRef) -> str:
-        return posixpath.join(self._root, "models", f"{ref.sha256}.skops")
-
-    def _put(self, path: str, write: Any) -> None:
-        if self._files.exists(path):
-            return
-        self._files.makedirs(posixpath.dirname(path), exist_ok=True)
-        buffer = io.BytesIO()
-        write(buffer)
-        partial = f"{path}.{uuid4().hex}.partial"
-        self._files.pipe_file(partial, buffer.getvalue())
-        self._files.mv(partial, path)
-
-    def _open(self, path: str) -> Any:
+    def holds(self, ref: Ref) -> bool:
+        """Return whether what a reference names is there as it was stored; what is damaged is moved aside."""
         try:
-            return self._files.open(path, "rb")
-        except FileNotFoundError as exc:
-            raise DataSourceError(
-                f"{path} is gone, though an earlier run remembers it: run again with --refresh, or point "
-                "NETWORKSECURITY_STORAGE at the storage it was written to"
+            self._read(self._path(ref), _checked_model if isinstance(ref, ModelRef) else _checked_frame)
+        except StorageError:
+            return False
+        return True
+
+    def _path(self, ref: Ref) -> str:
+        if isinstance(ref, QuarantineRef):
+            return ref.path
+        folder, suffix = ("data", "parquet") if isinstance(ref, DataRef) else ("models", "skops")
+        return posixpath.join(self._root, folder, f"{ref.sha256}.{suffix}")
+
+    def _put(self, ref: Ref, content: Callable[[], bytes]) -> None:
+        if self.holds(ref):
+            return
+        path = self._path(ref)
+        partial = f"{path}.{uuid4().hex}.partial"
+        try:
+            self._files.makedirs(posixpath.dirname(path), exist_ok=True)
+            self._files.pipe_file(partial, content())
+            self._files.mv(partial, path)
+        except OSError as exc:
+            with suppress(OSError):
+                self._files.rm(partial)
+            raise StorageError(
+                f"{path} cannot be written ({one_line(exc)}): make room there, or point NETWORKSECURITY_STORAGE at a "
+                "folder that can be written to"
             ) from exc
+
+    def _read(self, path: str, check: Callable[[str, bytes], _T]) -> _T:
+        """Return what `check` makes of a file's name and content; move the file aside if it raises `_Damaged`."""
+        try:
+            content = self._files.cat_file(path)
+        except FileNotFoundError as exc:
+            raise StorageError(
+                f"{path} is gone, though a step of this run remembers it: the same command again computes it anew; if "
+                "it was written to another storage, point NETWORKSECURITY_STORAGE at that"
+            ) from exc
+        except OSError as exc:
+            raise StorageError(f"{path} cannot be read: {one_line(exc)}") from exc
+        try:
+            return check(_name(path), content)
+        except _Damaged as exc:
+            moved = self._move_aside(path)
+            _log.warning("%s is damaged (%s) and %s", path, exc, moved)
+            raise StorageError(
+                f"{path} is damaged ({exc}) and {moved}: what had written it writes it anew when it runs again"
+            ) from exc
+
+    def _move_aside(self, path: str) -> str:
+        try:
+            self._files.mv(path, f"{path}{_DAMAGED}")
+        except OSError as exc:
+            return f"cannot be moved aside ({one_line(exc)})"
+        return f"was moved to {posixpath.basename(path)}{_DAMAGED}"
+
+
+class _Damaged(Exception):  # noqa: N818 (never leaves this module)
+    """The content of a file is not what its name says."""
+
+
+def _name(path: str) -> str:
+    return posixpath.basename(path).partition(".")[0]
+
+
+def _to_parquet(frame: pd.DataFrame) -> bytes:
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    notes = dict(table.schema.metadata)
+    # Pages have checksums; pandas' notes, which hold the types of the columns, have none of their own.
+    table = table.replace_schema_metadata(notes | {_NOTES_SHA256: hashlib.sha256(notes[b"pandas"]).hexdigest()})
+    buffer = io.BytesIO()
+    parquet.write_table(table, buffer, write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def _from_parquet(content: bytes) -> pd.DataFrame:
+    notes = parquet.read_schema(io.BytesIO(content)).metadata or {}
+    found = hashlib.sha256(notes.get(b"pandas", b"")).hexdigest()
+    if notes.get(_NOTES_SHA256, found.encode()) != found.encode():  # files of older versions have none
+        raise ValueError("the types of its columns have another SHA-256")
+    return pd.read_parquet(io.BytesIO(content), page_checksum_verification=True)
+
+
+def _checked_frame(sha256: str, content: bytes) -> pd.DataFrame:
+    try:
+        frame = _from_parquet(content)
+        found = fingerprint(frame)
+    except _NO_PARQUET as exc:
+        raise _Damaged(one_line(exc)) from exc
+    if found != sha256:
+        raise _Damaged(f"its rows have the SHA-256 {found[:12]}…")
+    return frame
+
+
+def _checked_model(sha256: str, content: bytes) -> bytes:
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise _Damaged(f"it has the SHA-256 {found[:12]}…")
+    return content

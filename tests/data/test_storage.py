@@ -1,4 +1,6 @@
+import random
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -6,9 +8,9 @@ from sklearn.ensemble import AdaBoostClassifier
 
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import to_X_y
-from networksecurity.data.storage import DataRef, ModelRef, Storage, fingerprint
+from networksecurity.data.storage import DataRef, ModelRef, Storage, fingerprint, references
 from networksecurity.data.validation import validate
-from networksecurity.exceptions import ConfigurationError, DataSourceError
+from networksecurity.exceptions import ConfigurationError, DataSourceError, StorageError
 from networksecurity.training.candidates import CANDIDATES, make_pipeline
 
 
@@ -82,8 +84,91 @@ def test_a_model_is_loaded_once(storage, accepted):
 @pytest.mark.parametrize("get", ["get_frame", "get_model"])
 def test_what_is_gone_is_an_error_that_says_what_to_do(storage, get):
     ref = DataRef(sha256="0" * 64, n_rows=1) if get == "get_frame" else ModelRef(sha256="0" * 64)
-    with pytest.raises(DataSourceError, match="is gone, .* --refresh"):
+    with pytest.raises(StorageError, match="is gone, .* the same command again computes it anew"):
         getattr(storage, get)(ref)
+
+
+def stored_file(tmp_path):
+    (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    return path
+
+
+def flip(path, bit):
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def test_no_flipped_bit_changes_the_rows_that_are_read(storage, accepted, tmp_path):
+    ref = storage.put_frame(accepted)
+    path, n_refused = stored_file(tmp_path), 0
+    content = path.read_bytes()
+    for bit in random.Random(0).sample(range(8 * len(content)), 300):
+        flip(path, bit)
+        try:
+            pd.testing.assert_frame_equal(storage.get_frame(ref), accepted)
+        except StorageError as exc:
+            assert f"was moved to {path.name}.damaged" in str(exc)  # noqa: PT017 (some flips change nothing)
+            n_refused += 1
+        path.write_bytes(content)
+    assert n_refused > 150
+
+
+@pytest.mark.parametrize("kind", ["frame", "model"])
+def test_what_is_damaged_is_moved_aside_and_stored_anew(storage, accepted, tmp_path, caplog, kind):
+    model = make_pipeline(CANDIDATES["Logistic Regression"]).fit(*to_X_y(accepted))
+    value = accepted if kind == "frame" else model
+    put, get = getattr(storage, f"put_{kind}"), getattr(storage, f"get_{kind}")
+    ref = put(value)
+    path = stored_file(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert not storage.holds(ref)
+    assert "is damaged" in caplog.text
+    assert not path.exists()
+    with pytest.raises(StorageError, match="is gone"):
+        get(ref)
+    assert storage.holds(put(value))
+
+
+def test_storing_replaces_what_is_damaged(storage, accepted, tmp_path):
+    ref = storage.put_frame(accepted)
+    path = stored_file(tmp_path)
+    content = path.read_bytes()
+    flip(path, 8 * 2_000)
+    assert storage.put_frame(accepted) == ref
+    assert path.read_bytes() == content
+
+
+def test_other_sound_content_under_the_name_is_refused(storage, accepted, tmp_path):
+    ref = storage.put_frame(accepted)
+    accepted[::-1].to_parquet(stored_file(tmp_path), index=False)
+    with pytest.raises(StorageError, match="its rows have the SHA-256"):
+        storage.get_frame(ref)
+
+
+def test_objects_come_back_under_the_reference_they_were_stored_with(storage):
+    frame = pd.DataFrame({"a": pd.Series([1, 2, None], dtype=object), "b": pd.Series(["x", None, "z"], dtype=object)})
+    again = storage.get_frame(storage.put_frame(frame))
+    assert again["a"].tolist()[:2] == [1, 2]
+    assert again["b"].tolist()[::2] == ["x", "z"]
+
+
+def test_a_folder_without_room_is_one_line_and_leaves_nothing_half_written(storage, accepted, tmp_path, monkeypatch):
+    def full(path, value, **_):
+        with Path(path).open("wb") as file:
+            file.write(value[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(storage._files), "pipe_file", staticmethod(full))
+    with pytest.raises(StorageError, match=r"cannot be written \(\[Errno 28\] No space left on device\): make room"):
+        storage.put_frame(accepted)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_references_are_found_however_deep(accepted, storage):
+    found = [storage.put_frame(accepted), ModelRef(sha256="0" * 64), storage.quarantine(accepted)]
+    assert list(references({"a": [found[0], {"b": (found[1], 1)}], "c": found[2], "d": None})) == found
 
 
 def test_nothing_half_written_is_left(storage, accepted, tmp_path):
@@ -97,11 +182,19 @@ def test_quarantine_keeps_row_numbers_values_and_reasons(storage, accepted):
     raw.at[9, "port"] = None
     raw.at[9, "SFH"] = 1.7
     rejected = validate(raw).rejected
-    kept = pd.read_parquet(storage.quarantine(rejected))
+    kept = pd.read_parquet(storage.quarantine(rejected).path)
     assert kept["row"].tolist() == [7, 9]
     assert kept["SFH"].tolist() == ["abc", "1.7"]
     assert kept["port"].isna().tolist() == [False, True]
     assert kept["reasons"].tolist() == ["SFH is not a whole number"] * 2
+
+
+def test_a_damaged_file_of_rejected_rows_is_moved_aside(storage, accepted):
+    other, rejected = (storage.quarantine(rows.assign(reasons="x")) for rows in (accepted, accepted[:3]))
+    flip(Path(rejected.path), 8 * 300)
+    with pytest.raises(StorageError, match="is damaged"):
+        storage.quarantined()
+    assert list(storage.quarantined()) == [Path(other.path).stem]
 
 
 def test_unknown_kind_of_storage():

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import sys
 import time
 from base64 import b64decode
@@ -197,6 +198,29 @@ def test_the_same_again_comes_from_the_cache_with_the_same_figures(empty_workpla
     assert "Cached" not in task_states(anew).values()
     assert anew.result().test_metrics == first.result().test_metrics
     assert anew.result().train_metrics == first.result().train_metrics
+
+
+def test_what_is_lost_or_damaged_in_the_storage_is_computed_anew(empty_workplace, csv):
+    frame = make_phishing_websites(1_000, random_state=0).astype(object)
+    frame.loc[3, "SFH"] = "abc"
+    first = run(source=csv(frame)).result()
+    stored = empty_workplace / "storage"
+    for path in (*stored.glob("data/*.parquet"), *stored.glob("models/*.skops")):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 3] ^= 16
+        path.write_bytes(content)
+    Path(first.quarantine).unlink()
+    damaged = run(source=csv(frame))
+    assert damaged.result().test_metrics == first.test_metrics
+    states = task_states(damaged)
+    assert states["validate"] == states["split"] == states["fit · " + first.leaderboard[0].model] == "Completed"
+    assert states["search · Decision Tree"] == "Cached"
+    assert Path(damaged.result().quarantine).exists()
+
+    shutil.rmtree(stored)
+    emptied = run(source=csv(frame))
+    assert emptied.result().test_metrics == first.test_metrics
+    assert emptied.result().train_metrics == first.train_metrics
 
 
 def test_other_data_or_parameters_are_not_taken_from_the_cache(empty_workplace, csv):
