@@ -27,10 +27,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 from prefect.utilities.asyncutils import run_coro_as_sync
 from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 
 from networksecurity.exceptions import ConfigurationError
-from networksecurity.settings import Settings, settings
+from networksecurity.settings import Settings, settings, variable_of
 
 TAG = "networksecurity"
 """The tag of every deployment in prefect.yaml; the automations ignore other runs on the server."""
@@ -122,7 +122,7 @@ def notification(client: SyncPrefectClient, block: str | None) -> ActionTypes:
 
 def shared(name: str) -> str:
     """Return the value of a variable for the runs of a pool; for a secret, store it in a block and refer to it."""
-    variables = {_variable(field): field for field in Settings.model_fields}
+    variables = {variable_of(field): field for field in Settings.model_fields}
     if name not in variables:
         _fail(f"--share {name}: there is no such setting; .env.example lists them")
     value = getattr(settings(), variables[name])
@@ -133,13 +133,6 @@ def shared(name: str) -> str:
     block = name.lower().replace("_", "-")
     Secret(value=value).save(block, overwrite=True)
     return f"{{{{ prefect.blocks.secret.{block} }}}}"
-
-
-def _variable(field: str) -> str:
-    alias = Settings.model_fields[field].validation_alias
-    if isinstance(alias, AliasChoices):
-        return str(alias.choices[0])
-    return f"{Settings.model_config.get('env_prefix')}{field}".upper()
 
 
 def make_pool(

@@ -21,16 +21,14 @@ from flows.ending import FAILURE, INTERRUPTED, SUCCESS, TERMINATED, Terminated, 
 from flows.local_server import local_server
 from flows.options import Parameters, read_options
 from networksecurity.exceptions import NetworkSecurityException
-from networksecurity.settings import PROJECT_FOLDER, without_credentials
+from networksecurity.settings import NO_TELEMETRY, PROJECT_FOLDER, without_credentials
 
 ENVIRONMENT = {
+    **NO_TELEMETRY,
     # Arrow's own allocator keeps the memory of a batch for itself; the system's gives it to the next array of any kind.
     "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "DO_NOT_TRACK": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
     # Our own processes and threads use all cores; BLAS must not add more.
     "OPENBLAS_NUM_THREADS": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # The server that Prefect starts for a single run needs more than its default of 20 s on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     # A Dask cluster of a single run logs only what is wrong.

@@ -19,6 +19,9 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 PROJECT_FOLDER = _CHECKOUT if (_CHECKOUT / "flows").is_dir() else Path.cwd()
 """The checkout this package runs from; the current folder if the package was installed without one."""
 
+NO_TELEMETRY = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+"""Environment variables under which no library reports to its makers; a command sets those that are not set."""
+
 
 class Settings(BaseSettings):
     """Endpoints, secrets, folders and limits of this installation.
@@ -175,6 +178,7 @@ def settings() -> Settings:
     ConfigurationError
         A variable holds a value that cannot be used; the message names the variable, never its value.
     """
+    file = Settings.model_config.get("env_file")
     try:
         return Settings()
     except ValidationError as exc:
@@ -182,6 +186,22 @@ def settings() -> Settings:
             f"{_variable(str(error['loc'][0]))}: {error['msg'].removeprefix('Value error, ')}" for error in exc.errors()
         )
         raise ConfigurationError(f"the environment or .env holds a value that cannot be used: {problems}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{file} is not UTF-8 text: save it in that encoding") from None
+    except OSError as exc:
+        raise ConfigurationError(f"{file} cannot be read: {exc.strerror}") from exc
+
+
+def variable_of(field: str) -> str:
+    """Return the environment variable that sets a field.
+
+    Examples
+    --------
+    >>> variable_of("mongodb_uri"), variable_of("cores")
+    ('MONGODB_URI', 'NETWORKSECURITY_CORES')
+    """
+    alias = Settings.model_fields[field].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else _variable(field)
 
 
 def _variable(place: str) -> str:
@@ -191,7 +211,7 @@ def _variable(place: str) -> str:
 
 _URI = re.compile(
     r"(?P<scheme>[^:/?#]+://)"
-    r"([^/?#]*@)?"  # user and password
+    r"(?P<user>[^/?#]*@)?"  # and password
     r"(?P<hosts>{host}(,{host})*)"
     r"(?P<path>/[^?#]*)?"
     r"(?P<rest>[?#].*)?".format(host=r"(\[[^\]]*\]|[^/?#@:,\[\]]*)(:\d+)?"),
@@ -207,6 +227,6 @@ def without_credentials(uri: str) -> str:
     if "://" not in uri:
         return uri.partition("?")[0]
     match = _URI.fullmatch(uri)
-    if match is None or (":" in match["hosts"] and "@" in f"{match['path']}{match['rest']}"):
+    if match is None or ((match["user"] or ":" in match["hosts"]) and "@" in f"{match['path']}{match['rest']}"):
         return uri.partition("://")[0] + "://…"
     return match["scheme"] + match["hosts"] + (match["path"] or "")

@@ -19,7 +19,10 @@ ORDER = [
     {"networksecurity.tracking"},
     {"networksecurity.training", "networksecurity.monitoring"},
     {"networksecurity.data"},
+    {"networksecurity.installation"},
     {"networksecurity.settings"},
+    {"networksecurity.finding"},
+    {"networksecurity.deadline"},
     {"networksecurity.exceptions"},
     {"networksecurity"},  # its version
 ]

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import AliasChoices, SecretStr, ValidationError
 
@@ -198,6 +198,8 @@ class TestWithoutCredentials:
         assert without_credentials(uri) == shown
 
     @given(password=st.text(st.characters(codec="utf-8"), min_size=6), query=st.text(min_size=6))
+    @example(password="0000@/", query="no sign")
+    @example(password="@a?", query="no sign")
     def test_no_password_is_shown_however_it_is_spelt(self, password, query):
         marked = f"hunter2{password}hunter2"
         assert "hunter2" not in without_credentials(f"mongodb://user:{marked}@host/db?{query}")

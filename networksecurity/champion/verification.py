@@ -18,8 +18,15 @@ _LONGEST_ANSWER = 300.0
 """Seconds; on an idle machine it takes five, mostly imports."""
 
 
-def verify(registry: Registry, version: RegisteredVersion) -> None:
+def verify(registry: Registry, version: RegisteredVersion, *, seconds: float = _LONGEST_ANSWER) -> None:
     """Load the stored model of a version in a separate process, and compare its answers with those it gave before.
+
+    Parameters
+    ----------
+    registry : Registry
+    version : RegisteredVersion
+    seconds : float
+        Time it may take to answer.
 
     Raises
     ------
@@ -43,11 +50,11 @@ def verify(registry: Registry, version: RegisteredVersion) -> None:
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=_LONGEST_ANSWER,
+                timeout=seconds,
                 check=False,
             )
         except subprocess.TimeoutExpired as exc:
-            raise refused(f"it does not answer within {_LONGEST_ANSWER:g} s") from exc
+            raise refused(f"it does not answer within {seconds:g} s") from exc
         if done.returncode:
             raise refused((done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"])[-1])
         answers = np.load(answers_file)

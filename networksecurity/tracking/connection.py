@@ -6,11 +6,9 @@ which MLflow prints and stores.
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Mapping
 from textwrap import shorten
-from threading import Thread
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
@@ -18,13 +16,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
+from networksecurity.deadline import within
 from networksecurity.exceptions import ConfigurationError, TrackingError, TrackingUnavailableError
 from networksecurity.settings import without_credentials
 
 if TYPE_CHECKING:
     import httpx
-
-_T = TypeVar("_T")
 
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 
@@ -132,30 +129,6 @@ def read_json(text: str) -> dict[str, Any] | None:
 
 
 # --- Failures ---------------------------------------------------------------------------------------------------------
-
-
-def within(seconds: float, call: Callable[[], _T]) -> _T:
-    """Return what `call` returns; raise TimeoutError a second after its sockets' limit of `seconds`.
-
-    A socket's limit applies to one address and does not cover name resolution, which can take a minute. If a library
-    wrapped an error of the operating system, the original is raised.
-    """
-    outcome: Future[_T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(call())
-        except BaseException as exc:  # noqa: BLE001 (`result` raises it)
-            root = exc
-            while inner := root.__cause__ or root.__context__:
-                root = inner
-            outcome.set_exception(root if isinstance(root, OSError) else exc)
-
-    Thread(target=run, daemon=True).start()  # a daemon, because the process must not wait for it at its end
-    try:
-        return outcome.result(seconds + 1)
-    except TimeoutError:
-        raise TimeoutError(f"no answer within {seconds:g} s") from None
 
 
 def describe_failure(exc: OSError, seconds: float) -> str:

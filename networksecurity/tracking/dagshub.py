@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from networksecurity.deadline import within
 from networksecurity.exceptions import ConfigurationError, TrackingError
 from networksecurity.settings import Settings
 from networksecurity.tracking.connection import (
@@ -17,7 +18,6 @@ from networksecurity.tracking.connection import (
     may_pass,
     read_json,
     unavailable,
-    within,
     without_secrets,
 )
 

@@ -21,8 +21,10 @@ import mlflow
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from networksecurity.deadline import within
 from networksecurity.exceptions import NetworkSecurityException, TrackingError, TrackingUnavailableError
 from networksecurity.settings import PROJECT_FOLDER, Settings, without_credentials
 from networksecurity.tracking.connection import (
@@ -32,7 +34,6 @@ from networksecurity.tracking.connection import (
     reach,
     split_credentials,
     unavailable,
-    within,
     without_secrets,
 )
 from networksecurity.tracking.dagshub import TO_DAGSHUB, open_repository
@@ -144,11 +145,31 @@ def connect(settings: Settings, *, create_repo: bool = False, public_repo: bool 
     return server
 
 
+def look(settings: Settings) -> TrackingServer | None:
+    """Reach the MLflow that the settings name, as `connect` does, without making anything there.
+
+    A local database is opened for reading only. Returns None for one that MLflow has not set up yet.
+
+    Raises
+    ------
+    ConfigurationError, TrackingUnavailableError, TrackingError
+        As from `connect`.
+    """
+    uri = _named(settings)
+    if settings.dagshub_repo is not None or uri.startswith(("http://", "https://")):
+        return connect(settings)
+    return _look_into_database(uri)
+
+
 def forget() -> None:
     """Forget all connections of this process, and the credentials they lent to MLflow."""
     with _lock:
         _servers.clear()
         lend({})
+
+
+def _named(settings: Settings) -> str:
+    return settings.mlflow_tracking_uri.get_secret_value() if settings.mlflow_tracking_uri else _LOCAL_DATABASE
 
 
 def _connect(settings: Settings, create_repo: bool, public_repo: bool) -> TrackingServer:
@@ -160,7 +181,7 @@ def _connect(settings: Settings, create_repo: bool, public_repo: bool) -> Tracki
         )
         advice = TO_DAGSHUB
     else:
-        uri = settings.mlflow_tracking_uri.get_secret_value() if settings.mlflow_tracking_uri else _LOCAL_DATABASE
+        uri = _named(settings)
         if not uri.startswith(("http://", "https://")):
             return _open_database(uri)
         uri, credentials = split_credentials(uri)
@@ -202,20 +223,38 @@ def _ui(address: str) -> str:
 
 
 def _open_database(uri: str) -> TrackingServer:
-    path, mark, query = uri.removeprefix("sqlite:///").partition("?")
-    local = uri.startswith("sqlite:///") and path not in ("", ":memory:")
-    if local:
-        uri = f"sqlite:///{Path(path).absolute()}{mark}{query}"  # other processes may have another current folder
+    path = _file_of(uri)
+    if path is not None:
+        uri = _absolute(uri)
     server = TrackingServer(uri, without_credentials(uri), logged_models=True, aliases=True)
 
     def touch() -> None:
         MlflowClient(uri, registry_uri=uri).search_experiments(max_results=1)
 
-    try:
-        if local:
-            _open_file(Path(path), touch)
+    with _database_errors(server):
+        if path is not None:
+            _open_file(path, touch)
         else:
             within(_LONGEST_PROBE, touch)
+    return server
+
+
+def _file_of(uri: str) -> Path | None:
+    """Return the file of an SQLite database; None for any other."""
+    path = uri.removeprefix("sqlite:///").partition("?")[0]
+    return Path(path) if uri.startswith("sqlite:///") and path not in ("", ":memory:") else None
+
+
+def _absolute(uri: str) -> str:
+    """Return the address of an SQLite file for processes that may have another current folder."""
+    path, mark, query = uri.removeprefix("sqlite:///").partition("?")
+    return f"sqlite:///{Path(path).absolute()}{mark}{query}"
+
+
+@contextmanager
+def _database_errors(server: TrackingServer) -> Iterator[None]:
+    try:
+        yield
     except (MlflowException, OSError) as exc:
         raise server.translate(exc) from None
     except (sqlite3.Error, SQLAlchemyError) as exc:
@@ -225,7 +264,34 @@ def _open_database(uri: str) -> TrackingServer:
         raise error(f"{server.address} cannot be used as MLflow's database: {without_secrets(str(cause))}") from None
     except ImportError as exc:
         raise TrackingError(f"{server.address} needs a library that is not installed: {exc}") from None
-    return server
+
+
+def _look_into_database(uri: str) -> TrackingServer | None:
+    """Open a database without making anything in it; None if MLflow has not made its tables yet."""
+    path = _file_of(uri)
+    shown, opened = uri, uri
+    if path is not None:
+        if not path.exists():
+            return None
+        shown, opened = _absolute(uri), f"sqlite:///file:{quote(str(path.absolute()))}?mode=ro&uri=true"
+    server = TrackingServer(opened, without_credentials(shown), logged_models=True, aliases=True)
+    with _database_errors(server):
+        return server if within(_LONGEST_PROBE, lambda: _has_tables(opened, path is not None)) else None
+
+
+def _has_tables(uri: str, is_file: bool) -> bool:
+    engine = create_engine(uri)
+    try:
+        with engine.connect() as connection:
+            damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() if is_file else "ok"
+            if damage != "ok":
+                raise sqlite3.DatabaseError(f"the file is damaged ({damage})")
+            if not inspect(connection).has_table("experiments"):
+                return False
+    finally:
+        engine.dispose()
+    MlflowClient(uri, registry_uri=uri).search_experiments(max_results=1)
+    return True
 
 
 def _open_file(path: Path, touch: Callable[[], None]) -> None:

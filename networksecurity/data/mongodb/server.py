@@ -81,7 +81,9 @@ def resolve(text: str, settings: Settings, contract: Contract = WEBSITES) -> Add
             )
         named, uri = "MONGODB_URI", settings.mongodb_uri.get_secret_value().strip()
         if not uri.startswith(_SCHEMES):
-            raise ConfigurationError("MONGODB_URI must begin with mongodb:// or mongodb+srv://")
+            raise ConfigurationError(
+                "MONGODB_URI must begin with mongodb:// or mongodb+srv://: correct it, in the environment or in .env"
+            )
     elif text.startswith(_SCHEMES):
         named, uri = "the source", text
     else:
