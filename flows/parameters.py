@@ -8,7 +8,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from networksecurity.champion.gate import Gate, PromotionMode
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.monitoring.thresholds import Thresholds
-from networksecurity.training.candidates import BY_CONTRACT, CANDIDATES, CandidateRuns, Imputer, get_candidate
+from networksecurity.training.candidates import (
+    BY_CONTRACT,
+    CANDIDATES,
+    F1_FLOOR,
+    CandidateRuns,
+    Imputer,
+    get_candidate,
+)
 
 Scoring = Literal[
     "f1", "precision", "recall", "accuracy", "balanced_accuracy", "roc_auc", "average_precision", "neg_log_loss"
@@ -124,6 +131,13 @@ class TrainParameters(BaseModel):
     )
     base_rate: float | None = Field(
         default=None, gt=0, lt=1, description="share of phishing where the model is used; by default that of the rows"
+    )
+    f1_floor: float = Field(
+        default=F1_FLOOR,
+        ge=0,
+        le=1,
+        description="F1 on the test rows, with the same groups of features hidden, below which a row that lacks "
+        "features is labelled `unsure`",
     )
     refresh: bool = Field(default=False, description="compute everything anew, whatever earlier runs left in the cache")
     skip_unchanged: bool = Field(

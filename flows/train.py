@@ -316,12 +316,14 @@ def _fit_and_examine(
     model = fitted.result()
     title = f"{winner.model} on the test rows"
     explained = tasks.explain.submit(model, sides.test, title, winner.random_state, winner.contract)
+    known = tasks.evaluate_known.submit(model, sides.test, parameters.f1_floor, winner.contract)
     findings = Findings(
         reference=tasks.profile(accepted, model, sides.test) if winner.contract == WEBSITES else None,
         train_metrics=tasks.evaluate(model, sides.train, "train", parameters.base_rate, winner.contract),
         test_metrics=tasks.evaluate(model, sides.test, "test", parameters.base_rate, winner.contract),
         explained=explained.result(),
         leakage=leakage.result(),
+        known=known.result(),
         threshold=choice,
     )
     return model, findings
@@ -356,6 +358,7 @@ def _report(
         train_metrics=findings.train_metrics,
         test_metrics=findings.test_metrics,
         leakage=findings.leakage,
+        known=findings.known,
         threshold=findings.threshold,
         tracking=tracking_server().address,
         experiment_id=training.experiment_id,

@@ -20,11 +20,12 @@ from networksecurity.champion.registry import RANDOM_STATE_TAG, TEST_SIZE_TAG, W
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef
 from networksecurity.tracking import provenance
-from networksecurity.tracking.markdown import markdown_table, selection_table
+from networksecurity.tracking.markdown import known_table, markdown_table, selection_table
 from networksecurity.tracking.outcome import CONTRACT_SHA256_TAG, CONTRACT_TAG
 from networksecurity.tracking.server import model_version_url, run_url, ui_command
 from networksecurity.training.candidates import DECISION_THRESHOLD
 from networksecurity.training.evaluation import FIGURES, interval_of, with_interval
+from networksecurity.training.known_features import KnownFeatures
 from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.search import SearchResult
 from networksecurity.training.selection import Selection
@@ -104,6 +105,8 @@ class TrainingReport(BaseModel, frozen=True):
     train_metrics: dict[str, float]
     test_metrics: dict[str, float]
     leakage: LeakageLedger
+    known: KnownFeatures | None = None
+    """F1 by what is known of a row; None for a contract without groups of features."""
     threshold: ThresholdChoice | None
     """How the decision threshold was chosen; None for the default."""
     tracking: str
@@ -272,10 +275,15 @@ def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
             *report.gaps,
             *([report.selection.sentence()] if report.selection else []),
             *_threshold_lines(report),
+            *([report.known.sentence()] if report.known else []),
             *(f"{model} could not be trained: {why}" for model, why in report.failed.items()),
         ],
         values=metrics | links | {"promotion": report.promotion_sentence()},
-        sections={"The winner": _winner_section(report, picture), "Data": _data_section(report)},
+        sections={
+            "The winner": _winner_section(report, picture),
+            **({"When features are missing": known_table(report.known)} if report.known else {}),
+            "Data": _data_section(report),
+        },
     )
 
 

@@ -27,9 +27,19 @@ from networksecurity.settings import settings
 from networksecurity.tracking import figures, runs
 from networksecurity.tracking.outcome import TRAINING_TAG, Logged, Outcome, Side, Training
 from networksecurity.tracking.server import connect
-from networksecurity.training import dask_backend, evaluation, explanation, leakage, search, selection, threshold
+from networksecurity.training import (
+    dask_backend,
+    evaluation,
+    explanation,
+    known_features,
+    leakage,
+    search,
+    selection,
+    threshold,
+)
 from networksecurity.training.candidates import Candidate, CandidateRuns, Imputer, get_candidate, make_pipeline
 from networksecurity.training.explanation import Explanation
+from networksecurity.training.known_features import KnownFeatures
 from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.threshold import ThresholdChoice
 
@@ -84,6 +94,7 @@ class Findings(BaseModel, frozen=True):
     test_metrics: dict[str, float]
     explained: Explained
     leakage: LeakageLedger
+    known: KnownFeatures | None
     reference: drift.ReferenceProfile | None
     threshold: ThresholdChoice | None
 
@@ -198,14 +209,16 @@ def choose_threshold(train: DataRef, folds: DataRef, winner: Winner, costs: dict
     """Choose the winner's cheapest decision threshold from out-of-fold scores."""
     X, y = _rows(train, winner.contract)
     how = {"imputer": winner.imputer, "random_state": winner.random_state} | _fitting()
+    how["feature_groups"] = winner.contract.feature_groups
     y_score = search.out_of_fold_scores(_candidate(winner), winner.params, X, y, _test_fold(folds), **how)
     return threshold.choose_threshold(y, y_score, **costs)
 
 
 @cached_step(task_run_name="fit · {winner.model}")
 def fit(train: DataRef, winner: Winner, threshold: float) -> ModelRef:
-    """Fit the winner on all training rows."""
-    how = {"imputer": winner.imputer, "random_state": winner.random_state, "threshold": threshold}
+    """Fit the winner on all training rows, and on their masked copies."""
+    how: dict[str, Any] = {"imputer": winner.imputer, "random_state": winner.random_state, "threshold": threshold}
+    how["feature_groups"] = winner.contract.feature_groups
     n_threads = max(1, search.available_cores(settings().cores) - 1)  # the leakage ledger takes the other core
     X, y = _rows(train, winner.contract)
     return storage().put_model(search.fit_best(_candidate(winner), winner.params, X, y, n_threads=n_threads, **how))
@@ -216,9 +229,18 @@ def fit(train: DataRef, winner: Winner, threshold: float) -> ModelRef:
 def leakage_ledger(train: DataRef, test: DataRef, winner: Winner, threshold: float) -> LeakageLedger:
     """Compute what a careless split would have reported of the winner."""
     seed, (train_rows, test_rows) = winner.random_state, map(storage().get_frame, (train, test))
-    how = {"imputer": winner.imputer, "random_state": seed, "threshold": threshold}
+    how, contract = {"imputer": winner.imputer, "random_state": seed}, winner.contract
+    how |= {"threshold": threshold, "indicators": bool(contract.feature_groups)}
     pipeline = make_pipeline(_candidate(winner), winner.params, **how)
-    return leakage.leakage_ledger(pipeline, train_rows, test_rows, random_state=seed, contract=winner.contract)
+    return leakage.leakage_ledger(pipeline, train_rows, test_rows, random_state=seed, contract=contract)
+
+
+@cached_step(name="known features", task_run_name="known features")
+@one_thread
+def evaluate_known(model: ModelRef, test: DataRef, floor: float, contract: Contract) -> KnownFeatures | None:
+    """Compute the winner's F1 by what is known of a test row."""
+    how = {"floor": floor, "contract": contract}
+    return known_features.evaluate_known(storage().get_model(model), storage().get_frame(test), **how)
 
 
 @cached_step(task_run_name="evaluate · {side}")
@@ -307,6 +329,7 @@ def track(
         explanation=findings.explained.explanation,
         pictures=findings.explained.pictures,
         leakage=findings.leakage,
+        known=findings.known,
         reference=findings.reference,
         tags=tags,
         input_example=contract.to_X(train.head(5)),

@@ -85,7 +85,7 @@ def outcome(rows):
     import numpy as np
 
     from networksecurity.data import splitting, vectors
-    from networksecurity.data.schema import to_X_y
+    from networksecurity.data.schema import FEATURE_GROUPS, to_X_y
     from networksecurity.data.storage import DataRef, fingerprint
     from networksecurity.monitoring.drift import reference_profile
     from networksecurity.tracking.figures import draw
@@ -94,6 +94,7 @@ def outcome(rows):
     from networksecurity.training.candidates import CANDIDATES
     from networksecurity.training.evaluation import evaluate_model
     from networksecurity.training.explanation import explain
+    from networksecurity.training.known_features import evaluate_known
     from networksecurity.training.leakage import leakage_ledger
 
     sides = splitting.split(rows)
@@ -105,7 +106,7 @@ def outcome(rows):
     )
     assert searches[0].candidate == "Random Forest"
     best = searches[0].best.params
-    model = search.fit_best(models[0], best, X, y)
+    model = search.fit_best(models[0], best, X, y, feature_groups=FEATURE_GROUPS)
 
     explanation = explain(model, sides.test)
 
@@ -124,6 +125,7 @@ def outcome(rows):
         explanation=explanation,
         pictures=draw(explanation, "Random Forest on the test rows"),
         leakage=leakage_ledger(model, sides.train, sides.test),
+        known=evaluate_known(model, sides.test),
         reference=reference_profile(rows, data_sha256="abc", y_score=y_score, y_true=y_test),
         tags={"data.source": "mongodb://host/db.rows", "k": "v"},
         input_example=X[:5],

@@ -97,6 +97,36 @@ FEATURE_DESCRIPTIONS = {
     "Statistical_report": "host among those most reported for phishing",
 }
 """What each feature is a judgement on."""
+FEATURE_GROUPS: dict[str, tuple[str, ...]] = {
+    "address": (
+        "having_IP_Address",
+        "URL_Length",
+        "Shortining_Service",
+        "having_At_Symbol",
+        "double_slash_redirecting",
+        "Prefix_Suffix",
+        "having_Sub_Domain",
+        "port",
+        "HTTPS_token",
+    ),
+    "page": (
+        "Favicon",
+        "Request_URL",
+        "URL_of_Anchor",
+        "Links_in_tags",
+        "SFH",
+        "Submitting_to_email",
+        "Redirect",
+        "on_mouseover",
+        "RightClick",
+        "popUpWidnow",
+        "Iframe",
+    ),
+    "certificate": ("SSLfinal_State",),
+    "registration": ("Domain_registeration_length", "Abnormal_URL", "age_of_domain", "DNSRecord"),
+    "ended services": ("web_traffic", "Page_Rank", "Google_Index", "Links_pointing_to_page", "Statistical_report"),
+}
+"""Which features come from the same place, and so go missing together."""
 VALUE_DESCRIPTIONS: dict[str, dict[int, str]] = {
     "having_IP_Address": {-1: "the host is an IP address", 1: "the host is a name"},
     "URL_Length": {-1: "more than 75 characters", 0: "54 to 75 characters", 1: "under 54 characters"},

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from networksecurity.training.known_features import KnownFeatures
     from networksecurity.training.selection import Selection
 
 
@@ -36,3 +37,9 @@ def selection_table(selection: "Selection") -> str:
         for of in selection.standings
     )
     return markdown_table(header, rows)
+
+
+def known_table(known: "KnownFeatures") -> str:
+    """Return F1 by what is known of a row."""
+    rows = known.to_table()
+    return markdown_table(list(rows[0]), [list(row.values()) for row in rows])

@@ -20,6 +20,7 @@ from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.data.storage import TRUSTED_TYPES
 from networksecurity.tracking.outcome import (
     CONTRACT_FILE,
+    KNOWN_FILE,
     LEARNED_FILE,
     PROBE_FILE,
     REFERENCE_FILE,
@@ -31,10 +32,12 @@ from networksecurity.tracking.outcome import (
 from networksecurity.tracking.provenance import COMPUTED_WITH, library_versions
 from networksecurity.training.candidates import decision_threshold, get_classifier
 from networksecurity.training.domain import with_domain_check
+from networksecurity.training.masking import hide, known_sets
 
 _SERVED_WITH = ("mlflow", *COMPUTED_WITH, "joblib")
 _ARTIFACT_PATH = "model"
 _N_PROBES = 200
+_N_PROBES_OF_A_SET = 5
 
 
 def warm_up() -> None:
@@ -111,6 +114,8 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
     if outcome.reference:
         Path(path, REFERENCE_FILE).write_text(outcome.reference.model_dump_json(), encoding="utf-8")
     Path(path, CONTRACT_FILE).write_text(outcome.contract.document, encoding="utf-8")
+    if outcome.known:
+        Path(path, KNOWN_FILE).write_text(outcome.known.model_dump_json(), encoding="utf-8")
     np.save(Path(path, LEARNED_FILE), outcome.learned, allow_pickle=False)
     np.save(Path(path, TESTED_FILE), outcome.tested, allow_pickle=False)
     _probe(outcome.model, outcome.contract).to_parquet(Path(path, PROBE_FILE))
@@ -121,12 +126,17 @@ def _requirements() -> list[str]:
 
 
 def probe_rows(contract: Contract = WEBSITES) -> pd.DataFrame:
-    """Return what a model is given of the contract's sample; of numbers, each is missing in at least one row."""
+    """Return what a model is given of the contract's sample; of numbers, each is missing in at least one row.
+
+    So is each set of feature groups.
+    """
     X = contract.to_X(contract.validate(contract.make_sample(_N_PROBES)).accepted)
     if contract != WEBSITES:
         return X
     with_gaps = X.head(X.shape[1]).mask(np.eye(X.shape[1], dtype=bool))
-    return pd.concat([X, with_gaps], ignore_index=True)
+    groups = contract.feature_groups
+    without_groups = [hide(X.head(_N_PROBES_OF_A_SET), groups, known) for known in known_sets(groups)]
+    return pd.concat([X, with_gaps, *without_groups], ignore_index=True)
 
 
 def _probe(model: Pipeline, contract: Contract) -> pd.DataFrame:

@@ -5,7 +5,7 @@ After Mitchell et al., "Model Cards for Model Reporting", 2019: details, use, da
 
 from networksecurity.data.contracts import Contract
 from networksecurity.data.schema import CLASS_LABELS
-from networksecurity.tracking.markdown import markdown_table, selection_table
+from networksecurity.tracking.markdown import known_table, markdown_table, selection_table
 from networksecurity.tracking.outcome import Outcome
 from networksecurity.tracking.provenance import library_versions
 from networksecurity.training.candidates import DECISION_THRESHOLD, decision_threshold, get_classifier
@@ -57,7 +57,7 @@ test rows:
 
 {_threshold_sentence(outcome.threshold)}
 
-## How it was chosen
+{_known_section(outcome)}## How it was chosen
 
 {_how_chosen(outcome)}
 
@@ -75,6 +75,23 @@ test rows:
 
 {", ".join(f"`{column}`" for column in outcome.contract.columns)}
 """
+
+
+def _known_section(outcome: Outcome) -> str:
+    known = outcome.known
+    if known is None:
+        return ""
+    groups = "\n".join(
+        f"- {group}: {', '.join(f'`{name}`' for name in names)}" for group, names in known.groups.items()
+    )
+    return (
+        "## When features are missing\n\n"
+        "Features that come from the same place go missing together. It was fitted on each training row twice: as it "
+        f"is,\nand with some groups of features missing.\n\n{groups}\n\n"
+        "On the test rows, with all other groups hidden:\n\n"
+        f"{known_table(known)}\n\nA row that lacks features is left to a person, with the label `unsure`, where this "
+        f"F1 is below {known.floor:g}.\n\n"
+    )
 
 
 def _careless_split(outcome: Outcome) -> str:

@@ -13,6 +13,7 @@ from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.storage import DataRef
 from networksecurity.monitoring.drift import ReferenceProfile
 from networksecurity.training.explanation import Explanation
+from networksecurity.training.known_features import KnownFeatures
 from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.search import SearchResult
 from networksecurity.training.selection import Selection
@@ -43,6 +44,8 @@ LEARNED_FILE = "learned_vectors.npy"
 """The groups of the rows that the model was fitted on, as `Contract.groups`, beside its own file."""
 TESTED_FILE = "tested_vectors.npy"
 """The same of its test rows."""
+KNOWN_FILE = "known_features.json"
+"""F1 by what is known of a row, beside the model's own file; without it, or in older versions, nothing is said."""
 PROBE_FILE = "probe.parquet"
 """Made-up rows, beside the model's own file, with the answers of the model that was evaluated: `y_pred` and `y_score`,
 the probability of phishing."""
@@ -93,6 +96,8 @@ class Outcome:
         How the model's decision threshold was chosen; None for the default threshold.
     selection : Selection, optional
         How the winner was chosen; None if it has the highest score of the searches.
+    known : KnownFeatures, optional
+        F1 by what is known of a row; None for a contract without groups of features.
     """
 
     model: Pipeline
@@ -110,6 +115,7 @@ class Outcome:
     tested: np.ndarray
     threshold: ThresholdChoice | None = None
     selection: Selection | None = None
+    known: KnownFeatures | None = None
     contract: Contract = WEBSITES
 
 

@@ -130,10 +130,11 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
         leakage = {
             f"leakage/{name}": value for name, value in _ledger(outcome).items() if isinstance(value, int | float)
         }
+        known = outcome.known.metrics() if outcome.known else {}
         cv_scores = {f"cv_{best.scoring}": best.best.mean_test_score, **_repeated_scores(outcome)}
         for run, side, context, of_side in (
             (train_run, outcome.train, "train", cv_scores),
-            (test_run, outcome.test, "test", {"generalisation_gap_f1_score": gap, **leakage}),
+            (test_run, outcome.test, "test", {"generalisation_gap_f1_score": gap, **leakage, **known}),
         ):
             dataset = _dataset(outcome.tags["data.source"], context, side.rows, outcome.contract)
             client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
@@ -361,5 +362,7 @@ def _write_test_artifacts(folder: Path, outcome: Outcome) -> None:
     for name, picture in outcome.pictures.items():
         (folder / name).write_bytes(picture)
     parts = {**outcome.explanation.model_dump(mode="json"), "leakage_ledger": _ledger(outcome)}
+    if outcome.known:
+        parts["known_features"] = outcome.known.model_dump(mode="json")
     for part, numbers in parts.items():
         (folder / f"{part}.json").write_text(json.dumps(numbers, indent=2), encoding="utf-8")

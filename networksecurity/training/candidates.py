@@ -20,6 +20,9 @@ STEP = "classifier"
 DECISION_THRESHOLD = 0.5
 """The probability of phishing from which a fitted winner predicts phishing, unless another was chosen."""
 
+F1_FLOOR = 0.75
+"""F1 below which a model does not judge rows that lack features, unless another was chosen: see `known_features`."""
+
 Imputer = Literal["most_frequent", "knn"]
 Start = Literal["imputer", "features", "scaled features", "characters", "address"]
 CandidateRuns = Literal["all", "best", "none"]
@@ -212,6 +215,7 @@ def make_pipeline(
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
     threshold: float | None = None,
+    indicators: bool = False,
 ) -> "Pipeline":
     """Return an unfitted pipeline: what the candidate starts with, then its classifier.
 
@@ -231,6 +235,9 @@ def make_pipeline(
     threshold : float, optional
         Probability of phishing, in (0, 1], from which `predict` returns 1; None leaves `predict` to the classifier, as
         searches do, whose scores are those of a plain GridSearchCV.
+    indicators : bool, default=False
+        Whether the imputer also says, in one more column for each feature, where it has filled something in. A forest
+        that is shown masked rows needs that.
     """
     from sklearn.pipeline import Pipeline
 
@@ -244,18 +251,13 @@ def make_pipeline(
         classifier = FixedThresholdClassifier(
             classifier, threshold=threshold, pos_label=1, response_method="predict_proba"
         )
-    return Pipeline([*_start(candidate.start, imputer), (STEP, classifier)])
+    return Pipeline([*_start(candidate.start, imputer, indicators), (STEP, classifier)])
 
 
-def _start(start: Start, imputer: Imputer) -> list[tuple[str, Any]]:
+def _start(start: Start, imputer: Imputer, indicators: bool) -> list[tuple[str, Any]]:
     """Return the first steps of a pipeline, by name."""
     if start == "imputer":
-        from sklearn.impute import KNNImputer, SimpleImputer
-
-        # A feature that is missing in every training row is kept: a model's columns never depend on the data.
-        if imputer == "knn":
-            return [("imputer", KNNImputer(n_neighbors=5, keep_empty_features=True))]
-        return [("imputer", SimpleImputer(strategy="most_frequent", keep_empty_features=True))]
+        return [("imputer", _imputer(imputer, indicators))]
     if start == "address":
         return []
     if start == "characters":
@@ -269,6 +271,19 @@ def _start(start: Start, imputer: Imputer) -> list[tuple[str, Any]]:
     from sklearn.preprocessing import StandardScaler
 
     return [("features", AddressFeatures()), ("scaler", StandardScaler())]
+
+
+def _imputer(imputer: Imputer, indicators: bool) -> Any:
+    from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
+    from sklearn.pipeline import FeatureUnion
+
+    # A feature that is missing in every training row is kept, and one that is missing in none has an indicator: a
+    # model's columns never depend on the data, as with the imputers' own `add_indicator` they would.
+    if imputer == "knn":
+        values = KNNImputer(n_neighbors=5, keep_empty_features=True)
+    else:
+        values = SimpleImputer(strategy="most_frequent", keep_empty_features=True)
+    return FeatureUnion([("values", values), ("missing", MissingIndicator(features="all"))]) if indicators else values
 
 
 def decision_threshold(pipeline: "Pipeline") -> float:

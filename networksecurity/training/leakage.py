@@ -13,6 +13,7 @@ from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.exceptions import DataValidationError
 from networksecurity.training.evaluation import require_both_classes
 from networksecurity.training.intervals import intervals
+from networksecurity.training.masking import show_masked
 
 
 class LeakageLedger(BaseModel, frozen=True):
@@ -44,7 +45,7 @@ def leakage_ledger(
     Parameters
     ----------
     model : estimator
-        Fitted or not; its clones are fitted.
+        Fitted or not; a clone of it is fitted, as `search.fit_best` does: masked rows are shown too.
     train, test : DataFrame of shape (n_train, n_columns) and (n_test, n_columns)
         The sides of `splitting.split`.
     random_state : int, default=0
@@ -78,7 +79,8 @@ def leakage_ledger(
     random_train, random_test = train_test_split(
         rows, test_size=len(test), stratify=contract.to_y(rows), random_state=random_state
     )
-    careless = clone(model).fit(*contract.to_X_y(random_train))
+    shown = show_masked(*contract.to_X_y(random_train), contract.feature_groups, random_state=random_state)
+    careless = clone(model).fit(shown.X, shown.y)
     X, y = contract.to_X_y(random_test)
     y_pred, codes = careless.predict(X), contract.groups(random_test)
     low, high = intervals(y, y_pred, codes, random_state=random_state)["f1_score"]

@@ -17,6 +17,7 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event, Thread
+from types import MappingProxyType
 from typing import Any
 
 import joblib
@@ -36,6 +37,7 @@ from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
 from networksecurity.training.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
+from networksecurity.training.masking import FeatureGroups, show_masked
 from networksecurity.training.shared_fits import MADE_OF_STAGES, FitPlan, SharedScorer, mark, plan_fits
 
 MakeBackend = Callable[[Callable[[], None]], ParallelBackendBase]
@@ -282,16 +284,19 @@ def fit_best(
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
     threshold: float = DECISION_THRESHOLD,
+    feature_groups: FeatureGroups = MappingProxyType({}),
     n_threads: int = 1,
 ) -> Pipeline:
     """Return the candidate's pipeline with the given parameters, fitted on all rows of `X` and `y`.
 
-    The pipeline predicts phishing from `threshold` on. A multi-threaded model (Hist Gradient Boosting) takes at most
-    `n_threads` threads.
+    The pipeline predicts phishing from `threshold` on. With `feature_groups` it is also shown a masked copy of each
+    row: see `masking.show_masked`. A multi-threaded model (Hist Gradient Boosting) takes at most `n_threads` threads.
     """
-    pipeline = make_pipeline(candidate, params, imputer=imputer, random_state=random_state, threshold=threshold)
+    how = {"imputer": imputer, "random_state": random_state, "threshold": threshold}
+    pipeline = make_pipeline(candidate, params, indicators=bool(feature_groups), **how)
+    shown = show_masked(X, y, feature_groups, random_state=random_state)
     with threadpool_limits(n_threads):
-        return pipeline.fit(X, y)
+        return pipeline.fit(shown.X, shown.y)
 
 
 def out_of_fold_scores(
@@ -303,6 +308,7 @@ def out_of_fold_scores(
     *,
     imputer: Imputer = "most_frequent",
     random_state: int = 0,
+    feature_groups: FeatureGroups = MappingProxyType({}),
     n_jobs: int = 1,
     backend: MakeBackend | None = None,
 ) -> np.ndarray:
@@ -310,8 +316,8 @@ def out_of_fold_scores(
 
     Parameters
     ----------
-    candidate, params, imputer, random_state
-        As for `fit_best`.
+    candidate, params, imputer, random_state, feature_groups
+        As for `fit_best`. The masked copies of a row are in its fold.
     X, y, test_fold, n_jobs, backend
         As for `search`; each row is in a fold.
 
@@ -319,11 +325,12 @@ def out_of_fold_scores(
     -------
     y_score : ndarray of shape (n_samples,)
     """
-    pipeline = make_pipeline(candidate, params, imputer=imputer, random_state=random_state)
-    pipeline, rows = _after_stateless_steps(pipeline, X)
-    cv, n_jobs = PredefinedSplit(test_fold), -1 if backend else n_jobs
+    how = {"imputer": imputer, "random_state": random_state, "indicators": bool(feature_groups)}
+    shown = show_masked(X, y, feature_groups, random_state=random_state)
+    pipeline, rows = _after_stateless_steps(make_pipeline(candidate, params, **how), shown.X)
+    cv, n_jobs = PredefinedSplit(test_fold[shown.row]), -1 if backend else n_jobs
     with _fitting(n_jobs, backend, lambda: None):
-        return cross_val_predict(pipeline, rows, y, cv=cv, method="predict_proba", n_jobs=n_jobs)[:, 1]
+        return cross_val_predict(pipeline, rows, shown.y, cv=cv, method="predict_proba", n_jobs=n_jobs)[: len(X), 1]
 
 
 def cv_results(results: Sequence[SearchResult]) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def test_a_model_that_answers_differently_is_refused(registry, stored_model):
     probe = pd.read_parquet(path)
     probe.loc[[3, 5], "y_score"] += 1e-6
     probe.to_parquet(path)
-    refuses(registry, stored_model, "it answers 2 of 230 rows differently than when it was evaluated")
+    refuses(registry, stored_model, f"it answers 2 of {len(probe)} rows differently than when it was evaluated")
 
 
 def test_a_model_without_a_probe_is_refused(registry, stored_model):

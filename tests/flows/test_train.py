@@ -44,6 +44,7 @@ from networksecurity.exceptions import (
     TrainingError,
 )
 from networksecurity.settings import Settings, settings
+from networksecurity.tracking.markdown import known_table
 from networksecurity.tracking.outcome import REASON_TAG
 from networksecurity.tracking.server import connect
 from networksecurity.training import candidates, selection
@@ -114,12 +115,15 @@ def test_a_training_from_source_to_runs(empty_workplace):
     assert report.leaderboard[0].model in made["leaderboard"].data
     assert report.leaderboard[0].verdict in made["leaderboard"].data
     assert report.selection.sentence() in made["training-report"].data
+    assert report.known.sentence() in made["training-report"].data
+    assert known_table(report.known) in made["training-report"].data
+    assert report.known.sets[0].f1_score == report.test_metrics["f1_score"]
     assert set(task_states(state)) == {
         "fetch", "validate", "split", "folds", "search · Decision Tree", "search · Logistic Regression",
         "repeated folds", "compare · Decision Tree", "compare · Logistic Regression",
         f"fit · {report.leaderboard[0].model}", "evaluate · train", "evaluate · test", "explain", "leakage ledger",
-        "reference profile", "open runs", "track · Decision Tree", "track · Logistic Regression", "track", "register",
-        "close runs",
+        "known features", "reference profile", "open runs", "track · Decision Tree", "track · Logistic Regression",
+        "track", "register", "close runs",
     }  # fmt: skip
 
 

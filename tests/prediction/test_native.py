@@ -40,11 +40,12 @@ def always_native(monkeypatch):
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.25])
+@pytest.mark.parametrize("indicators", [False, True])
 @pytest.mark.parametrize("imputer", ["most_frequent", "knn"])
 @pytest.mark.parametrize("name", CANDIDATES)
 @pytest.mark.usefixtures("always_native")
-def test_the_native_form_predicts_as_the_pipeline_does(learned, name, imputer, threshold):
-    model = fitted(learned, name, imputer=imputer, threshold=threshold)
+def test_the_native_form_predicts_as_the_pipeline_does(learned, name, imputer, indicators, threshold):
+    model = fitted(learned, name, imputer=imputer, indicators=indicators, threshold=threshold)
     fast = prepare(model, probe_rows())
     assert (fast.up_to > 0) == (name in NATIVE), fast.why
     X = learned[0].head(400)
@@ -77,14 +78,15 @@ def test_a_native_form_that_differs_is_not_used(learned, monkeypatch, wrong_by):
     assert (fast.score(X.to_numpy()) == model.predict_proba(X)[:, 1]).all()
 
 
+@pytest.mark.parametrize("indicators", [False, True])
 @pytest.mark.parametrize("imputer", ["most_frequent", "knn"])
 @pytest.mark.parametrize("name", ["Random Forest", "Extra Trees"])
 def test_a_forest_beyond_its_native_form_predicts_to_the_last_digit_as_scikit_learn_does(
-    learned, monkeypatch, name, imputer
+    learned, monkeypatch, name, imputer, indicators
 ):
     monkeypatch.setattr(native, "_crossover", lambda *_: 0)
     monkeypatch.setattr(native, "_predict_proba", None)  # what is proven to be the same needs no other
-    model = fitted(learned, name, imputer=imputer)
+    model = fitted(learned, name, imputer=imputer, indicators=indicators)
     fast = prepare(model, probe_rows())
     for n_rows in (1, 20, 1500):
         X = learned[0].head(n_rows)

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from logged import log_all
 
-from networksecurity.data.schema import DOMAINS, FEATURES, to_X_y
+from networksecurity.data.schema import DOMAINS, FEATURE_GROUPS, FEATURES, to_X_y
 from networksecurity.data.storage import load_model
 from networksecurity.training.domain import with_domain_check, without_domain_check
+from networksecurity.training.known_features import KnownFeatures
+from networksecurity.training.masking import hide
 
 
 def test_the_stored_model_predicts_the_same(done, outcome, rows):
@@ -22,6 +24,11 @@ def test_the_stored_model_predicts_the_same(done, outcome, rows):
     assert (served.predict(X) == outcome.model.predict(X)).all()
     with pytest.raises(mlflow.exceptions.MlflowException, match="SFH"):
         served.predict(X.drop(columns="SFH"))
+
+
+def test_the_stored_model_has_its_figures_by_what_is_known_beside_it(done, outcome):
+    folder = mlflow.artifacts.download_artifacts(done.logged.model_uri)
+    assert KnownFeatures.model_validate_json(Path(folder, "known_features.json").read_text()) == outcome.known
 
 
 def test_the_model_is_stored_without_pickle_and_described(done, outcome):
@@ -65,6 +72,14 @@ def loaded(request, done):
     """Return the stored model as MLflow's own loaders return it."""
     loader = {"sklearn": mlflow.sklearn, "pyfunc": mlflow.pyfunc}[request.param]
     return loader.load_model(done.logged.model_uri)
+
+
+@pytest.mark.parametrize("known", [("address",), ("address", "page"), ("page", "certificate", "ended services")])
+def test_the_stored_model_predicts_the_same_without_groups_of_features(done, loaded, outcome, rows, known):
+    X = hide(to_X_y(rows)[0], FEATURE_GROUPS, known)
+    assert (loaded.predict(X) == outcome.model.predict(X)).all()
+    again = mlflow.sklearn.load_model(done.logged.model_uri)
+    assert (again.predict_proba(X) == outcome.model.predict_proba(X)).all()
 
 
 @pytest.mark.parametrize(("feature", "value"), [("SFH", 7), ("SFH", 0.5), ("port", 0), ("SFH", np.inf), ("SFH", "no")])

@@ -11,7 +11,9 @@ import pytest
 from logged import log_all, runs_of
 
 from networksecurity.tracking import runs
+from networksecurity.tracking.markdown import known_table
 from networksecurity.tracking.outcome import GRID_POINT_TAG, PROCESS_TAG, REASON_TAG, TRAINING_TAG
+from networksecurity.training.known_features import KnownFeatures
 
 METRICS = {"f1_score", "precision", "recall_score", "accuracy", "roc_auc", "average_precision", "log_loss"}
 N_POINTS = 5 + 3  # Random Forest, Decision Tree
@@ -32,6 +34,8 @@ def test_the_two_runs_have_one_stem_and_the_same_figures(done, outcome):
     gap = train.data.metrics["f1_score"] - test.data.metrics["f1_score"]
     assert test.data.metrics["generalisation_gap_f1_score"] == pytest.approx(gap)
     assert test.data.metrics["leakage/grouped_f1_score"] == test.data.metrics["f1_score"]
+    assert test.data.metrics["f1_when_known/address and page"] == outcome.known.nearest(["address", "page"]).f1_score
+    assert not any(name.startswith("f1_when_known") for name in train.data.metrics)
     assert train.data.metrics["cv_f1"] == outcome.searches[0].best.mean_test_score
 
 
@@ -55,6 +59,8 @@ def test_the_two_runs_have_their_artifacts(done, outcome):
     assert {"classification_report.json", "leakage_ledger.json"} <= of_test
     ledger = mlflow.artifacts.load_dict(f"runs:/{done.logged.test_run_id}/leakage_ledger.json")
     assert ledger == {"grouped_f1_score": outcome.test.metrics["f1_score"], **outcome.leakage.model_dump()}
+    known = mlflow.artifacts.load_dict(f"runs:/{done.logged.test_run_id}/known_features.json")
+    assert KnownFeatures.model_validate(known) == outcome.known
     path = done.client.download_artifacts(done.training.train_run_id, "cv_results.parquet")
     table = pd.read_parquet(path)
     assert table.groupby("model").size().to_dict() == {"Decision Tree": 3, "Random Forest": 5}
@@ -69,6 +75,7 @@ def test_the_model_card_describes_the_model_in_markdown(done, outcome):
     assert card.startswith(f"# {outcome.searches[0].candidate} · {done.training.name}\n")
     assert f"{outcome.test.metrics['f1_score']:.4f}" in card
     assert f"{outcome.test.rows.n_rows:,} to test" in card
+    assert known_table(outcome.known) in card
 
 
 def test_each_grid_point_is_a_child_run(done, outcome):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -82,6 +82,11 @@ class Contract(ABC):
     @abstractmethod
     def limits(self) -> tuple[str, ...]:
         """What a model of this contract cannot know or do, a sentence each."""
+
+    @property
+    def feature_groups(self) -> Mapping[str, tuple[str, ...]]:
+        """The columns of `X` that come from the same place and go missing together, by the place; none by default."""
+        return {}
 
     @abstractmethod
     def validation(self, *, max_rejected: float = 0.05, with_target: bool = True) -> RowValidation:

@@ -1,5 +1,6 @@
 """The contract of websites: 30 features, each -1, 0 or 1."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,11 @@ class Websites(Contract):
     def group(self) -> str:
         """The feature vector."""
         return "feature vector"
+
+    @property
+    def feature_groups(self) -> Mapping[str, tuple[str, ...]]:
+        """What an address tells, its page, its certificate, its registration, and services that have ended."""
+        return schema.FEATURE_GROUPS
 
     @property
     def limits(self) -> tuple[str, ...]:
