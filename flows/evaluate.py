@@ -22,7 +22,7 @@ from prefect.states import Completed, State
 from pydantic import BaseModel
 
 from flows.parameters import EvaluateParameters
-from flows.report import Summary
+from flows.report import Summary, said_of
 from flows.score import find_model
 from flows.steps import contract_of, source_of, step, storage
 from flows.tracking import registry
@@ -40,6 +40,8 @@ class EvaluationReport(BaseModel, frozen=True):
     """The outcome of an evaluation, in plain values."""
 
     source: str
+    notes: list[str] = []
+    """How the rows were read, where the source's name does not tell."""
     n_rejected: int
     model_name: str
     model_version: str
@@ -71,11 +73,13 @@ def evaluate(parameters: EvaluateParameters) -> State:
     """Compare a version of the model on labelled rows with the same version on its own test rows."""
     source, contract = source_of(parameters), contract_of(parameters)
     version = find_model(parameters.model_version, contract)
-    checked = validate(fetch(source).rows, parameters.max_rejected, contract.with_positive(parameters.positive))
+    fetched = fetch(source)
+    checked = validate(fetched.rows, parameters.max_rejected, contract.with_positive(parameters.positive))
     found = review(checked.accepted, version, parameters.margin)
     logged = track(version, found, source.shown, checked.accepted.sha256)
     report = EvaluationReport(
         source=source.shown,
+        notes=said_of(source.shown, fetched.notes, checked.report),
         n_rejected=checked.report["n_rejected"],
         model_name=version.name,
         model_version=version.version,
@@ -95,7 +99,7 @@ def _summary(report: EvaluationReport) -> Summary:
     return Summary(
         title=f"{report.model_name} {report.model_version} on {report.source}: {OUTCOMES[report.review.verdict]}",
         table=report.review.to_table(),
-        sentences=[f"{report.review.reason}."],
+        sentences=[*report.notes, f"{report.review.reason}."],
         values={**rows, "set aside": f"{report.n_rejected:,}", "in MLflow": report.link},
     )
 

@@ -26,14 +26,13 @@ from prefect.runtime import flow_run
 from pydantic import BaseModel
 
 from flows.parameters import IngestParameters
-from flows.report import Summary, reasons_section
-from flows.steps import contract_of, progress, step
+from flows.report import Summary, reasons_section, said_of
+from flows.steps import contract_of, progress, source_of, step
 from networksecurity.data import mongodb, sources
 from networksecurity.data.built_in import Sample
 from networksecurity.data.contracts import Contract
 from networksecurity.data.files import File
 from networksecurity.data.gaps import find_gaps
-from networksecurity.data.validated import ValidationReport
 from networksecurity.data.web import Url
 from networksecurity.settings import settings
 
@@ -45,6 +44,8 @@ class IngestReport(BaseModel, frozen=True):
     sha256: str
     validation: dict[str, Any]
     rows: mongodb.Ingested
+    notes: list[str] = []
+    """How the rows were read, where the source's name does not tell."""
 
 
 @step(task_run_name="fetch")
@@ -83,19 +84,16 @@ def write(file: Sample | File, target: mongodb.Collection, checked: Checked) -> 
         return opened.ingest(judged, sha256=checked.sha256, source=file.shown, on_progress=report)
 
 
-def _source(parameters: IngestParameters) -> Sample | File | Url:
-    return sources.parse_file(parameters.source, settings(), contract_of(parameters))
-
-
 def _run_name() -> str:
-    return f"ingest · {_source(flow_run.parameters['parameters']).shown}"
+    return f"ingest · {source_of(flow_run.parameters['parameters']).shown}"
 
 
 @flow(name="ingest", flow_run_name=_run_name, result_serializer="json")
 def ingest(parameters: IngestParameters) -> IngestReport:
     """Write the rows of a file to MongoDB, each once, and those that are not valid to its quarantine."""
     log = get_run_logger()
-    source, contract = _source(parameters), contract_of(parameters).with_positive(parameters.positive)
+    source, contract = sources.only_file(source_of(parameters)), contract_of(parameters)
+    contract = contract.with_positive(parameters.positive)
     target = mongodb.parse_target(parameters.target, settings(), contract)
     with TemporaryDirectory(prefix="networksecurity-") as folder:
         file = fetch(source, Path(folder))
@@ -105,7 +103,12 @@ def ingest(parameters: IngestParameters) -> IngestReport:
         log.warning("%s rows are not valid and were set aside: %s", rows.n_quarantined, rows.quarantine)
     for gap in _gaps(checked.validation):
         log.warning("%s", gap)
-    report = IngestReport(source=file.shown, sha256=checked.sha256, validation=checked.validation, rows=rows)
+    notes = said_of(file.shown, file.notes, checked.validation)
+    for note in notes:
+        log.info("%s", note)
+    report = IngestReport(
+        source=file.shown, sha256=checked.sha256, validation=checked.validation, rows=rows, notes=notes
+    )
     summary = _summary(report)
     create_markdown_artifact(summary.to_markdown(), key="ingest-report", description=summary.title)
     return report
@@ -128,7 +131,7 @@ def _summary(report: IngestReport) -> Summary:
             "collection": rows.collection,
             "quarantine": rows.quarantine,
         },
-        sentences=[*ValidationReport(**report.validation).remarks(), *_gaps(report.validation)],
+        sentences=[*report.notes, *_gaps(report.validation)],
         sections={"File": f"SHA-256 `{report.sha256}`"} | reasons_section(report.validation["rejections"]),
     )
 

@@ -70,6 +70,12 @@ _POSITIVE: Any = Field(
     description="with --contract addresses: the label's value that means phishing, where it is no word such as "
     "phishing, bad, legitimate or good",
 )
+_HEADER: Any = Field(
+    default="first",
+    description="where the names of a text's columns are: in its first line, or none, and the columns are in the "
+    "order of the contract",
+)
+Header = Literal["first", "none"]
 Positive = Annotated[str | None, AfterValidator(_of_addresses)]
 
 
@@ -83,9 +89,11 @@ class TrainParameters(BaseModel):
     source: Annotated[str, AfterValidator(_without_password)] = Field(
         default="sample",
         min_length=1,
-        description="rows to learn from: `sample`, `sample:100000`, a file or http(s) address ending in .csv, .csv.gz, "
-        ".parquet, .arff or .zip, `uci`, `mongodb://host/database.collection`, or `mongodb` (address from MONGODB_URI)",
+        description="rows to learn from: `sample`, `sample:100000`, a file or http(s) address (.csv, .parquet, .arff, "
+        ".json, .xlsx, .zip and others), `uci`, `mongodb://host/database.collection`, or `mongodb` (address from "
+        "MONGODB_URI)",
     )
+    header: Header = _HEADER
     models: Annotated[tuple[str, ...], BeforeValidator(_split_names), AfterValidator(_known_models)] = Field(
         default=(),
         validate_default=True,
@@ -177,9 +185,11 @@ class IngestParameters(BaseModel):
     positive: Positive = _POSITIVE
     source: Annotated[str, AfterValidator(_without_password)] = Field(
         min_length=1,
-        description="rows to write: a file or http(s) address ending in .csv, .csv.gz, .parquet, .arff or .zip, `uci`, "
+        description="rows to write: a file or http(s) address (.csv, .parquet, .arff, .json, .xlsx, .zip and others), "
+        "`uci`, "
         "`sample` or `sample:100000`",
     )
+    header: Header = _HEADER
     target: Annotated[str, AfterValidator(_without_password)] = Field(
         default="mongodb",
         description="collection to write to: `mongodb` (the contract's, with the address from MONGODB_URI) or "
@@ -198,10 +208,11 @@ class ScoreParameters(BaseModel):
     contract: ContractName = _CONTRACT
     source: Annotated[str, AfterValidator(_without_password)] = Field(
         min_length=1,
-        description="rows to score, the 30 features and whatever else: a file or http(s) address ending in .csv, "
-        ".csv.gz, .parquet, .arff or .zip, `uci`, `sample` or `sample:100000`, `mongodb` (address from MONGODB_URI) or "
-        "`mongodb://host/database.collection`",
+        description="rows to score, the 30 features and whatever else: a file or http(s) address (.csv, .parquet, "
+        ".arff, .json, .xlsx, .zip and others), `uci`, `sample` or `sample:100000`, `mongodb` (address from "
+        "MONGODB_URI) or `mongodb://host/database.collection`",
     )
+    header: Header = _HEADER
     output: Annotated[str, AfterValidator(_without_password)] = Field(
         min_length=1,
         description="where to: a path or fsspec URL ending in .parquet or .csv, `mongodb` (the collection beside that "
@@ -247,9 +258,11 @@ class EvaluateParameters(BaseModel):
     positive: Positive = _POSITIVE
     source: Annotated[str, AfterValidator(_without_password)] = Field(
         min_length=1,
-        description="labelled rows: a file or http(s) address ending in .csv, .csv.gz, .parquet, .arff or .zip, `uci`, "
+        description="labelled rows: a file or http(s) address (.csv, .parquet, .arff, .json, .xlsx, .zip and others), "
+        "`uci`, "
         "`sample` or `sample:100000`, `mongodb` (address from MONGODB_URI) or `mongodb://host/database.collection`",
     )
+    header: Header = _HEADER
     model_version: str = Field(
         default="champion", min_length=1, description="version of the model: its number, or an alias such as candidate"
     )

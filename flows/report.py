@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from networksecurity.data.validated import ValidationReport
 from networksecurity.tracking.markdown import markdown_table
 
 
@@ -78,6 +79,11 @@ class Summary:
         for row in self.table:
             table.add_row(*(escape(str(cell)) for cell in row.values()))
         return table
+
+
+def said_of(source: str, notes: Sequence[str], validation: Mapping[str, Any]) -> list[str]:
+    """Return what is to be said of how rows were read, and what the check of them noted, a sentence each."""
+    return [f"{source}: {note}" for note in (*notes, *ValidationReport(**validation).remarks())]
 
 
 def reasons_section(rejections: Mapping[str, int]) -> dict[str, str]:

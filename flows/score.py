@@ -64,6 +64,8 @@ class ScoreReport(BaseModel, frozen=True):
     rows: ScoringReport
     quarantine: str | None
     """Where the rows that were not scored are; None if all were."""
+    notes: list[str] = []
+    """How the rows were read, where the source's name does not tell."""
     gaps: list[str]
     """Values that are suddenly missing, a sentence each."""
     model_name: str
@@ -78,6 +80,8 @@ class Written(BaseModel, frozen=True):
 
     rows: ScoringReport
     quarantine: str | None
+    notes: list[str] = []
+    """How the rows were read, where the source's name does not tell."""
     gaps: list[str] = []
     """Values that are suddenly missing, a sentence each."""
     watermark: int | None = None
@@ -198,7 +202,8 @@ def _score(
         checked = None
         if isinstance(output, Collection):
             checked = check(file, output.contract, parameters.max_rejected, with_target=False)
-        return score_file(file, output, version, parameters, checked)
+        done = score_file(file, output, version, parameters, checked)
+        return done.model_copy(update={"notes": [f"{file.shown}: {note}" for note in file.notes]})
 
 
 def _run_name() -> str:
@@ -219,6 +224,7 @@ def score(parameters: ScoreParameters) -> State:
         output=shown,
         rows=done.rows,
         quarantine=done.quarantine,
+        notes=done.notes,
         gaps=done.gaps,
         model_name=version.name,
         model_version=version.version,
@@ -227,6 +233,8 @@ def score(parameters: ScoreParameters) -> State:
     )
     if done.quarantine:
         get_run_logger().warning("%s rows are not valid and were set aside: %s", done.rows.n_rejected, done.quarantine)
+    for note in done.notes:
+        get_run_logger().info("%s", note)
     for gap in done.gaps:
         get_run_logger().warning("%s", gap)
     name = "Scored" if done.rows.n_rows else "Nothing new"
@@ -253,7 +261,7 @@ def _summary(report: ScoreReport) -> Summary:
             "quarantine": report.quarantine or "-",
             "seconds": f"{report.seconds:.1f}",
         },
-        sentences=report.gaps,
+        sentences=[*report.notes, *report.gaps],
         sections=reasons_section(rows.rejections),
     )
 

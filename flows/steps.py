@@ -123,9 +123,13 @@ def contract_of(parameters: TrainParameters | ScoreParameters | EvaluateParamete
     return get_contract(parameters.contract)
 
 
-def source_of(parameters: TrainParameters | ScoreParameters | EvaluateParameters) -> Source:
+def source_of(parameters: TrainParameters | ScoreParameters | EvaluateParameters | IngestParameters) -> Source:
     """Return where a flow's rows come from."""
-    return sources.parse(parameters.source, settings(), contract_of(parameters))
+    contract = contract_of(parameters)
+    source = sources.parse(parameters.source, settings(), contract)
+    if parameters.header == "first":
+        return source
+    return sources.without_header(source, (*contract.columns, contract.target))
 
 
 def storage() -> Storage:

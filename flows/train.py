@@ -32,6 +32,7 @@ from flows import training_steps as tasks
 from flows.approval import refuse_to_ask_nobody, settle
 from flows.ending import before_the_end, end_soon
 from flows.parameters import TrainParameters
+from flows.report import said_of
 from flows.steps import contract_of, result_storage, source_of
 from flows.thread_runner import Threads
 from flows.tracking import tracking_server
@@ -160,6 +161,9 @@ def _train(
         get_run_logger().warning(
             "%s rows are not valid and were set aside: %s", checked.report["n_rejected"], checked.quarantine.path
         )
+    checked = checked.model_copy(update={"notes": said_of(source.shown, fetched.notes, checked.report)})
+    for note in checked.notes:
+        get_run_logger().info("%s", note)
     if parameters.skip_unchanged and (same := _trained_on(checked.accepted, contract)):
         return _skip(opening.result(), same)
     sides = tasks.split(checked.accepted, parameters.test_size, parameters.random_state, contract)
@@ -349,6 +353,7 @@ def _report(
         group=version.contract.group,
         validation=checked.report,
         quarantine=checked.quarantine.path if checked.quarantine else None,
+        notes=checked.notes,
         gaps=checked.gaps,
         split=sides.report,
         scoring=parameters.scoring,

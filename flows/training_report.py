@@ -94,6 +94,8 @@ class TrainingReport(BaseModel, frozen=True):
     """What rows of a group have in common."""
     validation: dict[str, Any]
     quarantine: str | None
+    notes: list[str] = []
+    """How the rows were read, where the source's name does not tell."""
     gaps: list[str]
     """Values that are suddenly missing, a sentence each."""
     split: dict[str, Any]
@@ -272,6 +274,7 @@ def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
                 f"{checked['n_rejected']:,} set aside): {split['n_train']:,} to train on, {split['n_test']:,} to "
                 f"test, {split['shared_vectors']} {group}s on both sides"
             ),
+            *report.notes,
             *report.gaps,
             *([report.selection.sentence()] if report.selection else []),
             *_threshold_lines(report),

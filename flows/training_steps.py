@@ -49,6 +49,8 @@ class Fetched(BaseModel, frozen=True):
 
     rows: DataRef
     watermark: int | None
+    notes: tuple[str, ...] = ()
+    """What was read in a way that the source's name does not tell."""
 
 
 class Checked(BaseModel, frozen=True):
@@ -57,6 +59,8 @@ class Checked(BaseModel, frozen=True):
     accepted: DataRef
     quarantine: QuarantineRef | None
     report: dict[str, Any]
+    notes: list[str] = []
+    """How the rows were read, where the source's name does not tell."""
     gaps: list[str] = []
     """Values that are suddenly missing, a sentence each."""
 
@@ -131,7 +135,7 @@ def _progress(description: str) -> Callable[[float], None]:
 def fetch(source: Source) -> Fetched:
     """Read rows from their source, unchecked."""
     read = source.read()
-    return Fetched(rows=storage().put_frame(read.frame), watermark=read.watermark)
+    return Fetched(rows=storage().put_frame(read.frame), watermark=read.watermark, notes=read.notes)
 
 
 @cached_step(task_run_name="validate")

@@ -24,6 +24,8 @@ Each message is written for the person at the terminal: what was attempted, what
 Foreign errors are translated where the foreign library is called (`raise … from exc`), nowhere else.
 """
 
+from collections.abc import Sequence
+
 
 class NetworkSecurityException(Exception):  # noqa: N818 (the name that users of this system know for its errors)
     """Base of all errors raised on purpose."""
@@ -96,3 +98,36 @@ class PromotionConflictError(TransientError):
 def one_line(exc: BaseException) -> str:
     """Return what a foreign error says, as part of a message of one line; its name if it says nothing."""
     return " ".join(str(exc).split()) or type(exc).__name__
+
+
+MOST_QUOTED = 200
+"""Characters of anybody's data that a message quotes."""
+
+
+def shortened(found: object, most: int = MOST_QUOTED) -> str:
+    r"""Return what was found as a message may quote it: on one line, and no longer than `most`.
+
+    Examples
+    --------
+    >>> shortened("a  table\nof many rows", most=10)
+    'a table o…'
+    """
+    text = " ".join(str(found)[: 100 * most].split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def listed(found: Sequence[object], count: int = 8, most: int = MOST_QUOTED) -> str:
+    """Return the first of what was found, as a message may list them: no longer than `most`, and how many are left out.
+
+    Examples
+    --------
+    >>> listed(["port", "SFH", "Result"], count=2)
+    'port, SFH and 1 more'
+    >>> listed(["x" * 300, "port"], most=20)
+    'xxxxxxx…, port'
+    """
+    shown = [str(one) for one in found[:count]]
+    if sum(map(len, shown)) + 2 * (len(shown) - 1) > most:
+        shown = [shortened(one, max(most // len(shown) - 2, 1)) for one in shown]
+    rest = len(found) - count
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")

@@ -1,10 +1,14 @@
 """Small files of each kind, as the tests of sources read them."""
 
+import bz2
 import gzip
 import hashlib
 import io
+import json
+import lzma
 import zipfile
 
+import openpyxl
 import pandas as pd
 import pyarrow.parquet
 from reading import configured, frames
@@ -52,12 +56,37 @@ def to_parquet_with_pandas_notes(notes):
 TABLE = pd.DataFrame(ROWS, columns=["port", "Result"])
 
 
+def to_xlsx(*sheets):
+    book = openpyxl.Workbook()
+    for number, rows in enumerate(sheets):
+        sheet = book.active if number == 0 else book.create_sheet()
+        for row in rows:
+            sheet.append(row)
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+RECORDS = TABLE.to_dict("records")
+
 KINDS = {
     ".csv": CSV.encode(),
     ".csv.gz": gzip.compress(CSV.encode(), mtime=0),
+    ".csv.bz2": bz2.compress(CSV.encode()),
+    ".csv.xz": lzma.compress(CSV.encode()),
+    ".csv.zst": pyarrow.compress(CSV.encode(), "zstd", asbytes=True),
+    ".tsv": CSV.replace(",", "\t").encode(),
+    ".txt": CSV.encode(),
+    ".data": CSV.encode(),
     ".parquet": to_parquet(TABLE),
     ".arff": to_arff(TABLE, "'"),
+    ".arff.gz": gzip.compress(to_arff(TABLE), mtime=0),
+    ".json": json.dumps(RECORDS, indent=1).encode(),
+    ".jsonl": "\n".join(map(json.dumps, RECORDS)).encode(),
+    ".ndjson": "\n".join(map(json.dumps, RECORDS)).encode(),
+    ".xlsx": to_xlsx([["port", "Result"], *ROWS]),
     ".zip": to_zip(old__arff=to_arff(TABLE[:1]), Training__ARFF=to_arff(TABLE), readme__txt=b"x" * 10_000),
+    ".csv.zip": to_zip(rows__csv=CSV, readme__txt=b"x" * 10_000),
 }
 
 
@@ -75,12 +104,26 @@ def big_file(kind, tmp_path, n_rows=250):
     frame = make_phishing_websites(n_rows, random_state=0)
     path = tmp_path / f"rows{kind}"
     text = frame.to_csv(index=False).encode()
+    records = frame.to_dict("records")
+    lines = "\n".join(map(json.dumps, records)).encode()
     contents = {
         ".csv": text,
         ".csv.gz": gzip.compress(text),
+        ".csv.bz2": bz2.compress(text),
+        ".csv.xz": lzma.compress(text),
+        ".csv.zst": pyarrow.compress(text, "zstd", asbytes=True),
+        ".tsv": text.replace(b",", b"\t"),
+        ".txt": text,
+        ".data": text,
         ".parquet": to_parquet(frame, row_group_size=70),
         ".arff": to_arff(frame),
+        ".arff.gz": gzip.compress(to_arff(frame)),
+        ".json": json.dumps(records).encode(),
+        ".jsonl": lines,
+        ".ndjson": lines,
+        ".xlsx": to_xlsx([list(frame), *frame.to_numpy().tolist()]),
         ".zip": to_zip(rows__arff=to_arff(frame)),
+        ".csv.zip": to_zip(rows__csv=text),
     }
     path.write_bytes(contents[kind])
     return path

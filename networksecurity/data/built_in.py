@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.raw import Batches, Digest, Rows
@@ -19,6 +19,8 @@ class Sample:
     shown: str = "sample"
     n_samples: int = 11_055
     contract: Contract = WEBSITES
+    notes: ClassVar[tuple[str, ...]] = ()
+    """As of `File`: there is nothing to say."""
 
     @classmethod
     def named(cls, text: str, contract: Contract = WEBSITES) -> Self | None:

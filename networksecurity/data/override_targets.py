@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from networksecurity.data import sources
 from networksecurity.data.address_rows import is_address_column
 from networksecurity.data.contracts import Contract
-from networksecurity.data.files import KINDS
+from networksecurity.data.files import ENDINGS, kind_of
 from networksecurity.data.overrides import MOST_IN_FORCE, Covers, Label, Override, read_target, row_value
 from networksecurity.data.schema import REASONS
 from networksecurity.exceptions import AddressError, ConfigurationError, DataValidationError
@@ -43,7 +43,7 @@ def find_targets(
     DataValidationError
         Rows are not valid, or no addresses.
     """
-    is_file = what.lower().endswith(KINDS) and Path(what).expanduser().is_file()
+    is_file = kind_of(what) is not None and Path(what).expanduser().is_file()
     if contract.name == "addresses":
         texts = _addresses_in(sources.parse_file(what, settings, contract).read().frame) if is_file else [what]
         return _targets_of(texts, covers)
@@ -51,8 +51,7 @@ def find_targets(
         raise ConfigurationError("--covers is for --contract addresses: other rows are covered one by one")
     if not is_file:
         raise ConfigurationError(
-            f"{what!r} is no file of rows that ends in {', '.join(KINDS)}; for a domain or an address add --contract "
-            "addresses"
+            f"{what!r} is no file of rows that ends in {ENDINGS}; for a domain or an address add --contract addresses"
         )
     return _rows_of(sources.parse_file(what, settings, contract).read().frame, contract)
 

@@ -22,10 +22,13 @@ class Rows:
         missing values such as `na` are still in it.
     watermark : int or None
         The `since` of the next read of a collection; None if nothing was ever ingested, and for any other source.
+    notes : tuple of str
+        What was read in a way that the source's name does not tell.
     """
 
     frame: pd.DataFrame
     watermark: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,14 @@ class Batches:
         Of all batches, as counted before the first; None if only reading them tells.
     watermark : int or None
         As in `Rows`.
+    notes : tuple of str
+        As in `Rows`, as far as they are known before the first batch.
     """
 
     frames: Iterator[pd.DataFrame]
     n_rows: int | None = None
     watermark: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 CONFLICT = "conflict: "

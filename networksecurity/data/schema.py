@@ -5,6 +5,8 @@ The data set is UCI "Phishing Websites" (Mohammad, Thabtah, McCluskey; id 327). 
 In the target column -1 is phishing and 1 legitimate; inside this package `y = 1` means phishing (`encode_target`).
 """
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -205,11 +207,20 @@ _RENAMED_COPY = (
 ).split()
 MISSING_MARKERS = {"", "?", "<na>", "n/a", "na", "nan", "none", "null"}
 """What a missing value is written as, in lower case."""
-_ROW_NUMBERS = {"", "id", "index", "row", "rownumber", "unnamed:0"}
+_ROW_NUMBER = re.compile(
+    r"unnamed0(1|2)*|level0|x1?|id|index|no|s(erial|r|l)?(no|number)|r(ow|ecord)(id|no|num|number|names?)?"
+)
+"""Names of row numbers: those of pandas and R for a column without one, and people's."""
+_ONLY_PREDICTED = {"predictedcolumn", "phishingprobability", "modelversion"}
+_PREDICTED = _ONLY_PREDICTED | {"label", "model", "explanation"}
+"""Columns that predictions have, and those that nothing else has."""
+_KEYS = {"url", "urls", "domain", "domainname", "host", "hostname", "address", "website", "link"}
+"""What a website may be told by, beside its features."""
 
 
 def _normalized(column: object) -> str:
-    return "".join(str(column).split()).replace("_", "").casefold()
+    # R turns signs into dots, databases and pandas' users turn them into underscores, or nothing.
+    return re.sub(r"[\W_]", "", str(column)).casefold()
 
 
 _CANONICAL_NAMES = {
@@ -225,14 +236,42 @@ _CANONICAL_NAMES = {
 def canonical_name(column: object) -> str | None:
     """Return the schema's name for a column as spelled in one of the known copies of the data, None if unknown.
 
-    Case, blanks and underscores do not count.
+    Only letters and digits count, and their case does not.
     """
     return _CANONICAL_NAMES.get(_normalized(column))
 
 
 def is_row_number(column: object) -> bool:
-    """Return whether a column's name says that it numbers the rows; such a column must never become a feature."""
-    return _normalized(column) in _ROW_NUMBERS
+    """Return whether a column's name says that it numbers the rows; such a column must never become a feature.
+
+    Examples
+    --------
+    >>> [name for name in ("Unnamed: 0.1", "level_0", "Sr. No.", "#", "port", "@") if is_row_number(name)]
+    ['Unnamed: 0.1', 'level_0', 'Sr. No.', '#']
+    """
+    name = _normalized(column)
+    return _ROW_NUMBER.fullmatch(name) is not None if name else str(column).strip() in ("", "#")
+
+
+def left_out(columns: Iterable[object]) -> dict[str, str]:
+    """Return, of the columns of rows to learn from, those that are no features by their name, and why.
+
+    Examples
+    --------
+    >>> left_out(["Unnamed: 0", "url", "port", "predicted_column"])
+    {'Unnamed: 0': 'a row number', 'url': 'a key', 'predicted_column': 'an earlier prediction'}
+    """
+    names = {str(column): _normalized(column) for column in columns}
+    predicted = _PREDICTED if _ONLY_PREDICTED & set(names.values()) else set()
+    reasons = {}
+    for column, name in names.items():
+        if is_row_number(column):
+            reasons[column] = "a row number"
+        elif name in predicted:
+            reasons[column] = "an earlier prediction"
+        elif name in _KEYS:
+            reasons[column] = "a key"
+    return reasons
 
 
 def encode_target(result: pd.Series) -> np.ndarray:

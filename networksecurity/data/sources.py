@@ -3,7 +3,7 @@
 | source | rows |
 | --- | --- |
 | `sample`, `sample:100000` | the built-in sample, 11,055 rows or as many as asked for |
-| a path or http(s) URL ending in `.csv`, `.csv.gz`, `.parquet`, `.arff`, `.zip` | a file; of a zip its largest ARFF |
+| a path or http(s) URL with an ending of `files.FORMATS` | a file; behind `!` the member of an archive |
 | `uci` | the data set's own archive |
 | `mongodb://…/database.collection` | a collection; what the path leaves out comes from the settings |
 | `mongodb` | the collection of the contract, with the connection string in `MONGODB_URI` |
@@ -12,10 +12,12 @@ Each of the four kinds has `shown`, itself without credentials, `read()` for all
 is larger than memory. A new kind of source needs these three, and a line in `parse`.
 """
 
+from dataclasses import replace
+
 from networksecurity.data import mongodb
 from networksecurity.data.built_in import Sample
 from networksecurity.data.contracts import WEBSITES, Contract
-from networksecurity.data.files import KINDS, File
+from networksecurity.data.files import ENDINGS, File
 from networksecurity.data.mongodb import Collection
 from networksecurity.data.web import Url
 from networksecurity.exceptions import ConfigurationError
@@ -26,7 +28,7 @@ Source = Sample | File | Url | Collection
 UCI_URL = "https://archive.ics.uci.edu/static/public/327/phishing+websites.zip"
 
 _ACCEPTED = (
-    f"sample, sample:N, a path or http(s) URL that ends in {', '.join(KINDS)}, uci, "
+    f"sample, sample:N, a path or http(s) URL that ends in {ENDINGS}, uci, "
     "mongodb://host/database.collection, mongodb+srv://…, or mongodb (with MONGODB_URI set)"
 )
 
@@ -70,14 +72,31 @@ def parse(text: str, settings: Settings, contract: Contract = WEBSITES) -> Sourc
 
 
 def parse_file(text: str, settings: Settings, contract: Contract = WEBSITES) -> Sample | File | Url:
-    """Return the source that a text names, as `parse` does, but for collections.
+    """Return the source that a text names, as `parse` does, but for collections; the errors are those of both."""
+    return only_file(parse(text, settings, contract))
+
+
+def only_file(source: Source) -> Sample | File | Url:
+    """Return the source, which is to be written to MongoDB.
 
     Raises
     ------
     ConfigurationError
         It is a collection, whose rows are in MongoDB already.
     """
-    source = parse(text, settings, contract)
     if isinstance(source, Collection):
         raise ConfigurationError(f"{source.shown} is a collection: its rows are in MongoDB already")
     return source
+
+
+def without_header(source: Source, columns: tuple[str, ...]) -> Source:
+    """Return a file whose first line holds data; its columns have these names, of which it may lack the last.
+
+    Raises
+    ------
+    ConfigurationError
+        It is no file.
+    """
+    if not isinstance(source, File | Url):
+        raise ConfigurationError(f"{source.shown} is no file: --header none is for files of text")
+    return replace(source, columns=columns)

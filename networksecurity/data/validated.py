@@ -19,7 +19,9 @@ class ValidationReport:
     rejections: dict[str, int] = field(default_factory=dict)
     """Rejected cells by reason; a row may have several."""
     dropped_columns: list[str] = field(default_factory=list)
-    """Row numbers, dropped by name; of rows without a target, all columns that are no features."""
+    """Row numbers, keys and earlier predictions, dropped by name; without a target, all that are no features."""
+    notes: list[str] = field(default_factory=list)
+    """What people should know of how the rows were read, a sentence each."""
     renamed_columns: dict[str, str] = field(default_factory=dict)
     """Known other spellings, to the schema's names."""
     n_refanged: int = 0
@@ -30,7 +32,7 @@ class ValidationReport:
     """Addresses with both labels."""
 
     def remarks(self) -> list[str]:
-        """Return a sentence for each thing worth saying of accepted addresses.
+        """Return a sentence for each thing worth saying of accepted rows.
 
         Examples
         --------
@@ -42,7 +44,7 @@ class ValidationReport:
             "rows repeat the address of an earlier row": self.n_duplicates,
             "addresses have both labels": self.n_conflicts,
         }
-        return [f"{count:,} {what}" for what, count in said.items() if count]
+        return [*self.notes, *(f"{count:,} {what}" for what, count in said.items() if count)]
 
     def to_dict(self) -> dict:
         """Return the report as plain values that JSON can hold."""

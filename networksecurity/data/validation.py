@@ -24,15 +24,17 @@ from networksecurity.data.schema import (
     TARGET,
     PhishingWebsites,
     canonical_name,
-    is_row_number,
+    left_out,
 )
 from networksecurity.data.validated import Validated, ValidationReport
-from networksecurity.exceptions import DataValidationError
+from networksecurity.exceptions import MOST_QUOTED, DataValidationError, listed, shortened
 
 _KNOWN_CORRELATIONS = {"SSLfinal_State": 0.715, "URL_of_Anchor": 0.693}
 """Of the features with the target, in the data set itself: what tells inverted labels from weak ones."""
 _MIN_ROWS_FOR_CORRELATIONS = 30
 _LABELS = (-1, 1)
+_MOST_EXAMPLES = 5
+"""Columns of which a message shows values."""
 
 
 _OK, _NOT_A_WHOLE_NUMBER, _OUTSIDE_DOMAIN, _MISSING_TARGET, _CONFLICT = range(5)
@@ -180,6 +182,7 @@ class Validation:
             n_missing={name: self._n_missing[name] for name in self._domains if self._n_missing[name]},
             rejections=dict(self._rejections),
             dropped_columns=self._dropped,
+            notes=_notes(self._dropped) if TARGET in self._domains else [],
             renamed_columns={str(column): name for column, name in self._columns.items() if column != name},
         )
 
@@ -194,25 +197,27 @@ class _BadCells:
     def add(self, cells: pd.Series, most: int = 3) -> None:
         self.count += len(cells)
         if len(self.examples) < most:  # of a batch full of them, the first thousand will do
-            found = dict.fromkeys([*self.examples, *map(repr, cells.head(1000).tolist())])
+            shown = (shortened(repr(cell)) for cell in cells.head(1000).tolist())
+            found = dict.fromkeys([*self.examples, *shown])
             self.examples = list(found)[:most]
 
 
 def _resolve_columns(frame: pd.DataFrame, domains: dict[str, Any]) -> tuple[dict[object, str], list[str]]:
     columns: dict[object, str] = {}
     dropped, unknown, twice = [], [], []
+    no_features = left_out(frame.columns)
     for column in frame.columns:
         name = canonical_name(column)
         if name not in domains:
             # What comes along with rows to predict is theirs: an address, a key, a label.
-            (dropped if is_row_number(column) or TARGET not in domains else unknown).append(str(column))
+            (dropped if str(column) in no_features or TARGET not in domains else unknown).append(str(column))
         elif name in columns.values() or column in columns:
             twice.append(f"{column} ({name})" if column != name else name)
         else:
             columns[column] = name
     missing = [name for name in domains if name not in columns.values()]
     problems = [
-        f"{len(names)} {problem}: {_listed(names)}"
+        f"{len(names)} {problem}: {listed(names)}"
         for names, problem in ((missing, "missing"), (unknown, "unknown"), (twice, "duplicated"))
         if names
     ]
@@ -222,6 +227,11 @@ def _resolve_columns(frame: pd.DataFrame, domains: dict[str, Any]) -> tuple[dict
             f"these are not the columns of the phishing websites data ({wanted}); " + "; ".join(problems)
         )
     return columns, dropped
+
+
+def _notes(dropped: list[str]) -> list[str]:
+    named = [f"{shortened(column, 40)} ({why})" for column, why in left_out(dropped).items()]
+    return [f"columns that are no features were left out: {listed(named)}"] if named else []
 
 
 def _read_column(raw: pd.Series, domain: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -312,11 +322,6 @@ def _correlation(values: tuple[int, ...], table: np.ndarray) -> float:
     return float(xy / np.sqrt(xx * yy)) if xx * yy > 0 else 0.0
 
 
-def _listed(names: list[str], most: int = 8) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
-
-
 def _reason(name: str, verdict: int) -> str:
     if verdict == _NOT_A_WHOLE_NUMBER:
         return f"{name} is not a whole number"
@@ -330,14 +335,14 @@ def _reason(name: str, verdict: int) -> str:
 def _examples(bad: dict[str, _BadCells]) -> str:
     """Return, for an error message, the columns with the most bad cells, their counts and some of their values."""
     worst = sorted(bad, key=lambda name: -bad[name].count)
-    return _listed(
-        [
-            f"{name} has {bad[name].count} (such as {', '.join(bad[name].examples)}; "
-            f"allowed: {', '.join(map(str, DOMAINS[name]))})"
-            for name in worst
-        ],
-        most=5,
-    )
+    most = MOST_QUOTED // min(len(worst), _MOST_EXAMPLES)
+    found = [
+        f"{name} has {bad[name].count} (such as {listed(bad[name].examples, most=most)}; "
+        f"allowed: {', '.join(map(str, DOMAINS[name]))})"
+        for name in worst[:_MOST_EXAMPLES]
+    ]
+    rest = len(worst) - len(found)
+    return ", ".join(found) + (f" and {rest} more" if rest else "")
 
 
 def _explain(verdicts: dict[str, np.ndarray], rejected_rows: np.ndarray) -> tuple[pd.Series, dict[str, int]]:

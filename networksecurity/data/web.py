@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from networksecurity.data.files import KINDS, File, kind_of
+from networksecurity.data.files import ENDINGS, File, kind_of
 from networksecurity.data.raw import Batches, Digest, Rows
 from networksecurity.exceptions import ConfigurationError, DataSourceError, SourceUnavailableError, one_line
 from networksecurity.settings import without_credentials
@@ -35,6 +35,8 @@ class Url:
     """It may hold user, password and token."""
     timeout: float
     """Seconds to wait for the server to answer."""
+    columns: tuple[str, ...] | None = None
+    """As of `File`."""
 
     @property
     def shown(self) -> str:
@@ -100,7 +102,7 @@ class Url:
                 f"({type(exc).__name__}: {one_line(exc)}): check the address and the network; "
                 f"NETWORKSECURITY_HTTP_TIMEOUT is {self.timeout:g} s"
             ) from exc
-        return File(path, kind, self.shown).fetch(folder)
+        return File(path, kind, self.shown, columns=self.columns).fetch(folder)
 
     def _check(self, response: "Response", started: float) -> str:
         """Return which kind of file an answer holds; raise if it holds none."""
@@ -123,7 +125,7 @@ class Url:
         if kind is None:
             raise DataSourceError(
                 f"{self.shown}: neither the URL nor the answer ({content_type or 'no content type'}) tells what it is: "
-                f"its path must end in {', '.join(KINDS)}"
+                f"its path must end in {ENDINGS}"
             )
         return kind
 

@@ -1,5 +1,6 @@
 import itertools
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,42 @@ def test_every_known_spelling_of_the_columns_is_accepted(frame):
         pd.testing.assert_frame_equal(validate(spelled).accepted, expected)
     assert validate(renamed_copy).report.dropped_columns == ["Index"]
     assert validate(prefixed).report.renamed_columns["CLASS_LABEL"] == TARGET
+
+
+def make_names(name):
+    """Return what R's read.csv makes of a column's name."""
+    return re.sub(r"[^\w.]", ".", name)
+
+
+@pytest.mark.parametrize(
+    "rename", [make_names, str.lower, lambda name: name.replace("_", " "), lambda name: f" {name}."]
+)
+@pytest.mark.parametrize("names", [list(DOMAINS), schema._RENAMED_COPY], ids=["course", "Kaggle"])
+def test_a_column_is_known_by_its_letters_and_digits(frame, names, rename):
+    accepted = validate(frame.set_axis([rename(name) for name in names], axis="columns")).accepted
+    pd.testing.assert_frame_equal(accepted, validate(frame).accepted)
+
+
+@pytest.mark.parametrize(
+    ("column", "why"),
+    [
+        *((name, "a row number") for name in ("Unnamed: 0.1", "level_0", "S.No", "Sr. No.", "row_id", "#", "X", "")),
+        *((name, "a key") for name in ("url", "Domain", "domain_name")),
+        *((name, "an earlier prediction") for name in ("predicted_column", "phishing_probability")),
+    ],
+)
+def test_a_column_that_is_no_feature_is_left_out_and_said(frame, column, why):
+    validated = validate(frame.assign(**{column: range(200)}))
+    pd.testing.assert_frame_equal(validated.accepted, validate(frame).accepted)
+    assert validated.report.dropped_columns == [column]
+    assert validated.report.notes == [f"columns that are no features were left out: {column} ({why})"]
+
+
+def test_what_predictions_hold_beside_the_probability_is_left_out_with_it(frame):
+    scored = frame.assign(label="phishing", model="m", model_version="1")
+    assert validate(scored).report.dropped_columns == ["label", "model", "model_version"]
+    with pytest.raises(DataValidationError, match="2 unknown: label, model"):
+        validate(scored.drop(columns="model_version"))
 
 
 @pytest.mark.parametrize("marker", ["na", "", "NaN", "None", "?", " NA ", None, float("nan"), pd.NA])

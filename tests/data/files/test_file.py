@@ -17,6 +17,7 @@ from formats import (
     to_arff,
     to_parquet,
     to_parquet_with_pandas_notes,
+    to_xlsx,
     to_zip,
 )
 from hypothesis import HealthCheck, given
@@ -61,8 +62,8 @@ def test_a_folder_is_refused(tmp_path):
 
 
 def test_a_file_of_an_unknown_kind_is_refused(tmp_path):
-    (tmp_path / "rows.xlsx").write_bytes(b"PK")
-    refused(ConfigurationError, tmp_path / "rows.xlsx", says=["rows.xlsx", ".csv.gz", ".arff"])
+    (tmp_path / "rows.ods").write_bytes(b"PK")
+    refused(ConfigurationError, tmp_path / "rows.ods", says=["rows.ods", ".csv", ".gz", ".arff"])
 
 
 @pytest.mark.parametrize(
@@ -72,8 +73,8 @@ def test_a_file_of_an_unknown_kind_is_refused(tmp_path):
         (".csv", b"\n\n", "is empty"),
         (".csv", b"port,Result\n", "holds no rows"),
         (".csv", b"port,Result\n1,1\n1,1,1\n", "line 3"),
-        (".csv", b"port,Result\n1,1,\n1,1,\n", "more cells than its header"),
-        (".csv", b'port,Result\n1,"1\n1,1\n', "not a table of comma-separated values"),
+        (".csv", b"port,Result\n1,1,5\n1,1,\n", "more cells than its header"),
+        (".csv", b'port,Result\n1,"1\n1,1\n', "not a table of delimited values"),
         (".csv", "port,Résult\n1,1\n".encode("latin-1"), "not UTF-8"),
         (".csv", CSV.encode("utf-16"), "not UTF-8"),
         (".csv", b"\x00\x01\x02\x03,\x00\n\x00,\x00\n", "is binary"),
@@ -90,13 +91,25 @@ def test_a_file_of_an_unknown_kind_is_refused(tmp_path):
         (".parquet", to_parquet(TABLE[:0]), "holds no rows"),
         (".zip", CSV.encode(), "damaged or incomplete"),
         (".zip", KINDS[".zip"][:-30], "damaged or incomplete"),
-        (".zip", to_zip(rows__csv=CSV), "holds no .arff file, only rows.csv"),
+        (".zip", to_zip(rows__pdf=CSV), "holds no file of rows, only rows.pdf"),
+        (".zip", to_zip(), "holds no file of rows, only nothing"),
+        (".zip", to_zip(rows__zip=to_zip(rows__csv=CSV)), "rows.zip is an archive itself"),
+        (".xlsx", b"PK", "is not a workbook"),
+        (".xlsx", to_xlsx([]), "holds no rows"),
+        (".json", b'[{"port": 1}, {"port"', "after 1 objects"),
+        (".json", b'{"port": 1}\nhello', "after 1 objects"),
+        (".json", b"[1, 2]", "JSON objects, one for each row, not 1"),
+        (".csv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
         (".arff", b"hello\nworld\n", "is not ARFF"),
         (".arff", CSV.encode(), "is not ARFF"),
         (".arff", b"@relation x\n@attribute a {1}\n@data\n", "holds no rows"),
         (".arff", b"@relation x\n@attribute a {1}\n@data\n7\n", "7"),
-        (".arff", b"@relation x\n@attribute a string\n@data\n7\n", "String attributes"),
-        (".arff", b"@relation x\n@attribute a {1}\n@attribute b {1}\n@data\n1\n", "is not ARFF"),
+        (".arff", b"@relation x\n@attribute a relational\n@data\n7\n", "a type that cannot be read, relational"),
+        (".arff", b"@relation x\n@attribute a {1}\n@attribute b {1}\n@data\n1\n", "2 attributes"),
+        (".arff", b"@relation x\n@attribute a {1}\n@attribute a {1}\n@data\n1,1\n", "two attributes of one name"),
+        (".arff", b"@relation x\n@attribute a real\n@data\nabc\n", "abc"),
+        (".arff", b"@relation x\n@attribute a real\n@data\n{7 1}\n", "names attribute 7"),
+        (".arff", b"@relation x\n@attribute\n@data\n7\n", "is not ARFF that can be read"),
         (".arff", b"@relation x\n@attribute a {1}\n@attribute b {1}\n@data\n1,1,1\n", "2 attributes"),
         (".arff", b"@relation x\n@attribute a {\xff}\n@data\n\xff\n", "not UTF-8"),
     ],
@@ -227,7 +240,9 @@ def test_a_column_may_differ_in_dtype_between_batches(tmp_path):
         (".csv", b"", "is empty"),
         (".csv", b"port,Result\n", "holds no rows"),
         (".csv", b"port,Result\n" + b"1,1\n" * 150 + b"1,1,1\n", "line 152"),
-        (".csv", b"port,Result\n1,1,\n1,1,\n", "more cells than its header"),
+        (".csv", b"port,Result\n1,1,5\n1,1,\n", "more cells than its header"),
+        (".csv", b"port,Result,\n" + b"1,1,\n" * 150 + b"1,1,5\n", "values in a column without a name"),
+        (".jsonl", b'{"port": 1}\n' * 150 + b"{", "not JSON that can be read, after 150 objects"),
         (".csv", b"port,Result\n" + b"1,1\n" * 150 + b"\xff,1\n", "not UTF-8"),
         (".csv.gz", gzip.compress(CSV.encode(), mtime=0)[:-10], "damaged or incomplete"),
         (".parquet", KINDS[".parquet"][:-10], "cannot be read as Parquet"),

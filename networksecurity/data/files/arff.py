@@ -1,0 +1,154 @@
+"""ARFF, the format of Weka: attributes with their types, then rows, dense or sparse.
+
+Read here and not by SciPy, which knows no strings, no sparse rows and no batches, and cuts rows that are too long.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import IO
+
+import numpy as np
+import pandas as pd
+
+from networksecurity.exceptions import DataSourceError, listed, shortened
+
+_CELL = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,]*"""
+_CELLS = re.compile(rf"\s*({_CELL})\s*(,|$)")
+_ATTRIBUTE = re.compile(
+    r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\S+?)\s*(\{.*\}|(?<=\s)\S.*)""", re.IGNORECASE
+)
+_SPARSE = re.compile(rf"""\s*(\d+)\s+({_CELL.replace(",", ",}")})\s*(,|$)""")
+_NUMERIC = {"numeric", "real", "integer"}
+_TEXT = {"string", "date"}
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A column: its name, and the values it may take where they are listed."""
+
+    name: str
+    is_numeric: bool
+    values: tuple[str, ...] | None = None
+
+    @property
+    def default(self) -> str:
+        """What a sparse row means that does not name it."""
+        return "0" if self.values is None else self.values[0]
+
+
+def read_arff(
+    text: IO[str], shown: str, batch_rows: int | None, is_text: Callable[[object], bool] | None
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows, at most `batch_rows` at a time; columns that `is_text` accepts as their text.
+
+    Raises
+    ------
+    DataSourceError
+        It has no attributes or no rows of as many values, or a value is not what its attribute says.
+    """
+    lines = (line for line in text if line.strip() and not line.lstrip().startswith("%"))
+    attributes = _attributes(lines, shown)
+    rows = (_row(line.strip(), attributes, shown) for line in lines)
+    while batch := list(islice(rows, batch_rows)):
+        cells = np.array(batch, dtype=object)
+        yield pd.DataFrame(
+            {
+                of.name: _column(cells[:, place], of, shown, as_text=bool(is_text and is_text(of.name)))
+                for place, of in enumerate(attributes)
+            }
+        )
+
+
+def _attributes(lines: Iterator[str], shown: str) -> list[Attribute]:
+    found = []
+    for line in lines:
+        keyword = line.split(maxsplit=1)[0].casefold()
+        if keyword == "@data" and found:
+            twice = [of.name for of in found if sum(of.name == other.name for other in found) > 1]
+            if twice:
+                raise DataSourceError(f"{shown} has two attributes of one name: {shortened(twice[0])}")
+            return found
+        if keyword == "@attribute":
+            found.append(_attribute(line.strip(), shown))
+        elif keyword != "@relation":
+            break
+    raise DataSourceError(f"{shown} is not ARFF: it has no @relation, @attribute and @data")
+
+
+def _attribute(line: str, shown: str) -> Attribute:
+    match = _ATTRIBUTE.match(line)
+    if match is None:
+        raise DataSourceError(f"{shown} is not ARFF that can be read: {shortened(line)}")
+    name, kind = _unquoted(match[1]), match[2].strip()
+    if kind.startswith("{"):
+        values = tuple(_unquoted(cell) for cell in _split(kind[1 : kind.rindex("}")]))
+        return Attribute(name, all(map(_is_number, values)), values)
+    if (kind_of_values := kind.split()[0].casefold()) not in _NUMERIC | _TEXT:
+        raise DataSourceError(
+            f"{shown}: {shortened(name, 100)} is of a type that cannot be read, {shortened(kind, 80)}"
+        )
+    return Attribute(name, kind_of_values in _NUMERIC)
+
+
+def _row(line: str, attributes: list[Attribute], shown: str) -> list[str | None]:
+    if line.startswith("{") and line.endswith("}"):
+        found: list[str | None] = [of.default for of in attributes]
+        for match in _SPARSE.finditer(line[1:-1]):
+            if int(match[1]) >= len(attributes):
+                raise DataSourceError(
+                    f"{shown}: a row names attribute {match[1]}, there are {len(attributes)} (from 0)"
+                )
+            found[int(match[1])] = _value(match[2])
+        return found
+    cells = [_value(cell) for cell in _split(line)]
+    if len(cells) != len(attributes):
+        raise DataSourceError(f"{shown}: it has {len(attributes)} attributes, and rows of {len(cells)} values")
+    return cells
+
+
+def _split(text: str) -> list[str]:
+    if "'" not in text and '"' not in text:
+        return [cell.strip() for cell in text.split(",")]
+    cells = []
+    for match in _CELLS.finditer(text):
+        cells.append(match[1].strip())
+        if not match[2]:
+            break
+    return cells
+
+
+def _value(cell: str) -> str | None:
+    return None if cell.strip() == "?" else _unquoted(cell)
+
+
+def _unquoted(cell: str) -> str:
+    cell = cell.strip()
+    if len(cell) > 1 and cell[0] == cell[-1] and cell[0] in "'\"":
+        return re.sub(r"\\(.)", r"\1", cell[1:-1]).strip()
+    return cell
+
+
+def _is_number(value: str | None) -> bool:
+    try:
+        return value is None or float(value) is not None
+    except ValueError:
+        return False
+
+
+def _column(cells: np.ndarray, of: Attribute, shown: str, *, as_text: bool) -> pd.Series:
+    distinct = dict.fromkeys(cells.tolist())
+    wrong = [value for value in distinct if value is not None and not _is_legal(value, of)]
+    if wrong:
+        raise DataSourceError(
+            f"{shown}: {shortened(of.name, 80)} holds what its type does not allow: {listed(wrong, 3, 100)}"
+        )
+    column = pd.Series(cells, dtype="str" if as_text or not of.is_numeric else object)
+    return column if as_text or not of.is_numeric else pd.to_numeric(column)
+
+
+def _is_legal(value: str, of: Attribute) -> bool:
+    if of.values is not None:
+        return value in of.values
+    return not of.is_numeric or _is_number(value)

@@ -1,0 +1,76 @@
+"""Delimited text (CSV and its relatives), in batches."""
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import IO, Any
+
+import pandas as pd
+
+from networksecurity.data.files.dialect import Dialect, recognise
+from networksecurity.exceptions import DataSourceError
+
+_SAMPLE = 1 << 16
+"""Bytes by which the dialect is recognised."""
+
+
+def look(file: IO[bytes], shown: str, columns: Sequence[str] | None) -> Dialect:
+    """Return how a text is written, from its beginning.
+
+    Raises
+    ------
+    DataSourceError
+        It is binary, or as from `recognise`.
+    """
+    sample = file.read(_SAMPLE)
+    if b"\0" in sample:
+        raise DataSourceError(f"{shown} is binary (or UTF-16), not UTF-8 text")
+    if len(sample) == _SAMPLE:  # the last line may be cut
+        sample = re.split(rb"(?<=[\r\n])[^\r\n]*\Z", sample)[0].rstrip(b"\r\n") or sample
+    else:
+        sample.decode()  # all of it is there, so that no character is cut
+    text = sample.decode(errors="replace")
+    dialect = recognise(text, shown, columns)
+    found = pd.read_csv(io.StringIO(text.removeprefix("\ufeff")), nrows=0, **_options(dialect)).columns
+    return replace(dialect, columns=tuple(map(str, found)))
+
+
+def _options(dialect: Dialect) -> dict[str, Any]:
+    return {
+        "header": 0 if dialect.has_header else None,
+        "names": dialect.names,
+        "sep": dialect.delimiter,
+        "decimal": dialect.decimal,
+        "skiprows": dialect.n_skipped,
+    }
+
+
+def read_delimited(
+    file: IO[bytes], dialect: Dialect, shown: str, batch_rows: int | None, is_text: Callable[[object], bool] | None
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows, at most `batch_rows` at a time; columns that `is_text` accepts as their text.
+
+    Raises
+    ------
+    DataSourceError
+        Rows have more cells than there are names, or values where the name is missing.
+    """
+    # Only the empty cell is taken for missing here: were `na` too, the cells beside it would be read as floats.
+    with pd.read_csv(
+        file,
+        dtype={name: "str" for name in dialect.columns if is_text and is_text(name)},
+        keep_default_na=False,
+        na_values=[""],
+        low_memory=False,
+        iterator=True,
+        chunksize=batch_rows,
+        **_options(dialect),
+    ) as batches:
+        for frame in batches:
+            if not isinstance(frame.index, pd.RangeIndex):
+                raise DataSourceError(f"{shown}: its rows have more cells than its header has names")
+            for name in dialect.nameless:
+                if frame[name].notna().any():
+                    raise DataSourceError(f"{shown} has values in a column without a name, number {name.split()[1]}")
+            yield frame.drop(columns=list(dialect.nameless))

@@ -1,0 +1,203 @@
+"""A file of rows: opened, looked at, and read in batches by the reader of its format.
+
+Text, JSON, ARFF, Parquet and workbooks are never in memory as a whole when they are read in batches. A file that
+changes while it is read is refused: its size, time of modification and inode are compared, so noticing costs no further
+pass over it.
+"""
+
+import gzip
+import lzma
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Self
+
+import pandas as pd
+import pyarrow
+
+from networksecurity.data.files.kinds import ARCHIVE, ENDINGS, EXCEL, format_of, kind_of
+from networksecurity.data.files.table import Table, head_of, open_table
+from networksecurity.data.raw import Batches, Digest, Rows, storable
+from networksecurity.data.schema import FEATURES, canonical_name
+from networksecurity.exceptions import ConfigurationError, DataSourceError, shortened
+
+
+@dataclass(frozen=True)
+class File:
+    """A file on this machine."""
+
+    path: Path
+    kind: str
+    """What its name ends in; see `kinds`."""
+    shown: str
+    """The path; of a download, its address without credentials."""
+    state: tuple[int, int, int] | None = None
+    """Size in bytes, time of modification in ns and inode when it was fetched: a later reading expects the same."""
+    member: str | None = None
+    """The file in an archive, or the sheet of a workbook, that is meant; by default the only one with rows."""
+    columns: tuple[str, ...] | None = None
+    """The names of the columns, the target last, of a file that has none in its first line."""
+    notes: tuple[str, ...] = ()
+    """What of it is read in a way that its name does not tell; known once it was fetched."""
+
+    @classmethod
+    def at(cls, text: str) -> Self | None:
+        """Return the file at a typed path, which may begin with `~`; None if its kind is unknown.
+
+        Behind `!` may stand which file of an archive, or which sheet of a workbook, is meant.
+
+        Raises
+        ------
+        ConfigurationError
+            There is such a file, and its kind is unknown.
+        DataSourceError
+            It is a folder.
+        """
+        path = _absolute(text)
+        outer, _, member = text.rpartition("!")
+        if member and (kind := kind_of(outer)) and format_of(kind) in (ARCHIVE, EXCEL):
+            return cls(_absolute(outer), kind, f"{_absolute(outer)}!{member}", member=member)
+        if kind := kind_of(path.name):
+            return cls(path, kind, str(path))
+        if os.path.isdir(path):  # noqa: PTH112 (unlike Path's, it takes a name that is too long)
+            raise _is_a_folder(str(path))
+        if os.path.exists(path):  # noqa: PTH110
+            raise ConfigurationError(f"{path} is of no kind that can be read: its name must end in {ENDINGS}")
+        return None
+
+    def fetch(self, folder: Path) -> "File":  # noqa: ARG002 (a URL needs the folder)
+        """Return the file as it is now, to be read several times; it stays where it is.
+
+        Raises
+        ------
+        DataSourceError
+            There is no such file, or it may not be read.
+        """
+        fetched = replace(self, state=None)
+        with fetched._opened() as file, ExitStack() as open_files:
+            state = _state(os.fstat(file.fileno()))
+            return replace(self, state=state, notes=fetched._table(file, open_files).notes)
+
+    def read(self) -> Rows:
+        """Return all rows.
+
+        Raises
+        ------
+        DataSourceError
+            There is no such file, it is empty, not of its kind, may not be read, or was changed meanwhile.
+        """
+        with self._opened() as file, ExitStack() as open_files:
+            table = self._table(file, open_files)
+            notes, frame = table.notes, next(table.read(None, None, None), None)
+        if frame is None or frame.empty:
+            raise DataSourceError(f"{self.shown} holds no rows")
+        return Rows(storable(frame), notes=notes)
+
+    @contextmanager
+    def batches(
+        self, batch_rows: int = 20_000, *, exact_others: bool = False, digest: Digest | None = None
+    ) -> Iterator[Batches]:
+        """Read the rows in batches.
+
+        Parameters
+        ----------
+        batch_rows : int, default=20000
+            Most rows of one batch.
+        exact_others : bool, default=False
+            Leave columns that are no features unchanged, for they may be keys: the text of a CSV file (`007` keeps its
+            zeros), the types of a Parquet file. Either is the same in all batches.
+        digest : of hashlib, optional
+            Updated with the file's bytes as they are read; complete after the last batch.
+
+        Raises
+        ------
+        DataSourceError
+            As from `read`, while batches are taken.
+        """
+        yield Batches(self._frames(batch_rows, exact_others, digest), notes=self.notes)
+
+    def _frames(self, batch_rows: int, exact_others: bool, digest: Digest | None) -> Iterator[pd.DataFrame]:
+        n_rows, others = 0, _is_other if exact_others else None
+        with self._opened() as file, ExitStack() as open_files:
+            for frame in self._table(file, open_files).read(batch_rows, others, digest):
+                if len(frame):
+                    yield storable(frame.set_axis(pd.RangeIndex(n_rows, n_rows + len(frame))), but=others)
+                n_rows += len(frame)
+        if not n_rows:
+            raise DataSourceError(f"{self.shown} holds no rows")
+
+    def _table(self, file: IO[bytes], open_files: ExitStack) -> Table:
+        return open_table(file, open_files, kind=self.kind, shown=self.shown, member=self.member, columns=self.columns)
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        """Open the file, refuse what is no file of rows, and refuse it at the end if it was changed meanwhile."""
+        with self._errors(), self.path.open("rb") as file:
+            expected = self.state or _state(os.fstat(file.fileno()))
+            self._refuse_another(expected, _state(os.fstat(file.fileno())))
+            self._check_head(file)
+            yield file
+            self._refuse_another(expected, _state(self.path.stat()))
+
+    def _refuse_another(self, expected: tuple[int, int, int], found: tuple[int, int, int]) -> None:
+        if found != expected:
+            raise DataSourceError(f"{self.shown} was changed while it was read: try again when it is complete")
+
+    def _check_head(self, file: IO[bytes]) -> None:
+        head = head_of(file).lstrip().lower()
+        if not head:
+            raise DataSourceError(f"{self.shown} is empty")
+        if head.startswith((b"<!doctype", b"<html")):
+            raise DataSourceError(f"{self.shown} is a web page, not {self.kind}: a link to the file itself is needed")
+        if head.startswith(b"version https://git-lfs."):
+            raise DataSourceError(f"{self.shown} only stands for a file in Git LFS: fetch the file with git lfs pull")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Translate what the readers of files raise."""
+        try:
+            yield
+        except FileNotFoundError as exc:
+            raise DataSourceError(f"there is no file {self.shown}") from exc
+        except IsADirectoryError as exc:
+            raise _is_a_folder(self.shown) from exc
+        except tuple(_ERRORS) as exc:
+            message = next(message for kind, message in _ERRORS.items() if isinstance(exc, kind))
+            reason = getattr(exc, "strerror", None) or shortened(exc) or type(exc).__name__
+            raise DataSourceError(f"{self.shown} {message.format(reason=reason)}") from exc
+
+
+_DAMAGED = "is damaged or incomplete, fetch it again: {reason}"
+_ERRORS: dict[type[Exception], str] = {
+    UnicodeError: "is not UTF-8 text ({reason}): save it as UTF-8",
+    pd.errors.EmptyDataError: "is empty",
+    pd.errors.ParserError: "is not a table of delimited values: {reason}",
+    EOFError: _DAMAGED,
+    zlib.error: _DAMAGED,
+    lzma.LZMAError: _DAMAGED,
+    gzip.BadGzipFile: _DAMAGED,
+    zipfile.BadZipFile: _DAMAGED,
+    pyarrow.ArrowException: "cannot be read as Parquet: {reason}",
+    OSError: "cannot be read: {reason}",
+}
+"""What the errors of the readers mean, the first that fits."""
+
+
+def _is_a_folder(shown: str) -> DataSourceError:
+    return DataSourceError(f"{shown} is a folder: give the file in it")
+
+
+def _state(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _absolute(text: str) -> Path:
+    return Path(os.path.expanduser(text)).resolve()  # noqa: PTH111 (an unknown ~user is left as it is)
+
+
+def _is_other(column: object) -> bool:
+    return canonical_name(column) not in FEATURES

@@ -1,0 +1,152 @@
+"""The table in an open file: found behind compression and archives, read by the reader of its format."""
+
+import io
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import IO
+
+import pandas as pd
+
+from networksecurity.data.files import arff, delimited, documents, parquet, workbook
+from networksecurity.data.files.compression import ZIP, Passing, choose_member, looks_like, open_member, unpacked
+from networksecurity.data.files.dialect import Dialect
+from networksecurity.data.files.kinds import ARCHIVE, DELIMITED, EXCEL, JSON, PARQUET, format_of, kind_of
+from networksecurity.data.raw import Digest
+from networksecurity.exceptions import shortened
+
+
+def open_table(
+    file: IO[bytes],
+    open_files: ExitStack,
+    *,
+    kind: str,
+    shown: str,
+    member: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> "Table":
+    """Return the table in a file; what is unpacked stays open until `open_files` ends.
+
+    Parameters
+    ----------
+    file : binary file
+        At its start.
+    open_files : ExitStack
+    kind : str
+        What its name ends in.
+    shown : str
+        The file, for messages.
+    member : str, optional
+        Which file of an archive, or sheet of a workbook, is meant.
+    columns : sequence of str, optional
+        Names for the columns of a text that has none.
+    """
+    packed_as = format_of(kind)
+    if not head_of(file).startswith(ZIP) or packed_as in (EXCEL, PARQUET):
+        if packed_as == ARCHIVE:
+            raise zipfile.BadZipFile("it is no zip archive")
+        return Table(file, file, packed_as, shown, columns, member)
+    archive = open_files.enter_context(zipfile.ZipFile(file))
+    if packed_as != ARCHIVE and looks_like(archive) == EXCEL:
+        return Table(file, file, EXCEL, shown, columns, member, ("it is an Excel workbook, whatever its name says",))
+    chosen = choose_member(archive, member, shown)
+    content, contained = open_files.enter_context(open_member(archive, chosen, shown)), kind_of(chosen.filename)
+    contained_format = format_of(contained or ".csv")
+    if contained_format in (EXCEL, PARQUET):  # they are not read from the front to the end
+        content = _copied(content, open_files)
+    said = (f"the file {shortened(chosen.filename)} of the archive is read",)
+    return Table(file, content, contained_format, shown, columns, None, said)
+
+
+def head_of(file: IO[bytes]) -> bytes:
+    """Return the first bytes of a file, and go back to its start."""
+    head = file.read(1024)
+    file.seek(0)
+    return head
+
+
+def _copied(content: IO[bytes], open_files: ExitStack) -> IO[bytes]:
+    copy = open_files.enter_context(tempfile.TemporaryFile(prefix="networksecurity-"))  # noqa: SIM115 (the stack closes it)
+    shutil.copyfileobj(content, copy)
+    copy.seek(0)
+    return copy
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table in an open file, and how it is read."""
+
+    file: IO[bytes]
+    content: IO[bytes]
+    """The same, or the member of the archive that it is; it may be compressed."""
+    format: str
+    shown: str
+    columns: Sequence[str] | None
+    sheet: str | None
+    opened_as: tuple[str, ...] = ()
+    """What is to be said of the archive."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of it is read in a way that its name does not tell."""
+        return self.opened_as + (self._dialect().notes if self.format == DELIMITED else ())
+
+    def read(
+        self, batch_rows: int | None, others: Callable[[object], bool] | None, digest: Digest | None
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the rows, at most `batch_rows` at a time, columns that `others` accepts unchanged."""
+        is_text = self.format not in (PARQUET, EXCEL)
+        if digest and not (
+            is_text and self.content is self.file
+        ):  # it wants the bytes in order, which rows do not need
+            self.file.seek(0)
+            _drain(_digested(self.file, digest))
+            digest = None
+        dialect = self._dialect() if self.format == DELIMITED else None
+        self.content.seek(0)
+        if is_text:
+            yield from self._read_text(batch_rows, others, digest, dialect)
+        elif self.format == EXCEL:
+            yield from workbook.read_workbook(self.content, self.shown, batch_rows, others, self.sheet)
+        elif batch_rows is None:
+            yield parquet.read_parquet(self.content)
+        else:
+            yield from parquet.read_parquet_batches(self.content, batch_rows, others)
+
+    def _read_text(
+        self,
+        batch_rows: int | None,
+        others: Callable[[object], bool] | None,
+        digest: Digest | None,
+        dialect: Dialect | None,
+    ) -> Iterator[pd.DataFrame]:
+        head = head_of(self.content)
+        source = _digested(self.content, digest) if digest else self.content
+        content = unpacked(source, head)
+        if dialect:
+            yield from delimited.read_delimited(content, dialect, self.shown, batch_rows, others)
+        else:
+            text = io.TextIOWrapper(content, "utf-8-sig")
+            reader = documents.read_json if self.format == JSON else arff.read_arff
+            try:
+                yield from reader(text, self.shown, batch_rows, others)
+            finally:
+                text.detach()  # it would close the file, which may have more to come
+        if digest:
+            _drain(source)
+
+    def _dialect(self) -> Dialect:
+        self.content.seek(0)
+        return delimited.look(unpacked(self.content, head_of(self.content)), self.shown, self.columns)
+
+
+def _digested(file: IO[bytes], digest: Digest) -> io.BufferedReader:
+    return io.BufferedReader(Passing(file, digest), 1 << 16)
+
+
+def _drain(file: IO[bytes]) -> None:
+    while file.read(1 << 20):
+        pass

@@ -1,0 +1,205 @@
+"""Files as people have them: what is read although it is unusual, what is said of it, and what is refused."""
+
+import re
+from pathlib import Path
+
+import pytest
+from formats import ROWS, fetched, to_xlsx, to_zip
+from reading import cells, configured, frames, read, refused
+
+from networksecurity.data import sources
+from networksecurity.data.contracts import WEBSITES
+from networksecurity.data.files.dialect import recognise
+from networksecurity.data.sample import make_phishing_websites
+from networksecurity.data.schema import DOMAINS, FEATURES
+from networksecurity.exceptions import ConfigurationError, DataSourceError
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "data.md"
+NO_NAMES = make_phishing_websites(2).to_csv(index=False, header=False)
+
+# By what docs/data.md calls it: the file's name and its content. Each holds the rows of `ROWS`, or those of NO_NAMES.
+UNUSUAL = {
+    "cells divided by semicolons": ("rows.csv", "port;Result\n-1;1\n1;-1\n"),
+    "cells divided by tabs": ("rows.txt", "port\tResult\n-1\t1\n1\t-1\n"),
+    "cells divided by vertical bars": ("rows.csv", "port|Result\n-1|1\n1|-1\n"),
+    "decimal commas, between semicolons or tabs": ("rows.csv", "port;Result\n-1,0;1,0\n1,0;-1,0\n"),
+    "`sep=;` as Excel writes it": ("rows.csv", "\ufeffsep=;\r\nport;Result\r\n-1;1\r\n1;-1\r\n"),
+    "comments (`#`, `%`, `//`) above the header": ("rows.csv", "# from UCI\n% 2015\nport,Result\n-1,1\n1,-1\n"),
+    "names in a comment, as NumPy writes them": ("rows.data", "# port,Result\n-1,1\n1,-1\n"),
+    "a comma at the end of the header": ("rows.csv", "port,Result,\n-1,1,\n1,-1,\n"),
+    "a comma at the end of each row but the header": ("rows.csv", "port,Result\n-1,1,\n1,-1,\n"),
+    "row numbers without a name, as R's `write.table` writes them": (
+        "rows.csv",
+        '"port","Result"\n"1",-1,1\n"2",1,-1\n',
+    ),
+    "no names, with `--header none`": ("rows.csv", NO_NAMES),
+    "an archive": ("rows.zip", to_zip(rows__csv="port,Result\n-1,1\n1,-1\n", README__txt="x")),
+    "a workbook under another name": ("rows.csv", to_xlsx([["port", "Result"], *ROWS])),
+}
+
+
+def documented():
+    text = DOCS.read_text().partition("| in the file | what is said |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    return dict(re.fullmatch(r"\| (.+) \| (.+) \|", line).groups() for line in text.splitlines())
+
+
+def written(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return tmp_path / name
+
+
+def without_header(path):
+    columns = (*WEBSITES.columns, WEBSITES.target)
+    return sources.without_header(sources.parse(str(path), configured()), columns)
+
+
+def test_the_docs_list_what_is_read_although_it_is_unusual():
+    assert list(documented()) == list(UNUSUAL)
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_what_is_unusual_is_read_and_said(name, tmp_path):
+    path = written(tmp_path, *UNUSUAL[name])
+    if "--header" in name:
+        source, expected = without_header(path), make_phishing_websites(2).to_numpy().tolist()
+    else:
+        source, expected = sources.parse(str(path), configured()), ROWS
+    found = source.read()
+    columns = [column for column in found.frame if column in DOMAINS]
+    assert found.frame[columns].to_numpy().tolist() == expected
+    assert [note for note in found.notes if note == documented()[name]]
+    file = source.fetch(tmp_path)
+    assert file.notes == found.notes
+    for exact in (False, True):
+        batches = list(frames(file, 1, exact_others=exact))
+        assert [batch["port"].tolist() for batch in batches] == found.frame[["port"]].to_numpy().tolist()
+
+
+@pytest.mark.parametrize("n_columns", [30, 31])
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_a_file_without_names_is_refused_and_said_how_to_read(n_columns, delimiter, tmp_path):
+    rows = make_phishing_websites(3).iloc[:, :n_columns]
+    path = tmp_path / "rows.data"
+    rows.to_csv(path, index=False, header=False, sep=delimiter)
+    refused(DataSourceError, path, says=["the first line of", "is data", "--header none"])
+    found = without_header(path).read().frame
+    assert found.columns.tolist() == list(DOMAINS)[:n_columns]
+    assert found.to_numpy().tolist() == rows.to_numpy().tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (",".join(DOMAINS) + "\n", "holds names: leave out --header none"),
+        ("1,1,1\n", "has 3 columns; without names they have to be the 31 of the contract"),
+    ],
+)
+def test_columns_without_names_have_to_be_those_of_the_contract(text, says, tmp_path):
+    with pytest.raises(DataSourceError, match=says):
+        without_header(written(tmp_path, "rows.csv", text)).read()
+
+
+def test_only_a_file_lacks_a_header():
+    with pytest.raises(ConfigurationError, match="is no file"):
+        without_header("sample")
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("port;Result,x\n1;1,2\n", ["port;Result", "x"]),  # a comma divides the header, too
+        ("port;Result\n1;1;1;1\n1\n", ["port;Result"]),  # rows and header disagree
+        ("a;b|c\n1;1|1\n", ["a;b|c"]),  # two signs would do
+        ("#,port\n1,-1\n", ["#", "port"]),  # the name of a row number, no comment
+        ("port\n1\n", ["port"]),
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_read_as_usual(text, columns, tmp_path):
+    assert read(written(tmp_path, "rows.csv", text)).columns.tolist() == columns
+
+
+def test_decimal_points_and_commas_are_not_both_decimal():
+    assert recognise("a;b\n1,5;1.5\n", "rows.csv").decimal == "."
+
+
+def test_a_key_keeps_its_commas(tmp_path):
+    path = written(tmp_path, "rows.csv", f"key;{';'.join(FEATURES)}\n1,50;{';'.join(['1,0'] * 30)}\n")
+    [frame] = frames(fetched(path, tmp_path), exact_others=True)
+    assert frame["key"].tolist() == ["1,50"]
+    assert frame["port"].tolist() == [1]
+
+
+def test_a_file_of_addresses_without_names_is_refused(tmp_path):
+    path = written(tmp_path, "rows.csv", "https://a.test/,bad\nhttps://b.test/,good\n")
+    refused(DataSourceError, path, says=["is data", "--header none"])
+
+
+SEVERAL = to_zip(**{"a/train__csv": "port,Result\n-1,1\n1,-1\n", "b/test__csv": "port,Result\n1,1\n", "x__pdf": "x"})
+
+
+def test_one_of_several_files_in_an_archive_is_named(tmp_path):
+    path = written(tmp_path, "rows.zip", SEVERAL)
+    says = [f"holds several files (a/train.csv, b/test.csv): name one, as {path}!a/train.csv"]
+    refused(DataSourceError, path, says=says)
+    assert read(f"{path}!a/train.csv").to_numpy().tolist() == ROWS
+    assert read(f"{path}!test.csv").to_numpy().tolist() == [[1, 1]]
+    refused(DataSourceError, f"{path}!none.csv", says="there is no such file in it, only a/train.csv")
+
+
+@pytest.mark.parametrize("junk", ["__MACOSX/._rows__csv", "folder/__DS_Store", "readme__txt", "licence__md"])
+def test_what_comes_along_in_an_archive_is_no_file_of_rows(junk, tmp_path):
+    path = written(tmp_path, "rows.zip", to_zip(**{junk: "x", "rows__csv": "port,Result\n-1,1\n1,-1\n"}))
+    assert read(path).to_numpy().tolist() == ROWS
+
+
+def test_one_of_several_sheets_is_named(tmp_path):
+    path = written(tmp_path, "rows.xlsx", to_xlsx([["port"], [1]], [], [["port", "Result"], *ROWS]))
+    refused(DataSourceError, path, says=["has several sheets (Sheet, Sheet2): name one, as", "rows.xlsx!Sheet"])
+    assert read(f"{path}!Sheet2").to_numpy().tolist() == ROWS
+    refused(DataSourceError, f"{path}!none", says="has no sheet none, only Sheet, Sheet1, Sheet2")
+
+
+def test_the_cells_of_a_workbook_keep_their_values(tmp_path):
+    rows = [[None, "port", "key", None], [None, 1, "007", None], [None, None, 1.5, None], [None, "na", True, None]]
+    path = written(tmp_path, "rows.xlsx", to_xlsx([[], *rows, []]))
+    frame = read(path)
+    assert {name: cells(frame[name]) for name in frame} == {
+        "Unnamed: 0": [None, None, None],
+        "port": ["1", None, "na"],
+        "key": ["007", "1.5", "True"],
+    }
+
+
+def test_json_keeps_its_values(tmp_path):
+    text = """[{"port": 1, "key": "007", "big": {"$numberLong": "1180591620717411303424"}},
+    {"key": null, "_id": {"$oid": "abc"}, "port": null}, {"port": -1, "key": {"a": [1]}}]"""
+    frame = read(written(tmp_path, "rows.json", text))
+    assert {name: cells(frame[name]) for name in frame} == {
+        "port": [1, None, -1],
+        "key": ["007", None, "{'a': [1]}"],
+        "big": ["1180591620717411303424", None, None],
+        "_id": [None, "abc", None],
+    }
+
+
+def test_arff_may_be_written_in_many_ways(tmp_path):
+    text = """% a comment
+@relation x
+@attribute\tport\t{ -1, 0, 1 }
+@ATTRIBUTE 'a key' string
+@attribute n REAL
+@attribute Result {legitimate, 'phishing'}
+@data
+% another
+1,\t'it\\'s, so',\t1.5, phishing
+?, ?, ?, ?
+
+{1 "a, b", 2 7}
+"""
+    frame = read(written(tmp_path, "rows.arff", text))
+    assert {name: cells(frame[name]) for name in frame} == {
+        "port": [1, None, -1],
+        "a key": ["it's, so", None, "a, b"],
+        "n": [1.5, None, 7.0],
+        "Result": ["phishing", None, "legitimate"],
+    }
