@@ -132,15 +132,16 @@ def _write(
     batches: Batches, output: Collection | str, version: RegisteredVersion, parameters: ScoreParameters
 ) -> Written:
     contract = version.contract
-    model, profile = registry(contract).load_model_and_profile(version)
+    parts = registry(contract).load_parts(version)
     scorer = BatchScorer(
-        model,
+        parts.model,
         name=version.name,
         version=version.version,
         contract=contract,
         max_rejected=parameters.max_rejected,
-        explainer=_explainer(version, model, profile) if parameters.explain else None,
+        explainer=_explainer(version, parts.model, parts.profile) if parameters.explain else None,
         overrides=overrides_in_force(settings(), contract.name, datetime.now(UTC)) if parameters.overrides else None,
+        known=parts.known,
     )
     with progress(f"score · {version.name} {version.version}", batches.n_rows) as report:
         scored = scorer.over(batches.frames)
@@ -253,6 +254,7 @@ def _summary(report: ScoreReport) -> Summary:
             "rows read": f"{rows.n_rows:,}",
             "scored": f"{rows.n_scored:,}",
             "phishing": f"{rows.n_phishing:,}{share}",
+            **({"unsure": f"{rows.n_unsure:,} ({rows.n_unsure / rows.n_scored:.1%})"} if rows.n_unsure else {}),
             "set by hand": f"{rows.n_overridden:,}",
             "quarantined": f"{rows.n_rejected:,}",
             "model": f"{report.model_name} {report.model_version}",

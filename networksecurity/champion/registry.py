@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import mlflow.artifacts
 import numpy as np
@@ -29,6 +30,7 @@ from networksecurity.tracking.outcome import (
     CARD_FILE,
     CONTRACT_SHA256_TAG,
     CONTRACT_TAG,
+    KNOWN_FILE,
     LEARNED_FILE,
     REFERENCE_FILE,
     TESTED_FILE,
@@ -36,6 +38,9 @@ from networksecurity.tracking.outcome import (
 from networksecurity.tracking.server import TrackingServer
 from networksecurity.training.domain import without_domain_check
 from networksecurity.training.evaluation import BOUNDS, FIGURES
+from networksecurity.training.known_features import KnownFeatures
+
+Kept = TypeVar("Kept", bound=BaseModel)
 
 CANDIDATE = "candidate"
 """The alias of the newest version."""
@@ -81,6 +86,24 @@ class RegisteredVersion(BaseModel, frozen=True):
         if TEST_SIZE_TAG not in self.tags or RANDOM_STATE_TAG not in self.tags:
             return None
         return float(self.tags[TEST_SIZE_TAG]), int(self.tags[RANDOM_STATE_TAG])
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What answers with a version.
+
+    Attributes
+    ----------
+    model : Pipeline
+    profile : ReferenceProfile or None
+        Of the rows behind it; None if none is stored that is sound.
+    known : KnownFeatures or None
+        Its F1 by what is known of a row; None likewise.
+    """
+
+    model: Pipeline
+    profile: ReferenceProfile | None
+    known: KnownFeatures | None
 
 
 @dataclass(frozen=True)
@@ -280,8 +303,8 @@ class Registry:
         with self.files(version) as folder:
             return _read_model(folder, version)
 
-    def load_model_and_profile(self, version: RegisteredVersion) -> tuple[Pipeline, ReferenceProfile | None]:
-        """Return the pipeline of a version, and the profile of the rows behind it; None if it has none that is sound.
+    def load_parts(self, version: RegisteredVersion) -> Parts:
+        """Return what answers with a version.
 
         Raises
         ------
@@ -289,11 +312,11 @@ class Registry:
             As from `load_model`.
         """
         with self.files(version) as folder:
-            model = _read_model(folder, version)
-            try:
-                return model, _read_profile(folder)
-            except (FileNotFoundError, ValueError):
-                return model, None
+            return Parts(
+                _read_model(folder, version),
+                _read(ReferenceProfile, folder / REFERENCE_FILE),
+                _read(KnownFeatures, folder / KNOWN_FILE),
+            )
 
     def load_card(self, version: RegisteredVersion) -> str | None:
         """Return the model card of a version, in Markdown; None if its run has none."""
@@ -345,6 +368,14 @@ def _read_model(folder: Path, version: RegisteredVersion) -> Pipeline:
     if flavor.get("serialization_format") != "skops":
         raise TrackingError(f"version {version.version} of {version.name} was not stored by skops: it is not loaded")
     return without_domain_check(load_skops((folder / flavor["pickled_model"]).read_bytes()))
+
+
+def _read(kind: type[Kept], path: Path) -> Kept | None:
+    """Return what is stored beside a model; None if it is missing or damaged."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _read_profile(folder: Path) -> ReferenceProfile:

@@ -17,6 +17,7 @@ from networksecurity.prediction.reasons import Explainer, shares_of
 from networksecurity.settings import Settings
 from networksecurity.tracking.model import probe_rows
 from networksecurity.tracking.server import connect
+from networksecurity.training.known_features import KnownFeatures
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class LoadedVersion:
     model : FastPipeline
     explainer : Explainer or None
         None if no profile of the rows behind the version was stored with it.
+    known : KnownFeatures or None
+        Its F1 by what is known of a row; None for an older version, or a contract without groups of features.
     card : str or None
     loaded_at : datetime
     """
@@ -41,6 +44,7 @@ class LoadedVersion:
     version: RegisteredVersion
     model: FastPipeline
     explainer: Explainer | None
+    known: KnownFeatures | None
     card: str | None
     loaded_at: datetime
 
@@ -112,10 +116,11 @@ class ModelInUse:
         registry.check_contract(version)
         now = self.current and self.current.version
         if now is None or (now.version, now.source) != (version.version, version.source):
-            pipeline, profile = registry.load_model_and_profile(version)
-            model = prepare(pipeline, probe_rows(contract))  # a model that cannot answer the probe does not take over
-            explainer = Explainer(model, shares_of(profile)) if profile else None
-            self.current = LoadedVersion(version, model, explainer, registry.load_card(version), datetime.now(UTC))
+            parts = registry.load_parts(version)
+            model = prepare(parts.model, probe_rows(contract))  # one that cannot answer the probe does not take over
+            explainer = Explainer(model, shares_of(parts.profile)) if parts.profile else None
+            card, now = registry.load_card(version), datetime.now(UTC)
+            self.current = LoadedVersion(version, model, explainer, parts.known, card, now)
             _log.info("version %s of %s is in use", version.version, version.name)
         return None
 

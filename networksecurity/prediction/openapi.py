@@ -138,13 +138,18 @@ class Prediction(BaseModel):
 
     phishing_probability: float | None
     """In [0, 1]; null if the row is not valid."""
-    label: Literal["phishing", "legitimate"] | None
+    label: Literal["phishing", "legitimate", "unsure"] | None
+    """`unsure` where too little of the row is known, and a person should look."""
     by: Literal["model", "override"] | None
     """Whose label it is: the model's, or that of a person, whatever the probability; null if the row is not valid."""
     reasons: list[str]
     """Why the row is not valid; empty if it is."""
     keys: dict[str, Any]
     """The row's other fields."""
+    known: int | None = None
+    """Features that are known, where the model has been tested with groups of them missing."""
+    f1_when_only_these_are_known: float | None = None
+    """F1 on the test rows with no more than the groups known that are known here; null if no group is."""
     override: AppliedOverride | None = None
     """What a person has set, where it decides."""
     explanation: list[Reason] | None = None

@@ -16,11 +16,24 @@ from networksecurity.data.address_rows import URL, is_address_column
 from networksecurity.data.addresses import parse_address
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.overrides import Overrides
-from networksecurity.data.schema import CLASS_LABELS, EXPLANATION, FEATURES, LABEL, REASONS, SCORE, canonical_name, to_X
+from networksecurity.data.schema import (
+    CLASS_LABELS,
+    EXPLANATION,
+    F1_KNOWN,
+    FEATURES,
+    KNOWN,
+    LABEL,
+    REASONS,
+    SCORE,
+    UNSURE,
+    canonical_name,
+    to_X,
+)
 from networksecurity.data.validation import Validation
 from networksecurity.exceptions import AddressError, DataValidationError
 from networksecurity.prediction.native import FastPipeline
 from networksecurity.prediction.reasons import Explainer
+from networksecurity.training.known_features import KnownFeatures
 
 MAX_EXPLAINED = 100
 """Most rows of a request whose predictions are explained: each takes about as long as 40 to 70 rows that are not."""
@@ -109,6 +122,7 @@ def predict(
     contract: Contract = WEBSITES,
     overrides: Overrides | None = None,
     now: datetime | None = None,
+    known: KnownFeatures | None = None,
 ) -> list[dict[str, Any]]:
     """Return an `openapi.Prediction`, as plain values, for each row; it depends on that row and nothing else.
 
@@ -124,6 +138,8 @@ def predict(
         With them, a label that a person has set takes the place of the model's.
     now : datetime, optional
         An override whose time is over then decides nothing.
+    known : KnownFeatures, optional
+        With it, each prediction says what is known of its row, and where that is too little its label is `unsure`.
 
     Raises
     ------
@@ -145,6 +161,12 @@ def predict(
     y_score = model.score(read.X[valid]) if valid else np.empty(0)
     for i, score in zip(valid, y_score.tolist(), strict=True):
         predictions[i] |= {SCORE: score, LABEL: CLASS_LABELS[int(score >= model.threshold)], "by": "model"}
+    if known and valid:
+        judged = known.judge(read.X[valid])
+        figures = zip(valid, judged.n_known.tolist(), judged.f1.tolist(), judged.is_unsure.tolist(), strict=True)
+        for i, n_known, f1, is_unsure in figures:
+            said = {KNOWN: n_known, F1_KNOWN: None if math.isnan(f1) else f1}
+            predictions[i] |= said | ({LABEL: UNSURE} if is_unsure else {})
     if overrides and valid:
         for i, one in overrides.find(read.X[valid], now).items():
             override = {"reason": one.reason, "until": one.until, "covers": one.covers}

@@ -12,6 +12,8 @@ from networksecurity.data.overrides import Overrides
 from networksecurity.data.schema import (
     CLASS_LABELS,
     EXPLANATION,
+    F1_KNOWN,
+    KNOWN,
     LABEL,
     LABEL_BY,
     LABELS,
@@ -21,18 +23,23 @@ from networksecurity.data.schema import (
     REASONS,
     ROW,
     SCORE,
+    UNSURE,
 )
 from networksecurity.exceptions import DataValidationError
 from networksecurity.prediction.reasons import Explainer
 from networksecurity.training.candidates import decision_threshold
+from networksecurity.training.known_features import KnownFeatures
 
 _MAX_KEPT = 20_000
 """Explanations kept for later batches, about 1 kB each: equal feature vectors are explained once."""
+_UNSURE_CODE = list(LABELS.values()).index(UNSURE)
 _LABEL_DTYPE = pd.CategoricalDtype(list(LABELS.values()))
 _BY_DTYPE = pd.CategoricalDtype(["model", "override"])
 
 
-def score(model: Any, accepted: pd.DataFrame, contract: Contract = WEBSITES) -> pd.DataFrame:
+def score(
+    model: Any, accepted: pd.DataFrame, contract: Contract = WEBSITES, known: KnownFeatures | None = None
+) -> pd.DataFrame:
     """Return a pipeline's predictions of validated rows; of rows that are the same to it, one is predicted.
 
     Parameters
@@ -41,12 +48,16 @@ def score(model: Any, accepted: pd.DataFrame, contract: Contract = WEBSITES) -> 
         Its prediction of a row depends on that row's features only.
     accepted : DataFrame of shape (n_samples, 30) or (n_samples, 31)
         Rows accepted by `Validation`, with or without a target.
+    contract : Contract, default=WEBSITES
+    known : KnownFeatures, optional
+        The model's F1 by what is known of a row.
 
     Returns
     -------
-    DataFrame of shape (n_samples, 2)
+    DataFrame of shape (n_samples, 2), or (n_samples, 4) with `known`
         `phishing_probability`, float64, and `label`, categorical: `phishing` if the probability is at least the
-        pipeline's threshold, else `legitimate`. The index of `accepted`.
+        pipeline's threshold, else `legitimate`. With `known` also `known`, int64, the number of known features, and
+        `f1_when_only_these_are_known`, float64; the label is `unsure` where that is too low. The index of `accepted`.
 
     Examples
     --------
@@ -65,9 +76,15 @@ def score(model: Any, accepted: pd.DataFrame, contract: Contract = WEBSITES) -> 
     _, first, of_row = np.unique(contract.distinct(accepted), return_index=True, return_inverse=True)
     X = contract.to_X(accepted.iloc[first])
     y_score = model.predict_proba(X)[:, 1] if len(X) else np.empty(0)
-    y_pred = y_score >= decision_threshold(model)
-    labels = pd.Categorical.from_codes(y_pred.astype("int8"), dtype=_LABEL_DTYPE)
-    return pd.DataFrame({SCORE: y_score[of_row], LABEL: labels[of_row]}, index=accepted.index)
+    codes = (y_score >= decision_threshold(model)).astype("int8")
+    judged = known.judge(X) if known else None
+    if judged:
+        codes[judged.is_unsure] = _UNSURE_CODE
+    labels = pd.Categorical.from_codes(codes, dtype=_LABEL_DTYPE)
+    found = {SCORE: y_score[of_row], LABEL: labels[of_row]}
+    if judged:
+        found |= {KNOWN: judged.n_known[of_row], F1_KNOWN: judged.f1[of_row]}
+    return pd.DataFrame(found, index=accepted.index)
 
 
 def apply_overrides(
@@ -108,6 +125,8 @@ class ScoringReport(BaseModel, frozen=True):
     n_scored: int
     n_phishing: int
     """Rows labelled `phishing`."""
+    n_unsure: int = 0
+    """Rows labelled `unsure`."""
     n_overridden: int = 0
     """Rows whose label a person has set."""
     n_rejected: int
@@ -133,6 +152,8 @@ class BatchScorer:
         What the rows are.
     overrides : Overrides, optional
         Those in force.
+    known : KnownFeatures, optional
+        With it, each prediction says what is known of its row: see `score`.
     """
 
     def __init__(
@@ -145,6 +166,7 @@ class BatchScorer:
         explainer: Explainer | None = None,
         contract: Contract = WEBSITES,
         overrides: Overrides | None = None,
+        known: KnownFeatures | None = None,
     ) -> None:
         self._model = model
         self._contract = contract
@@ -153,7 +175,8 @@ class BatchScorer:
         self._made_by = {MODEL: name, MODEL_VERSION: version}
         self._validation = contract.validation(max_rejected=max_rejected, with_target=False)
         self._overrides = overrides or Overrides(contract.name)
-        self._n_phishing = self._n_overridden = 0
+        self._known = known
+        self._n_phishing = self._n_unsure = self._n_overridden = 0
 
     def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Validate and predict a batch of raw rows, whose index holds their numbers.
@@ -162,8 +185,9 @@ class BatchScorer:
         -------
         predictions : DataFrame of shape (n_accepted, n_others + 7)
             `row`, the unchanged columns that are no features, `phishing_probability`, `label`, `label_by`, `override`,
-            `model`, `model_version`; rows in their order. With an explainer also `explanation`: a list of reasons, the
-            strongest first, each with `feature`, `value` and `effect`.
+            `model`, `model_version`; rows in their order. With `known` also the two columns of `score`. With an
+            explainer also `explanation`: a list of reasons, the strongest first, each with `feature`, `value` and
+            `effect`.
         rejected : DataFrame of shape (n_rejected, n_others + 32)
             `row`, the unchanged columns that are no features, the features' original values as text, `reasons`.
 
@@ -183,16 +207,18 @@ class BatchScorer:
             MODEL_VERSION,
             REASONS,
             *([EXPLANATION] if self._explainer else []),
+            *([KNOWN, F1_KNOWN] if self._known else []),
         }
         if taken := [name for name in others if name in reserved]:
             raise DataValidationError(
                 f"the rows have columns with names reserved for predictions: {', '.join(taken)}; rename or drop them"
             )
         accepted, rejected = self._validation.add(frame)
-        scored = score(self._model, accepted, self._contract)
+        scored = score(self._model, accepted, self._contract, self._known)
         scored = apply_overrides(scored, accepted, self._overrides, self._contract)
         self._n_overridden += int((scored[LABEL_BY] == "override").sum())
         self._n_phishing += int((scored[LABEL] == CLASS_LABELS[1]).sum())
+        self._n_unsure += int((scored[LABEL] == UNSURE).sum())
         if self._explainer:
             scored[EXPLANATION] = self._explain(self._explainer, accepted)
         made_by = {column: pd.Categorical([value]).repeat(len(scored)) for column, value in self._made_by.items()}
@@ -234,6 +260,7 @@ class BatchScorer:
             n_rows=found.n_rows,
             n_scored=found.n_accepted,
             n_phishing=self._n_phishing,
+            n_unsure=self._n_unsure,
             n_overridden=self._n_overridden,
             n_rejected=found.n_rejected,
             rejections=found.rejections,

@@ -178,6 +178,7 @@ class _Endpoints:
             self._contract,
             self._in_use.overrides,
             datetime.now(UTC),
+            loaded.known,
         )
         n_rejected = sum(1 for prediction in predictions if prediction["reasons"])
         content = {

@@ -15,6 +15,9 @@ from networksecurity.training.candidates import F1_FLOOR
 from networksecurity.training.intervals import intervals
 from networksecurity.training.masking import hide, known_sets
 
+_DIGITS = 4
+"""Decimal places of an F1 that stands beside a prediction."""
+
 
 class KnownSet(BaseModel, frozen=True):
     """The figures on test rows of which only some groups of features are known."""
@@ -63,7 +66,7 @@ class KnownFeatures(BaseModel, frozen=True):
         codes, of_row = np.unique(whole @ (1 << np.arange(len(self.groups))), return_inverse=True)
         f1 = np.array([self._f1_of(int(code)) for code in codes])[of_row]
         n_known = known.sum(axis=1)
-        return Judgement(n_known, f1, (n_known < len(self.columns)) & ~(f1 >= self.floor))
+        return Judgement(n_known, f1.round(_DIGITS), (n_known < len(self.columns)) & ~(f1 >= self.floor))
 
     @cached_property
     def _is_in_group(self) -> np.ndarray:
@@ -137,7 +140,7 @@ class Judgement:
     n_known : ndarray of shape (n_samples,), int64
         Features that are not missing.
     f1 : ndarray of shape (n_samples,), float64
-        F1 on the test rows with no more than that known; NaN where no group is known.
+        F1 on the test rows with no more than that known, to four decimal places; NaN where no group is known.
     is_unsure : ndarray of shape (n_samples,), bool
         Whether features are missing and F1 is below the floor.
     """

@@ -17,7 +17,7 @@ from networksecurity.data.schema import to_X_y
 from networksecurity.exceptions import DataSourceError, TrackingError
 from networksecurity.settings import Settings
 from networksecurity.tracking import runs
-from networksecurity.tracking.outcome import LEARNED_FILE, REFERENCE_FILE, TESTED_FILE
+from networksecurity.tracking.outcome import KNOWN_FILE, LEARNED_FILE, REFERENCE_FILE, TESTED_FILE
 from networksecurity.tracking.server import connect
 
 NAME = "networksecurity-phishing"
@@ -145,16 +145,17 @@ def test_the_reference_profile_comes_with_the_model(registry, versions, outcome,
         registry.load_reference(elsewhere)
 
 
-def test_a_model_is_loaded_with_its_profile_or_without_one_that_is_not_sound(stored_model, server, outcome, rows):
+@pytest.mark.parametrize(("file", "part"), [(REFERENCE_FILE, "profile"), (KNOWN_FILE, "known")])
+def test_a_model_is_loaded_with_what_is_stored_beside_it_that_is_sound(stored_model, server, outcome, rows, file, part):
     registry, X = Registry(server, NAME), to_X_y(rows)[0].head(5)
-    model, profile = registry.load_model_and_profile(stored_model)
-    assert (model.predict_proba(X) == outcome.model.predict_proba(X)).all()
-    assert profile == outcome.reference
-    path = Path(stored_model.source, REFERENCE_FILE)
+    parts = registry.load_parts(stored_model)
+    assert (parts.model.predict_proba(X) == outcome.model.predict_proba(X)).all()
+    assert (parts.profile, parts.known) == (outcome.reference, outcome.known)
+    path = Path(stored_model.source, file)
     path.write_text(path.read_text()[:-9])
-    assert registry.load_model_and_profile(stored_model)[1] is None
+    assert getattr(registry.load_parts(stored_model), part) is None
     path.unlink()
-    assert registry.load_model_and_profile(stored_model)[1] is None
+    assert getattr(registry.load_parts(stored_model), part) is None
 
 
 def test_the_version_in_use_is_the_champion_or_else_the_candidate(registry, versions):

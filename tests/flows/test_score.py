@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -145,8 +146,8 @@ def test_reasons_go_to_files_and_collections(growing, workplace, scores):
 
 
 def test_a_version_without_a_profile_has_no_reasons(champion, workplace, monkeypatch):
-    load = Registry.load_model_and_profile
-    monkeypatch.setattr(Registry, "load_model_and_profile", lambda *of: (load(*of)[0], None))
+    load = Registry.load_parts
+    monkeypatch.setattr(Registry, "load_parts", lambda *of: replace(load(*of), profile=None))
     with pytest.raises(TrackingError, match=r"has no reasons to give, .*: score without --explain, or train again"):
         run(write_csv(workplace), workplace / "scored.csv", explain=True).result()
     assert run(write_csv(workplace), workplace / "scored.csv").name == "Scored"
@@ -365,7 +366,8 @@ def test_from_a_collection_to_a_file(growing, workplace, collection):
         state = run("mongodb", workplace / "scored.csv", **options)
         assert state.result().rows.n_scored == n_rows
     found = pd.read_csv(workplace / "scored.csv")
-    columns = ["row", "_id", "phishing_probability", "label", "label_by", "override", "model", "model_version"]
+    said = ["label", "known", "f1_when_only_these_are_known", "label_by", "override", "model", "model_version"]
+    columns = ["row", "_id", "phishing_probability", *said]
     assert list(found) == columns
     key = collection.find_one({"_id.row": 7, "ingestion.id": 2})["_id"]
     assert f'{{"file": "{key["file"]}", "row": 7}}' in set(found["_id"])

@@ -29,7 +29,8 @@ def published(tmp_path_factory, mlflow_database, outcome, models):
         patch.chdir(folder)
         for model in models.values():
             training = runs.start_training(server, "serving", {})
-            uri = runs.log_outcome(server, training, replace(outcome, model=model)).model_uri
+            known = outcome.known if model is outcome.model else None  # as of an older version
+            uri = runs.log_outcome(server, training, replace(outcome, model=model, known=known)).model_uri
             tags = {"f1_score": "0.951234", "data.source": "sample"}
             registry.register(uri, training.train_run_id, tags=tags, description="")
     with server.client() as client:

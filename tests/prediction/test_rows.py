@@ -59,7 +59,9 @@ def test_predictions_are_those_of_the_pipeline(version, crowned, kind, form, rea
     # Up to the order in which another number of rows is added up.
     expected = models[version].predict_proba(X)[:, 1]
     np.testing.assert_allclose(found["phishing_probability"], expected, rtol=0, atol=1e-12)
-    assert (found["label"] == "phishing").tolist() == (models[version].predict(X) == 1).tolist()
+    decided = found["label"] != "unsure"  # too little is known of the others
+    assert decided.all() or (version, kind) == ("1", "with missing values")
+    assert (found["label"] == "phishing")[decided].tolist() == (models[version].predict(X) == 1)[decided].tolist()
 
 
 def test_predictions_of_a_row_do_not_depend_on_other_rows(shared, rows):

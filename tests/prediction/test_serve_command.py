@@ -252,6 +252,7 @@ def test_the_page_gives_a_verdict_on_one_website_with_its_reasons(page, process)
     expect(verdict).to_contain_text(
         f"Probability of phishing {percent(expected['phishing_probability'])}; from 50\u00a0% on"
     )
+    expect(verdict).to_contain_text("1 of 30 features are known: with no more than that, the model's F1 is")
     reasons = verdict.get_by_role("listitem")
     expect(reasons).to_have_count(len(expected["explanation"]))
     for i, reason in enumerate(expected["explanation"]):

@@ -83,10 +83,10 @@ def test_a_row_is_judged_by_the_largest_set_that_is_whole(known, sides, share):
     found = known.judge(X)
     assert found.n_known.tolist() == X.notna().sum(axis=1).tolist()
     expected = np.array([nearest_by_trying(known, row) for _, row in X.iterrows()])
-    np.testing.assert_array_equal(found.f1, expected)
+    np.testing.assert_array_equal(found.f1, expected.round(4))
     complete = X.notna().all(axis=1).to_numpy()
     np.testing.assert_array_equal(found.is_unsure, ~complete & ~(expected >= 0.8))
-    np.testing.assert_array_equal(known.judge(X.to_numpy()).f1, expected)
+    np.testing.assert_array_equal(known.judge(X.to_numpy()).f1, found.f1)
 
 
 def test_a_row_of_which_everything_is_known_is_never_left_to_a_person_for_that(known, sides):
