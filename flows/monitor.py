@@ -47,6 +47,10 @@ DRIFT_EVENT = "networksecurity.drift.detected"
 """The event that reports drift; its payload holds the fields of `MonitorReport`."""
 QUALITY_EVENT = "networksecurity.quality.decayed"
 """The event that reports a decay of quality, with the same payload."""
+RETRAINING = {"networksecurity.retraining": "asked"}
+"""The label of one event of a check, whatever it found: two of them would ask for two retrainings of the same rows."""
+_LONGEST_CAUSE = 240
+"""Characters of each cause of a retraining; a training takes 500 as its reason."""
 
 _OUTCOMES = {"drift": "Drift detected", "no_drift": "No drift", "too_few_rows": "Too few rows"}
 
@@ -69,6 +73,8 @@ class MonitorReport(BaseModel, frozen=True):
     """Estimated without labels."""
     link: str | None
     """Page of the run in the tracking UI."""
+    causes: str
+    """Why to train again; empty if there is no need."""
 
     @property
     def outcome(self) -> str:
@@ -186,6 +192,7 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
         quality=check.quality,
         expected=check.expected,
         link=run_url(tracking_server().address, logged.experiment_id, logged.run_id) if logged else None,
+        causes=_causes(found, check.quality),
     )
     _publish(report, found)
     # Too few rows are left for the next check, which then finds more.
@@ -196,9 +203,17 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     return Completed(name=report.outcome, message=f"{found.reason}; {check.quality.reason}", data=report)
 
 
+def _causes(found: drift.DriftReport, judged: QualityReport) -> str:
+    causes = {"drift: ": found.reason} if found.verdict == "drift" else {}
+    if judged.verdict == "decayed":
+        causes["quality: "] = judged.reason
+    return "; ".join(name + reason[:_LONGEST_CAUSE] for name, reason in causes.items())
+
+
 def _publish(report: MonitorReport, found: drift.DriftReport) -> None:
-    _report_event(DRIFT_EVENT, report, report.reason, occurred=report.verdict == "drift")
-    _report_event(QUALITY_EVENT, report, report.quality.reason, occurred=report.quality.verdict == "decayed")
+    drifted, decayed = report.verdict == "drift", report.quality.verdict == "decayed"
+    _report_event(DRIFT_EVENT, report, report.reason, occurred=drifted, labels=RETRAINING)
+    _report_event(QUALITY_EVENT, report, report.quality.reason, occurred=decayed, labels={} if drifted else RETRAINING)
     text = _summary(report, _picture(report, found)).to_markdown()
     create_markdown_artifact(text, key="monitor-report", description=report.reason)
     if found.columns:
@@ -209,7 +224,7 @@ def _publish(report: MonitorReport, found: drift.DriftReport) -> None:
         create_link_artifact(report.link, link_text="in MLflow", key="mlflow-monitor", description=report.reason)
 
 
-def _report_event(event: str, report: MonitorReport, reason: str, *, occurred: bool) -> None:
+def _report_event(event: str, report: MonitorReport, reason: str, *, occurred: bool, labels: dict[str, str]) -> None:
     log = get_run_logger()
     if not occurred:
         log.info("%s", reason)
@@ -221,6 +236,7 @@ def _report_event(event: str, report: MonitorReport, reason: str, *, occurred: b
             "prefect.resource.id": f"networksecurity.model.{report.model_name}",
             "prefect.resource.name": report.model_name,
             "networksecurity.model.version": report.model_version,
+            **labels,
         },
         payload=report.model_dump(mode="json"),
     )

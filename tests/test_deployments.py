@@ -27,7 +27,7 @@ from prefect.utilities.schema_tools import validate
 from prefect.workers.process import ProcessVariables
 from pydantic import TypeAdapter
 
-from flows.monitor import DRIFT_EVENT, QUALITY_EVENT
+from flows.monitor import DRIFT_EVENT, QUALITY_EVENT, RETRAINING
 from flows.parameters import TrainParameters
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -101,13 +101,14 @@ def test_every_flow_has_a_deployment():
 
 
 def test_retraining_listens_to_the_monitor():
-    triggers = [*map(TypeAdapter(DeploymentTriggerTypes).validate_python, DEPLOYMENTS["retrain"]["triggers"])]
-    assert [trigger.expect for trigger in triggers] == [{DRIFT_EVENT}, {QUALITY_EVENT}]
-    for trigger in triggers:
-        assert trigger.match.matches({"prefect.resource.id": "networksecurity.model.networksecurity-phishing"})
-        parameters = TrainParameters.model_validate(trigger.parameters["parameters"])
-        assert parameters.skip_unchanged
-        assert parameters.source == "mongodb"
+    (trigger,) = map(TypeAdapter(DeploymentTriggerTypes).validate_python, DEPLOYMENTS["retrain"]["triggers"])
+    assert trigger.expect == {DRIFT_EVENT, QUALITY_EVENT}
+    model = {"prefect.resource.id": "networksecurity.model.networksecurity-phishing"}
+    assert trigger.match.matches(model | RETRAINING)
+    assert not trigger.match.matches(model)  # the second event of a check that found both
+    parameters = TrainParameters.model_validate(trigger.parameters["parameters"])
+    assert parameters.skip_unchanged
+    assert parameters.source == "mongodb"
 
 
 FOLDER = PROJECT / "deployments"

@@ -9,7 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.ingest import ingest
-from flows.monitor import DRIFT_EVENT, QUALITY_EVENT, monitor
+from flows.monitor import DRIFT_EVENT, QUALITY_EVENT, RETRAINING, monitor
 from flows.parameters import IngestParameters, MonitorParameters, TrainParameters
 from flows.train import train
 from networksecurity.data.mongodb import OpenCollection
@@ -50,7 +50,12 @@ def look(**parameters):
 
 
 def events_of(state, event=DRIFT_EVENT):
-    """Return the payloads of the events that a flow run emitted; they are sent in the background."""
+    """Return the payloads of the events that a flow run emitted."""
+    return [found["payload"] for found in wait_for(state, event)]
+
+
+def wait_for(state, event):
+    """Return the events that a flow run emitted; they are sent in the background."""
     for _ in range(100):
         if found := emitted(state, event):
             return found
@@ -63,7 +68,7 @@ def emitted(state, event):
     wanted = {"filter": {"event": {"name": [event]}, **about}}
     with get_client(sync_client=True) as client:
         found = client.request("POST", "/events/filter", json=wanted).json()
-    return [event["payload"] for event in found["events"]]
+    return found["events"]
 
 
 def test_a_collection_is_watched_as_it_grows(growing):
@@ -134,12 +139,28 @@ def test_a_decay_of_quality_is_told_by_an_event(growing):
     (payload,) = events_of(state, QUALITY_EVENT)
     assert payload == json.loads(state.result().model_dump_json())
     assert not emitted(state, DRIFT_EVENT)
+    (event,) = emitted(state, QUALITY_EVENT)
+    assert RETRAINING.items() <= event["resource"].items()
+    assert payload["causes"].startswith("quality: quality decayed: F1 is")
 
     (run,) = mlflow.search_runs(experiment_names=["networksecurity-monitor"], output_format="list")
     client = mlflow.MlflowClient()
     f1 = {of.step: of.value for of in client.get_metric_history(run.info.run_id, "quality/f1_score")}
     assert (f1[1], f1[state.result().look]) == pytest.approx((first.f1_score, second.f1_score))
     assert {"expected/precision", "expected/recall_score"} < set(run.data.metrics)
+
+
+def test_drift_and_decay_at_once_ask_for_one_retraining_for_both_reasons(growing):
+    growing(3_000, 1)
+    assert fit().is_completed()
+    growing(3_000, 3, mislabelled=0.25, SSLfinal_State=True)
+    state = look()
+    assert (state.result().verdict, state.result().quality.verdict) == ("drift", "decayed")
+    (drifted,), (decayed,) = (wait_for(state, event) for event in (DRIFT_EVENT, QUALITY_EVENT))
+    assert RETRAINING.items() <= drifted["resource"].items()
+    assert not RETRAINING.keys() & decayed["resource"].keys()
+    assert re.fullmatch(r"drift: .*SSLfinal_State.*; quality: quality decayed: F1 is .*", drifted["payload"]["causes"])
+    assert TrainParameters(reason=drifted["payload"]["causes"])
 
 
 def test_rows_without_labels_have_expected_figures_only(workplace):
