@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from networksecurity.champion.comparison import POWER, Comparison, compare
 from networksecurity.champion.gate import Gate
-from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.contracts import WEBSITES, Contract, option_of
 from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.data.splitting import is_test
 from networksecurity.training.evaluation import evaluate
@@ -143,7 +143,7 @@ def decide(
         usable, problem = _comparable_rows(champion, test_rows, contract)
         if problem:
             better, reasons = False, [f"The champion, version {champion.version}, cannot be compared: {problem}."]
-            reasons.append("`networksecurity champion promote` replaces it regardless.")
+            reasons.append(f"`networksecurity champion promote VERSION{option_of(contract)}` replaces it regardless.")
         else:
             comparison = compare(
                 y[usable],

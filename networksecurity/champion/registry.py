@@ -21,7 +21,7 @@ from mlflow.models import Model
 from pydantic import BaseModel, Field, SerializeAsAny
 from sklearn.pipeline import Pipeline
 
-from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.contracts import WEBSITES, Contract, option_of
 from networksecurity.data.sample import is_synthetic
 from networksecurity.data.storage import load_model as load_skops
 from networksecurity.exceptions import TrackingError
@@ -200,10 +200,11 @@ class Registry:
         """Return what `find` finds; raise TrackingError if that is nothing."""
         version = self.find(*aliases)
         if version is None:
+            promote = f"networksecurity champion promote VERSION{option_of(self.contract)}"
             raise TrackingError(
                 f"no version of {self.name} has the alias {' or '.join(aliases)} at {self.server.address}: train "
-                "first, put a version in use (`networksecurity champion promote VERSION`), or point "
-                "MLFLOW_TRACKING_URI at the server that holds your trainings"
+                f"first, put a version in use (`{promote}`), or point MLFLOW_TRACKING_URI at the server that holds your "
+                "trainings"
             )
         return version
 
@@ -242,7 +243,7 @@ class Registry:
                     raise
                 raise TrackingError(
                     f"there is no version {number} of {self.name} at {self.server.address}: `networksecurity champion "
-                    "show` shows the version in use and the newest one"
+                    f"show{option_of(self.contract)}` shows the version in use and the newest one"
                 ) from exc
 
     def versions(self) -> list[RegisteredVersion]:

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from sklearn.preprocessing import FunctionTransformer
 
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, Reference, RegisteredVersion, Registry
+from networksecurity.data.contracts import WEBSITES, Addresses
 from networksecurity.data.schema import to_X_y
 from networksecurity.exceptions import DataSourceError, TrackingError
 from networksecurity.settings import Settings
@@ -165,6 +166,15 @@ def test_the_version_in_use_is_the_champion_or_else_the_candidate(registry, vers
     assert registry.get(*in_use) == versions[1]
     registry.set_alias(CHAMPION, "1")
     assert registry.get(*in_use) == versions[0]
+
+
+@pytest.mark.parametrize(("contract", "option"), [(WEBSITES, ""), (Addresses(), " --contract addresses")])
+def test_a_hint_is_a_command_about_the_same_contract(server, contract, option):
+    registry = Registry(server, "nothing", contract)
+    with pytest.raises(TrackingError, match=f"`networksecurity champion promote VERSION{option}`"):
+        registry.choose()
+    with pytest.raises(TrackingError, match=f"`networksecurity champion show{option}`"):
+        registry.choose("7")
 
 
 def test_a_pickled_model_is_not_loaded(registry, outcome, tmp_path):
