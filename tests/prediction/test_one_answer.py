@@ -1,0 +1,102 @@
+"""One model, one answer: in memory, stored, through MLflow, in its native form, in batch and in the service."""
+
+import json
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from networksecurity.data.contracts import WEBSITES, Addresses
+from networksecurity.data.sources import parse
+from networksecurity.data.storage import TRUSTED_TYPES, Storage
+from networksecurity.prediction import native, rows
+from networksecurity.prediction.native import prepare
+from networksecurity.prediction.scoring import score
+from networksecurity.settings import Settings
+from networksecurity.tracking.model import probe_rows
+from networksecurity.training.candidates import ADDRESS_CANDIDATES, CANDIDATES, get_candidate
+from networksecurity.training.search import fit_best
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+N_SINGLE = 100
+"""Rows that are also asked for one by one."""
+
+
+@pytest.fixture(scope="module")
+def websites(real_data):
+    """Return the distinct rows of the real file: as they are, and with a twentieth of their values missing."""
+    accepted = WEBSITES.validate(parse(str(real_data), Settings(_env_file=None)).read().frame).accepted
+    distinct = accepted.drop_duplicates(subset=list(WEBSITES.columns)).reset_index(drop=True)
+    assert len(distinct) > 5_000
+    gaps = np.random.default_rng(0).random((len(distinct), len(WEBSITES.columns))) < 0.05
+    with_gaps = distinct.copy()
+    with_gaps[list(WEBSITES.columns)] = distinct[list(WEBSITES.columns)].mask(gaps)
+    return pd.concat([distinct, with_gaps], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def addresses(real_addresses):
+    contract = Addresses()
+    return contract.validate(parse(str(real_addresses), Settings(_env_file=None), contract).read().frame).accepted
+
+
+@pytest.fixture(params=["native", "plain"])
+def form(request, monkeypatch):
+    """Whatever this machine is busy with: one form of the model answers, or the other."""
+    monkeypatch.setattr(native, "_crossover", lambda *_: 10**9 if request.param == "native" else 0)
+
+
+def assert_one_answer(model, accepted, contract, folder):
+    """Compare the probabilities, up to the order of a sum, and the labels, exactly."""
+    X = contract.to_X(accepted)
+    y_score, is_phishing = model.predict_proba(X)[:, 1], model.predict(X) == 1
+    assert 0 < is_phishing.sum() < len(X)
+
+    def assert_same(found, labels):
+        np.testing.assert_allclose(found, y_score[: len(found)], rtol=0, atol=1e-12)
+        assert ([label == "phishing" for label in labels] == is_phishing[: len(found)]).all()
+
+    storage = Storage(str(folder / "storage"))
+    stored = storage.get_model(storage.put_model(model))
+    in_batch = score(stored, accepted, contract)
+    assert_same(in_batch["phishing_probability"], in_batch["label"])
+    mlflow.sklearn.save_model(
+        stored,
+        folder / "model",
+        serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+        skops_trusted_types=TRUSTED_TYPES,
+        pip_requirements=[],
+    )
+    assert (mlflow.pyfunc.load_model(str(folder / "model")).predict(X) == is_phishing).all()
+
+    fast = prepare(stored, probe_rows(contract))
+    asked = json.loads(accepted[list(contract.columns)].to_json(orient="records"))
+    answers = rows.predict(fast, asked, contract=contract)
+    answers_one_by_one = [rows.predict(fast, [row], contract=contract)[0] for row in asked[:N_SINGLE]]
+    for some in (answers, answers_one_by_one):
+        assert_same([of["phishing_probability"] for of in some], [of["label"] for of in some])
+
+
+@pytest.mark.parametrize(
+    ("imputer", "threshold", "groups"), [("most_frequent", 0.5, {}), ("knn", 0.25, WEBSITES.feature_groups)]
+)
+@pytest.mark.parametrize("name", CANDIDATES)
+@pytest.mark.usefixtures("form")
+def test_a_model_of_websites_gives_one_answer_to_each_real_row(websites, name, imputer, threshold, groups, tmp_path):
+    candidate = get_candidate(name)
+    params = {"n_estimators": 16} if "n_estimators" in candidate.param_grid else {}
+    learned = websites.iloc[::8]  # with gaps, too
+    how = {"imputer": imputer, "threshold": threshold, "feature_groups": groups}
+    model = fit_best(candidate, params, *WEBSITES.to_X_y(learned), **how)
+    assert_one_answer(model, websites, WEBSITES, tmp_path)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.25])
+@pytest.mark.parametrize("name", ADDRESS_CANDIDATES)
+def test_a_model_of_addresses_gives_one_answer_to_each_real_row(addresses, name, threshold, tmp_path):
+    contract, candidate = Addresses(), get_candidate(name, "addresses")
+    params = {"n_estimators": 16} if "n_estimators" in candidate.param_grid else {}
+    model = fit_best(candidate, params, *contract.to_X_y(addresses.iloc[::8]), threshold=threshold)
+    assert_one_answer(model, addresses, contract, tmp_path)
