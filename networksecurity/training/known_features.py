@@ -62,7 +62,7 @@ class KnownFeatures(BaseModel, frozen=True):
             In the order of `columns`.
         """
         known = ~np.asarray(pd.isna(X))
-        whole = known.astype(np.int64) @ self._is_in_group == self._is_in_group.sum(axis=0)
+        whole = known.astype(np.int64) @ self._is_in_group == self._sizes
         codes, of_row = np.unique(whole @ (1 << np.arange(len(self.groups))), return_inverse=True)
         f1 = np.array([self._f1_of(int(code)) for code in codes])[of_row]
         n_known = known.sum(axis=1)
@@ -73,9 +73,20 @@ class KnownFeatures(BaseModel, frozen=True):
         """Whether each column is in each group, int64 of shape (n_features, n_groups)."""
         return np.array([[name in names for names in self.groups.values()] for name in self.columns], dtype=np.int64)
 
+    @cached_property
+    def _sizes(self) -> np.ndarray:
+        return self._is_in_group.sum(axis=0)
+
+    @cached_property
+    def _f1_by_code(self) -> dict[int, float]:
+        """F1 of the nearest set by the bits of the groups that are known, as far as it was asked for."""
+        return {}
+
     def _f1_of(self, code: int) -> float:
-        found = self.nearest([group for i, group in enumerate(self.groups) if code >> i & 1])
-        return found.f1_score if found else np.nan
+        if code not in self._f1_by_code:
+            found = self.nearest([group for i, group in enumerate(self.groups) if code >> i & 1])
+            self._f1_by_code[code] = found.f1_score if found else np.nan
+        return self._f1_by_code[code]
 
     @property
     def shown(self) -> tuple[KnownSet, ...]:
