@@ -203,8 +203,8 @@ class Registry:
             promote = f"networksecurity champion promote VERSION{option_of(self.contract)}"
             raise TrackingError(
                 f"no version of {self.name} has the alias {' or '.join(aliases)} at {self.server.address}: train "
-                f"first, put a version in use (`{promote}`), or point MLFLOW_TRACKING_URI at the server that holds your "
-                "trainings"
+                f"first, put a version in use (`{promote}`), or point MLFLOW_TRACKING_URI at the server that holds "
+                "your trainings"
             )
         return version
 
