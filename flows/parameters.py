@@ -59,6 +59,12 @@ def _of_addresses(positive: str | None, found: ValidationInfo) -> str | None:
     return positive
 
 
+def _one_band(cost_review: float | None, found: ValidationInfo) -> float | None:
+    if cost_review is not None and found.data.get("abstain") is not None:
+        raise ValueError("the rows to leave to a person follow from a share (abstain) or from a cost, not from both")
+    return cost_review
+
+
 ContractName = Literal["websites", "addresses"]
 _CONTRACT: Any = Field(
     default="websites",
@@ -132,7 +138,7 @@ class TrainParameters(BaseModel):
         default=None,
         gt=0,
         description="cost of a phishing website that passes; with it or one of the next two, the "
-        "decision threshold is the cheapest instead of 0.5",
+        "decision threshold is the cheapest instead of that with the best score",
     )
     cost_false_positive: float | None = Field(
         default=None, gt=0, description="cost of a legitimate website that is stopped; a cost that is not given is 1"
@@ -146,6 +152,19 @@ class TrainParameters(BaseModel):
         le=1,
         description="F1 on the test rows, with the same groups of features hidden, below which a row that lacks "
         "features is labelled `unsure`",
+    )
+    abstain: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="leave at most this share of the rows to a person: those nearest to the decision threshold are "
+        "labelled `unsure`",
+    )
+    cost_review: Annotated[float | None, AfterValidator(_one_band)] = Field(
+        default=None,
+        gt=0,
+        description="cost of a person's look at one website, in the unit of the other costs: rows where a look is "
+        "cheaper than the errors it saves are labelled `unsure`",
     )
     refresh: bool = Field(default=False, description="compute everything anew, whatever earlier runs left in the cache")
     skip_unchanged: bool = Field(
@@ -172,8 +191,13 @@ class TrainParameters(BaseModel):
     public_repo: bool = Field(default=False, description="with --create-repo: for everyone to read")
 
     def costs(self) -> dict[str, float]:
-        """Return what was said of the costs of errors and the base rate; nothing where the threshold is to be 0.5."""
-        return self.model_dump(include={"cost_false_negative", "cost_false_positive", "base_rate"}, exclude_none=True)
+        """Return what was said of costs of errors and the base rate; nothing if the threshold does not follow them."""
+        asked = {"cost_false_negative", "cost_false_positive", "base_rate"}
+        return self.model_dump(include=asked, exclude_none=True)
+
+    def band(self) -> dict[str, float]:
+        """Return what was said of rows to leave to a person; nothing if all are to be decided."""
+        return self.model_dump(include={"abstain", "cost_review"}, exclude_none=True)
 
 
 class IngestParameters(BaseModel):

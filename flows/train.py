@@ -45,7 +45,7 @@ from flows.training_report import (
     publish_leaderboard,
     publish_training,
 )
-from flows.training_steps import Checked, Findings, Sides, Winner
+from flows.training_steps import Checked, Chosen, Findings, Sides, Winner
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.data.contracts import WEBSITES, Contract
@@ -57,9 +57,8 @@ from networksecurity.tracking import figures, runs
 from networksecurity.tracking.model import warm_up
 from networksecurity.tracking.outcome import Logged, Training
 from networksecurity.training import search, selection
-from networksecurity.training.candidates import BY_CONTRACT, DECISION_THRESHOLD
+from networksecurity.training.candidates import BY_CONTRACT
 from networksecurity.training.selection import Selection
-from networksecurity.training.threshold import ThresholdChoice
 
 _SECONDS_TO_END = 40
 """Time for an interrupted training to record that in MLflow and in Prefect before its process is ended."""
@@ -181,13 +180,13 @@ def _train(
         searches = _compare(parameters, searches, searched, repeated_folds.result())
     publish_leaderboard(searches.leaderboard, source.shown)
     winner = _best_point(parameters, searches.ranked[0])
-    choice = _choose_threshold(parameters, winner, searched, folds)
-    model, findings = _fit_and_examine(parameters, winner, choice, checked.accepted, sides)
+    chosen = _choose_labelling(parameters, winner, searched, folds)
+    model, findings = _fit_and_examine(parameters, winner, chosen, checked.accepted, sides)
 
     for tracked in searches.tracked:
         tracked.result()
     tags = origin | data_tags(parameters, fetched, checked.accepted, sides.train, searched)
-    params = logged_params(parameters, winner, choice)
+    params = logged_params(parameters, winner, chosen.labelling)
     logged = tasks.track(training, model, params, searches.ranked, searches.selection, sides, findings, tags, contract)
     version = tasks.register(training, logged.model_uri, winner, findings.test_metrics, tags)
     decision = settle(parameters, version, model, sides.test, findings.train_metrics["f1_score"])
@@ -302,21 +301,21 @@ def _warm_up(searches_run: Callable[[], bool]) -> None:
         figures.draw_nothing()
 
 
-def _choose_threshold(
-    parameters: TrainParameters, winner: Winner, searched: DataRef, folds: DataRef
-) -> ThresholdChoice | None:
-    costs = parameters.costs()
-    return tasks.choose_threshold.submit(searched, folds, winner, costs).result() if costs else None
+def _choose_labelling(parameters: TrainParameters, winner: Winner, searched: DataRef, folds: DataRef) -> Chosen:
+    asked = parameters.scoring, parameters.costs(), parameters.band()
+    chosen = tasks.choose_labelling.submit(searched, folds, winner, *asked).result()
+    for sentence in chosen.labelling.sentences():
+        get_run_logger().info("%s", sentence)
+    return chosen
 
 
 def _fit_and_examine(
-    parameters: TrainParameters, winner: Winner, choice: ThresholdChoice | None, accepted: DataRef, sides: Sides
+    parameters: TrainParameters, winner: Winner, chosen: Chosen, accepted: DataRef, sides: Sides
 ) -> tuple[ModelRef, Findings]:
     # What takes long runs in threads, as everywhere: a time limit and Ctrl-C interrupt only what waits.
-    threshold = choice.threshold if choice else DECISION_THRESHOLD
     search.release_processes()
-    fitted = tasks.fit.submit(sides.train, winner, threshold)
-    leakage = tasks.leakage_ledger.submit(sides.train, sides.test, winner, threshold)
+    fitted = tasks.fit.submit(sides.train, winner, chosen)
+    leakage = tasks.leakage_ledger.submit(sides.train, sides.test, winner, chosen)
     model = fitted.result()
     title = f"{winner.model} on the test rows"
     explained = tasks.explain.submit(model, sides.test, title, winner.random_state, winner.contract)
@@ -328,7 +327,7 @@ def _fit_and_examine(
         explained=explained.result(),
         leakage=leakage.result(),
         known=known.result(),
-        threshold=choice,
+        labelling=chosen.labelling,
     )
     return model, findings
 
@@ -364,7 +363,7 @@ def _report(
         test_metrics=findings.test_metrics,
         leakage=findings.leakage,
         known=findings.known,
-        threshold=findings.threshold,
+        labelling=findings.labelling,
         tracking=tracking_server().address,
         experiment_id=training.experiment_id,
         train_run_id=training.train_run_id,

@@ -24,12 +24,12 @@ from networksecurity.tracking.markdown import known_table, markdown_table, selec
 from networksecurity.tracking.outcome import CONTRACT_SHA256_TAG, CONTRACT_TAG
 from networksecurity.tracking.server import model_version_url, run_url, ui_command
 from networksecurity.training.candidates import DECISION_THRESHOLD
-from networksecurity.training.evaluation import FIGURES, interval_of, with_interval
+from networksecurity.training.evaluation import DECIDED, FIGURES, interval_of, with_interval
 from networksecurity.training.known_features import KnownFeatures
+from networksecurity.training.labelling import Labelling
 from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.search import SearchResult
 from networksecurity.training.selection import Selection
-from networksecurity.training.threshold import ThresholdChoice
 
 _LOGGED = {"test_size", "cv", "scoring", "imputer", "random_state"}
 
@@ -109,8 +109,8 @@ class TrainingReport(BaseModel, frozen=True):
     leakage: LeakageLedger
     known: KnownFeatures | None = None
     """F1 by what is known of a row; None for a contract without groups of features."""
-    threshold: ThresholdChoice | None
-    """How the decision threshold was chosen; None for the default."""
+    labelling: Labelling
+    """How calibration, decision threshold and the band of unsure rows were chosen."""
     tracking: str
     """Address of the tracking server."""
     experiment_id: str
@@ -182,29 +182,34 @@ def data_tags(
     return tags
 
 
-def logged_params(parameters: TrainParameters, winner: Winner, choice: ThresholdChoice | None) -> dict[str, Any]:
+def logged_params(parameters: TrainParameters, winner: Winner, labelling: Labelling) -> dict[str, Any]:
     """Return the parameters that MLflow keeps with the winner."""
     return {
         "model": winner.model,
         **winner.params,
         "contract": winner.contract.name,
         **parameters.model_dump(mode="json", include=_LOGGED),
-        "decision_threshold": choice.threshold if choice else DECISION_THRESHOLD,
+        "decision_threshold": labelling.rule.threshold,
+        "calibration": labelling.calibration.method or "none",
         **parameters.costs(),
+        **parameters.band(),
+        **(dict(zip(("unsure_from", "unsure_below"), labelling.rule.band, strict=True)) if labelling.rule.band else {}),
     }
 
 
-def _threshold_lines(report: TrainingReport) -> list[str]:
-    """Return how the decision threshold was chosen and what that is worth, in one sentence each."""
-    choice = report.threshold
-    if choice is None:
-        return []
-    lines = [
-        (
-            f"Decision threshold {choice.threshold:.4f}: the average website costs {choice.expected_cost:.4g}, at 0.5 "
-            f"{choice.expected_cost_at_default:.4g} (out of fold, phishing {choice.base_rate:.4g} of all)."
+def _labelling_lines(report: TrainingReport) -> list[str]:
+    """Return how threshold and band were chosen, where something was asked or found, in one sentence each."""
+    labelling, choice = report.labelling, report.labelling.by_costs
+    lines = [of.sentence() for of in (choice, labelling.band) if of]
+    if labelling.by_score and labelling.by_score.threshold != DECISION_THRESHOLD:
+        lines.append(labelling.by_score.sentence())
+    if labelling.band:
+        lines.append(
+            f"On the test rows {with_interval(report.test_metrics, 'coverage')} of all are decided, with an F1 of "
+            f"{with_interval(report.test_metrics, 'decided_f1_score')}."
         )
-    ]
+    if choice is None:
+        return lines
     trivial = min(choice.expected_cost_of_never, choice.expected_cost_of_always)
     if trivial < choice.expected_cost:
         what = "nothing" if trivial == choice.expected_cost_of_never else "everything"
@@ -220,11 +225,14 @@ def _threshold_lines(report: TrainingReport) -> list[str]:
 def _winner_section(report: TrainingReport, picture: bytes) -> str:
     counts = {name.replace("_", " "): int(of) for name, of in report.test_metrics.items() if name.endswith("tives")}
     metrics = [
-        (name, f"{report.train_metrics[name]:.4f}", with_interval(report.test_metrics, name)) for name in FIGURES
+        (name, f"{report.train_metrics[name]:.4f}", with_interval(report.test_metrics, name))
+        for name in (*FIGURES, *DECIDED)
+        if name in report.test_metrics
     ]
     parts = [
         f"**{report.leaderboard[0].model}** won. {_how_chosen(report)}",
         *([selection_table(report.selection)] if report.selection else []),
+        *report.labelling.sentences(),
         "The test rows were touched once, by the winner. The positive class is phishing.",
         markdown_table(("", "train", "test (95 % interval)"), metrics),
         f"On the test rows: {', '.join(f'{count} {name}' for name, count in counts.items())}.",
@@ -277,7 +285,7 @@ def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
             *report.notes,
             *report.gaps,
             *([report.selection.sentence()] if report.selection else []),
-            *_threshold_lines(report),
+            *_labelling_lines(report),
             *([report.known.sentence()] if report.known else []),
             *(f"{model} could not be trained: {why}" for model, why in report.failed.items()),
         ],

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from pydantic import Base64Bytes, BaseModel, SerializeAsAny
+from sklearn.pipeline import Pipeline
 
 from flows import tracking
 from flows.steps import cached_step, one_thread, step, storage
@@ -32,16 +33,23 @@ from networksecurity.training import (
     evaluation,
     explanation,
     known_features,
+    labelling,
     leakage,
     search,
     selection,
-    threshold,
 )
-from networksecurity.training.candidates import Candidate, CandidateRuns, Imputer, get_candidate, make_pipeline
+from networksecurity.training.candidates import (
+    DECISION_THRESHOLD,
+    Candidate,
+    CandidateRuns,
+    Imputer,
+    get_candidate,
+    make_pipeline,
+)
 from networksecurity.training.explanation import Explanation
 from networksecurity.training.known_features import KnownFeatures
+from networksecurity.training.labelling import Labelling
 from networksecurity.training.leakage import LeakageLedger
-from networksecurity.training.threshold import ThresholdChoice
 
 
 class Fetched(BaseModel, frozen=True):
@@ -83,6 +91,14 @@ class Winner(BaseModel, frozen=True):
     contract: SerializeAsAny[Contract]
 
 
+class Chosen(BaseModel, frozen=True):
+    """How the winner comes from a row to a label, and the out-of-fold probabilities by which that was chosen."""
+
+    labelling: Labelling
+    scores: DataRef
+    """With the columns `y` and `y_score`."""
+
+
 class Explained(BaseModel, frozen=True):
     """What explains the winner, and its pictures as PNG files."""
 
@@ -100,7 +116,7 @@ class Findings(BaseModel, frozen=True):
     leakage: LeakageLedger
     known: KnownFeatures | None
     reference: drift.ReferenceProfile | None
-    threshold: ThresholdChoice | None
+    labelling: Labelling
 
 
 def _rows(train: DataRef, contract: Contract) -> tuple[pd.DataFrame, np.ndarray]:
@@ -209,34 +225,48 @@ def score_again(train: DataRef, repeated_folds: DataRef, point: Winner, scoring:
 
 
 @cached_step(task_run_name="threshold · {winner.model}")
-def choose_threshold(train: DataRef, folds: DataRef, winner: Winner, costs: dict[str, float]) -> ThresholdChoice:
-    """Choose the winner's cheapest decision threshold from out-of-fold scores."""
-    X, y = _rows(train, winner.contract)
+def choose_labelling(
+    train: DataRef, folds: DataRef, winner: Winner, scoring: str, costs: dict[str, float], band: dict[str, float]
+) -> Chosen:
+    """Choose the winner's calibration, threshold and band from out-of-fold probabilities."""
+    frame, test_fold = storage().get_frame(train), _test_fold(folds)
+    X, y = winner.contract.to_X_y(frame)
     how = {"imputer": winner.imputer, "random_state": winner.random_state} | _fitting()
     how["feature_groups"] = winner.contract.feature_groups
-    y_score = search.out_of_fold_scores(_candidate(winner), winner.params, X, y, _test_fold(folds), **how)
-    return threshold.choose_threshold(y, y_score, **costs)
+    y_score = search.out_of_fold_scores(_candidate(winner), winner.params, X, y, test_fold, **how)
+    groups = winner.contract.groups(frame)
+    chosen = labelling.choose_labelling(y, y_score, test_fold, groups, scoring=scoring, costs=costs, **band)
+    return Chosen(labelling=chosen, scores=storage().put_frame(pd.DataFrame({"y": y, "y_score": y_score})))
+
+
+def _finish(chosen: Chosen) -> Callable[[Pipeline], Pipeline]:
+    """Return what gives a fitted pipeline the chosen calibration, threshold and band."""
+    scores = storage().get_frame(chosen.scores)
+    y, y_score = scores["y"].to_numpy(), scores["y_score"].to_numpy()
+    return lambda pipeline: labelling.label_by(pipeline, chosen.labelling, y, y_score)
 
 
 @cached_step(task_run_name="fit · {winner.model}")
-def fit(train: DataRef, winner: Winner, threshold: float) -> ModelRef:
+def fit(train: DataRef, winner: Winner, chosen: Chosen) -> ModelRef:
     """Fit the winner on all training rows, and on their masked copies."""
-    how: dict[str, Any] = {"imputer": winner.imputer, "random_state": winner.random_state, "threshold": threshold}
+    how: dict[str, Any] = {"imputer": winner.imputer, "random_state": winner.random_state}
     how["feature_groups"] = winner.contract.feature_groups
     n_threads = max(1, search.available_cores(settings().cores) - 1)  # the leakage ledger takes the other core
     X, y = _rows(train, winner.contract)
-    return storage().put_model(search.fit_best(_candidate(winner), winner.params, X, y, n_threads=n_threads, **how))
+    fitted = search.fit_best(_candidate(winner), winner.params, X, y, n_threads=n_threads, **how)
+    return storage().put_model(_finish(chosen)(fitted))
 
 
 @cached_step(name="leakage", task_run_name="leakage ledger")
 @one_thread
-def leakage_ledger(train: DataRef, test: DataRef, winner: Winner, threshold: float) -> LeakageLedger:
+def leakage_ledger(train: DataRef, test: DataRef, winner: Winner, chosen: Chosen) -> LeakageLedger:
     """Compute what a careless split would have reported of the winner."""
     seed, (train_rows, test_rows) = winner.random_state, map(storage().get_frame, (train, test))
-    how, contract = {"imputer": winner.imputer, "random_state": seed}, winner.contract
-    how |= {"threshold": threshold, "indicators": bool(contract.feature_groups)}
+    how: dict[str, Any] = {"imputer": winner.imputer, "random_state": seed, "threshold": DECISION_THRESHOLD}
+    how["indicators"] = bool(winner.contract.feature_groups)
     pipeline = make_pipeline(_candidate(winner), winner.params, **how)
-    return leakage.leakage_ledger(pipeline, train_rows, test_rows, random_state=seed, contract=contract)
+    how = {"finish": _finish(chosen), "random_state": seed, "contract": winner.contract}
+    return leakage.leakage_ledger(pipeline, train_rows, test_rows, **how)
 
 
 @cached_step(name="known features", task_run_name="known features")
@@ -339,7 +369,7 @@ def track(
         input_example=contract.to_X(train.head(5)),
         learned=np.unique(contract.groups(train)),
         tested=np.unique(contract.groups(storage().get_frame(sides.test))),
-        threshold=findings.threshold,
+        labelling=findings.labelling,
         contract=contract,
     )
     return runs.log_outcome(tracking_server(), training, outcome)

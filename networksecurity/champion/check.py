@@ -13,8 +13,8 @@ from networksecurity.monitoring.drift import DriftReport
 from networksecurity.monitoring.expectation import Expectation, expect
 from networksecurity.monitoring.quality import Baseline, QualityReport, QualityState
 from networksecurity.monitoring.thresholds import Thresholds
-from networksecurity.training.candidates import decision_threshold
 from networksecurity.training.evaluation import F1_LOW
+from networksecurity.training.label_rule import rule_of
 
 
 class Check(BaseModel, frozen=True):
@@ -51,7 +51,7 @@ def check_version(
     if len(rows):
         model = registry.load_model(version)
         y_score = model.predict_proba(to_X(rows))[:, 1]
-        y_pred = y_score >= decision_threshold(model)
+        y_pred = rule_of(model).classes(y_score)
     found = drift.compare(reference.profile, rows, y_score=y_score, learned=reference.learned, thresholds=thresholds)
     if y_score is None or y_pred is None or found.verdict == "too_few_rows":
         waiting = QualityReport(verdict="not_judged", reason="too few rows: they wait for the next check")

@@ -19,6 +19,7 @@ from networksecurity.data.contracts import WEBSITES, Contract, option_of
 from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.data.splitting import is_test
 from networksecurity.training.evaluation import evaluate
+from networksecurity.training.label_rule import classify
 
 DEFAULT_GATE = Gate()
 
@@ -126,7 +127,7 @@ def decide(
     ('keep', 24, 17)
     """
     X, y = contract.to_X_y(test_rows)
-    y_pred = candidate.predict(X)
+    y_pred = classify(candidate, X)
     figures = evaluate(y, y_pred, candidate.predict_proba(X)[:, 1])
     gap = train_f1_score - figures["f1_score"]
     failed = _failed_floors(figures, gap, gate)
@@ -148,7 +149,7 @@ def decide(
             comparison = compare(
                 y[usable],
                 y_pred[usable],
-                champion.model.predict(X[usable]),  # pyright: ignore[reportOptionalMemberAccess] (a problem otherwise)
+                classify(champion.model, X[usable]),
                 contract.groups(test_rows[usable]),
                 confidence=gate.confidence,
                 earlier=earlier,

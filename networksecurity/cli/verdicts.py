@@ -58,11 +58,11 @@ def check(
 ) -> None:
     """Say whether addresses are phishing, by their text alone: nothing is fetched.
 
-    The exit code is 3 if any is phishing, 1 if any is no address, otherwise 0. Needs a model trained with --contract
-    addresses.
+    The exit code is 3 if any is phishing, else 1 if any is no address, else 4 if any is unsure, else 0. Needs a model
+    trained with --contract addresses.
     """
     from networksecurity.data.override_store import overrides_in_force
-    from networksecurity.prediction.checking import EXIT_PHISHING, Verdict, check_addresses
+    from networksecurity.prediction.checking import Verdict, check_addresses, exit_code_of
 
     texts = [text for url in urls for text in (sys.stdin.read().splitlines() if url == "-" else [url]) if text.strip()]
     registry = open_registry("addresses")
@@ -80,10 +80,7 @@ def check(
         for verdict in verdicts:
             print(verdict.to_line())
         print(f"by version {version.version} of {registry.name}", file=sys.stderr)
-    if any(verdict.label == "phishing" for verdict in verdicts):
-        raise typer.Exit(EXIT_PHISHING)
-    if any(verdict.problem for verdict in verdicts):
-        raise typer.Exit(1)
+    raise typer.Exit(exit_code_of(verdicts))
 
 
 def serve(

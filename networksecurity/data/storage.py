@@ -34,12 +34,17 @@ _T = TypeVar("_T")
 TRUSTED_TYPES = [
     "networksecurity.training.address_features.AddressFeatures",
     "networksecurity.training.address_text.AddressText",
+    "networksecurity.training.label_rule.BandClassifier",
     "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
 ]
-"""What skops may load besides its own safe list: compiled trees that hold numbers only, and what reads addresses."""
+"""What skops may load besides its own safe list: compiled trees and calibrators, which hold numbers only, what reads
+addresses, and the band of unsure rows."""
 
 
 class DataRef(BaseModel, frozen=True):

@@ -1,5 +1,6 @@
 """A verdict on each of some addresses, for a command."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -9,12 +10,12 @@ from pydantic import BaseModel
 from networksecurity.data.address_rows import URL
 from networksecurity.data.contracts import Addresses
 from networksecurity.data.overrides import Override, Overrides
-from networksecurity.data.schema import LABEL, REASONS, SCORE
+from networksecurity.data.schema import CLASS_LABELS, LABEL, REASONS, SCORE, UNSURE
 from networksecurity.exceptions import DataValidationError
 from networksecurity.prediction.scoring import score
 
-EXIT_PHISHING = 3
-"""How a command ends that found phishing."""
+EXIT_PHISHING, EXIT_UNSURE = 3, 4
+"""How a command ends that found phishing, or nothing worse than addresses that a person has to judge."""
 
 
 class Verdict(BaseModel, frozen=True):
@@ -23,7 +24,7 @@ class Verdict(BaseModel, frozen=True):
     url: str
     """As it was given."""
     label: str | None = None
-    """`phishing` or `legitimate`; None if it is no address."""
+    """`phishing`, `legitimate` or `unsure`; None if it is no address."""
     phishing_probability: float | None = None
     by: Literal["model", "override"] | None = None
     """Whose label it is: the model's, or that of a person, whatever the probability."""
@@ -47,6 +48,26 @@ class Verdict(BaseModel, frozen=True):
             return f"no address          {shown}  ({self.problem})"
         by_hand = f"  (set by hand until {self.until:%Y-%m-%d}: {self.override})" if self.until else ""
         return f"{self.label:<10}  {self.phishing_probability:.4f}  {shown}{by_hand}"
+
+
+def exit_code_of(verdicts: Iterable[Verdict]) -> int:
+    """Return how a command ends with these verdicts: by the worst of them.
+
+    Examples
+    --------
+    >>> unsure, legitimate = (Verdict(url="", label=label) for label in ("unsure", "legitimate"))
+    >>> exit_code_of([legitimate]), exit_code_of([legitimate, unsure])
+    (0, 4)
+    >>> exit_code_of([unsure, Verdict(url="", problem="it is empty")])
+    1
+    """
+    verdicts = list(verdicts)
+    labels = {of.label for of in verdicts}
+    if CLASS_LABELS[1] in labels:
+        return EXIT_PHISHING
+    if any(of.problem for of in verdicts):
+        return 1
+    return EXIT_UNSURE if UNSURE in labels else 0
 
 
 def check_addresses(model: Any, texts: list[str], overrides: Overrides | None = None) -> list[Verdict]:

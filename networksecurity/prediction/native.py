@@ -13,15 +13,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import get_tags
 
-from networksecurity.training.candidates import decision_threshold, get_classifier
+from networksecurity.training.calibration import calibrated_in, corrector, quick_corrector
+from networksecurity.training.candidates import get_classifier
+from networksecurity.training.label_rule import LabelRule, rule_of
 
 TIES = 1e-9
-"""Scores closer than this to the threshold are left to the pipeline itself: there the last digit decides."""
+"""Scores closer than this to a bound of the rule are left to the pipeline itself: there the last digit decides."""
 
 _TOLERANCE = 1e-12
 """Largest difference of a probability that counts as rounding; 9e-16 was the largest seen."""
@@ -43,8 +46,8 @@ class FastPipeline:
     ----------
     model : sklearn.pipeline.Pipeline
         The pipeline itself.
-    threshold : float
-        The probability of phishing from which it says phishing.
+    rule : LabelRule
+        What it calls phishing.
     up_to : int
         Rows up to which the native form answers; 0 where the pipeline always does.
     why : str
@@ -52,11 +55,16 @@ class FastPipeline:
     """
 
     model: Pipeline
-    threshold: float
+    rule: LabelRule
     up_to: int
     why: str
     _plain: Scorer
     _native: Scorer
+
+    @property
+    def threshold(self) -> float:
+        """The probability of phishing from which it says phishing, if it has to decide."""
+        return self.rule.threshold
 
     def score(self, X: np.ndarray) -> np.ndarray:
         """Return the probability of phishing of each row.
@@ -73,7 +81,9 @@ class FastPipeline:
         if len(X) > self.up_to:
             return self._plain(X)
         y_score = self._native(X)
-        ties = np.abs(y_score - self.threshold) < TIES
+        ties = np.zeros(len(X), bool)
+        for bound in {self.rule.threshold, *self.rule.bounds}:
+            ties |= np.abs(y_score - bound) < TIES
         if ties.any():
             y_score[ties] = self._plain(X[ties])
         return y_score
@@ -100,7 +110,7 @@ def prepare(model: Pipeline, X: pd.DataFrame) -> FastPipeline:
     >>> bool((fast.score(X.to_numpy()) == fast.model.predict_proba(X)[:, 1]).all())
     True
     """
-    threshold = decision_threshold(model)
+    rule = rule_of(model)
     rows = np.ascontiguousarray(X.to_numpy())
     expected = model.predict_proba(X)[:, 1]
     if rows.dtype == object and get_tags(model[0]).requires_fit:
@@ -108,18 +118,21 @@ def prepare(model: Pipeline, X: pd.DataFrame) -> FastPipeline:
         def score_text(X: np.ndarray) -> np.ndarray:
             return model.predict_proba(pd.DataFrame(X, columns=model.feature_names_in_))[:, 1]
 
-        return FastPipeline(model, threshold, 0, "it learns from the text itself", score_text, score_text)
+        return FastPipeline(model, rule, 0, "it learns from the text itself", score_text, score_text)
     to_features = [_transform(_without_names(step)) for _, step in model.steps[:-1]]
-    classifier = _without_names(get_classifier(model))
-    plain = _chain(to_features, _sum_of_trees(classifier) or _predict_proba(classifier))
+    classifier, calibrated = _without_names(get_classifier(model)), calibrated_in(model)
+    answering = _without_names(calibrated) if calibrated else classifier
+    plain = _chain(to_features, _sum_of_trees(classifier, calibrated) or _predict_proba(answering))
     if not (plain(rows) == expected).all():  # to the last digit: `plain` decides ties
         steps = [_without_names(step).transform for _, step in model.steps[:-1]]
-        plain = _chain(steps, _predict_proba(classifier))
+        plain = _chain(steps, _predict_proba(answering))
 
     def as_it_is(why: str) -> FastPipeline:
-        return FastPipeline(model, threshold, 0, why, plain, plain)
+        return FastPipeline(model, rule, 0, why, plain, plain)
 
-    scorer = _compile(classifier)
+    if calibrated and calibrated.method == "isotonic" and hasattr(classifier, "decision_function"):
+        return as_it_is("isotonic calibration has steps, at which rounding of the native form would show")
+    scorer = _compile(classifier, calibrated)
     if scorer is None:
         return as_it_is(f"{type(classifier).__name__} has no native form")
     native = _chain(to_features, scorer)
@@ -127,12 +140,11 @@ def prepare(model: Pipeline, X: pd.DataFrame) -> FastPipeline:
     if not (differences <= _TOLERANCE).all():
         return as_it_is(f"the native form differs by up to {differences.max():.2g} on {len(rows)} probe rows")
     up_to = _crossover(plain, native, rows)
-    fast = FastPipeline(model, threshold, up_to, "", plain, native)
-    labels = model.predict(X) == 1
-    if not ((fast.score(rows) >= threshold) == labels).all():
+    fast = FastPipeline(model, rule, up_to, "", plain, native)
+    if not (rule.codes(fast.score(rows)) == rule.codes(expected)).all():
         return as_it_is("the native form labels probe rows differently")
     why = f"differs by {differences.max():.2g} at most on {len(rows)} probe rows; faster up to {up_to:,} rows"
-    return FastPipeline(model, threshold, up_to, why, plain, native)
+    return FastPipeline(model, rule, up_to, why, plain, native)
 
 
 def _chain(steps: list[Transform], scorer: Scorer) -> Scorer:
@@ -165,18 +177,20 @@ def _predict_proba(classifier: Any) -> Scorer:
     return lambda X: classifier.predict_proba(X)[:, 1]
 
 
-def _sum_of_trees(classifier: Any) -> Scorer | None:
+def _sum_of_trees(classifier: Any, calibrated: CalibratedClassifierCV | None) -> Scorer | None:
     """Return what adds up a forest's trees in scikit-learn's order, to the same last digit; None if it is no forest."""
     if not isinstance(classifier, RandomForestClassifier | ExtraTreesClassifier):
         return None
     trees = [tree.tree_ for tree in classifier.estimators_]
+    correct = corrector(calibrated) if calibrated else None
 
     def score(X: np.ndarray) -> np.ndarray:
         seen = X.astype(np.float32)
         y_score = np.zeros(len(X))
         for tree in trees:
             y_score += tree.predict(seen)[:, 1]
-        return y_score / len(trees)
+        y_score /= len(trees)
+        return correct(y_score) if correct else y_score
 
     return score
 
@@ -191,7 +205,7 @@ def _without_names(step: Any) -> Any:
     return step
 
 
-def _compile(classifier: Any) -> Scorer | None:
+def _compile(classifier: Any, calibrated: CalibratedClassifierCV | None) -> Scorer | None:
     """Return what scores rows with a classifier's trees; None if treelite does not know the class."""
     import treelite
 
@@ -201,11 +215,14 @@ def _compile(classifier: Any) -> Scorer | None:
         return None
     # scikit-learn's trees see their features as float32, those of its histogram boosting as float64.
     dtype = np.float64 if isinstance(classifier, HistGradientBoostingClassifier) else np.float32
+    correct = quick_corrector(calibrated) if calibrated else None
+    of_margins = correct is not None and hasattr(classifier, "decision_function")  # what scikit-learn calibrates
 
     def score(X: np.ndarray) -> np.ndarray:
         seen = X.astype(dtype).astype(np.float64)
         # Forests answer with both classes, boosting with the positive one.
-        return treelite.gtil.predict(trees, seen, nthread=1).reshape(len(X), -1)[:, -1]
+        answers = treelite.gtil.predict(trees, seen, nthread=1, pred_margin=of_margins).reshape(len(X), -1)[:, -1]
+        return correct(answers) if correct else answers
 
     return score
 

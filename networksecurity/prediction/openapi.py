@@ -139,7 +139,8 @@ class Prediction(BaseModel):
     phishing_probability: float | None
     """In [0, 1]; null if the row is not valid."""
     label: Literal["phishing", "legitimate", "unsure"] | None
-    """`unsure` where too little of the row is known, and a person should look."""
+    """`unsure` where the probability is near the threshold, or too little of the row is known: a person should look;
+    null if the row is not valid."""
     by: Literal["model", "override"] | None
     """Whose label it is: the model's, or that of a person, whatever the probability; null if the row is not valid."""
     reasons: list[str]
@@ -195,7 +196,9 @@ class ModelDescription(ModelName):
     """The model in use."""
 
     threshold: float
-    """The probability of phishing from which the label is phishing."""
+    """The probability of phishing from which the label is phishing, if every row is decided."""
+    band: tuple[float, float] | None
+    """The probabilities from which, and below which, the label is unsure; null if every row is decided."""
     loaded_at: datetime
     figures: dict[str, float]
     """On the test rows of its training."""

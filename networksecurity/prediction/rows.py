@@ -17,7 +17,6 @@ from networksecurity.data.addresses import parse_address
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.overrides import Overrides
 from networksecurity.data.schema import (
-    CLASS_LABELS,
     EXPLANATION,
     F1_KNOWN,
     FEATURES,
@@ -160,7 +159,7 @@ def predict(
     valid = [i for i, reasons in enumerate(read.reasons) if not reasons]
     y_score = model.score(read.X[valid]) if valid else np.empty(0)
     for i, score in zip(valid, y_score.tolist(), strict=True):
-        predictions[i] |= {SCORE: score, LABEL: CLASS_LABELS[int(score >= model.threshold)], "by": "model"}
+        predictions[i] |= {SCORE: score, LABEL: model.rule.label(score), "by": "model"}
     if known and valid:
         judged = known.judge(read.X[valid])
         figures = zip(valid, judged.n_known.tolist(), judged.f1.tolist(), judged.is_unsure.tolist(), strict=True)

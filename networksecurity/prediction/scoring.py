@@ -27,12 +27,11 @@ from networksecurity.data.schema import (
 )
 from networksecurity.exceptions import DataValidationError
 from networksecurity.prediction.reasons import Explainer
-from networksecurity.training.candidates import decision_threshold
 from networksecurity.training.known_features import KnownFeatures
+from networksecurity.training.label_rule import UNSURE_CODE, rule_of
 
 _MAX_KEPT = 20_000
 """Explanations kept for later batches, about 1 kB each: equal feature vectors are explained once."""
-_UNSURE_CODE = list(LABELS.values()).index(UNSURE)
 _LABEL_DTYPE = pd.CategoricalDtype(list(LABELS.values()))
 _BY_DTYPE = pd.CategoricalDtype(["model", "override"])
 
@@ -56,8 +55,9 @@ def score(
     -------
     DataFrame of shape (n_samples, 2), or (n_samples, 4) with `known`
         `phishing_probability`, float64, and `label`, categorical: `phishing` if the probability is at least the
-        pipeline's threshold, else `legitimate`. With `known` also `known`, int64, the number of known features, and
-        `f1_when_only_these_are_known`, float64; the label is `unsure` where that is too low. The index of `accepted`.
+        pipeline's threshold, else `legitimate`; of a pipeline with a band, `unsure` within it. With `known` also
+        `known`, int64, the number of known features, and `f1_when_only_these_are_known`, float64; the label is `unsure`
+        where that is too low. The index of `accepted`.
 
     Examples
     --------
@@ -76,10 +76,10 @@ def score(
     _, first, of_row = np.unique(contract.distinct(accepted), return_index=True, return_inverse=True)
     X = contract.to_X(accepted.iloc[first])
     y_score = model.predict_proba(X)[:, 1] if len(X) else np.empty(0)
-    codes = (y_score >= decision_threshold(model)).astype("int8")
+    codes = rule_of(model).codes(y_score)
     judged = known.judge(X) if known else None
     if judged:
-        codes[judged.is_unsure] = _UNSURE_CODE
+        codes[judged.is_unsure] = UNSURE_CODE
     labels = pd.Categorical.from_codes(codes, dtype=_LABEL_DTYPE)
     found = {SCORE: y_score[of_row], LABEL: labels[of_row]}
     if judged:

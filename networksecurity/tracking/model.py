@@ -16,7 +16,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
 from networksecurity.data.contracts import WEBSITES, Contract
-from networksecurity.data.schema import CLASS_LABELS
+from networksecurity.data.schema import CLASS_LABELS, LABELS
 from networksecurity.data.storage import TRUSTED_TYPES
 from networksecurity.tracking.outcome import (
     CONTRACT_FILE,
@@ -30,8 +30,10 @@ from networksecurity.tracking.outcome import (
     Training,
 )
 from networksecurity.tracking.provenance import COMPUTED_WITH, library_versions
-from networksecurity.training.candidates import decision_threshold, get_classifier
+from networksecurity.training.calibration import method_of
+from networksecurity.training.candidates import get_classifier
 from networksecurity.training.domain import with_domain_check
+from networksecurity.training.label_rule import rule_of
 from networksecurity.training.masking import hide, known_sets
 
 _SERVED_WITH = ("mlflow", *COMPUTED_WITH, "joblib")
@@ -83,7 +85,7 @@ def log_model(client: MlflowClient, training: Training, outcome: Outcome, model_
 
 def save_model(path: str, training: Training, outcome: Outcome, model_id: str | None = None) -> None:
     """Write the winner as an MLflow model into the new folder `path`, with its description, probe and data profile."""
-    estimator, contract = get_classifier(outcome.model), outcome.contract
+    estimator, rule, contract = get_classifier(outcome.model), rule_of(outcome.model), outcome.contract
     mlflow.sklearn.save_model(
         with_domain_check(outcome.model) if contract == WEBSITES else outcome.model,
         path,
@@ -106,8 +108,10 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
             "training": training.name,
             "class": f"{type(estimator).__module__}.{type(estimator).__qualname__}",
             "feature_names": list(contract.columns),
-            "class_labels": CLASS_LABELS,
-            "decision_threshold": decision_threshold(outcome.model),
+            "class_labels": LABELS if rule.band else CLASS_LABELS,
+            "decision_threshold": rule.threshold,
+            "unsure_band": list(rule.band) if rule.band else None,
+            "calibration": method_of(outcome.model),
             "versions": library_versions(),
         },
     )

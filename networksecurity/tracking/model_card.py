@@ -8,9 +8,10 @@ from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.tracking.markdown import known_table, markdown_table, selection_table
 from networksecurity.tracking.outcome import Outcome
 from networksecurity.tracking.provenance import library_versions
-from networksecurity.training.candidates import DECISION_THRESHOLD, decision_threshold, get_classifier
+from networksecurity.training.candidates import DECISION_THRESHOLD, get_classifier
 from networksecurity.training.evaluation import precision_at, with_interval
-from networksecurity.training.threshold import ThresholdChoice
+from networksecurity.training.label_rule import LabelRule, rule_of
+from networksecurity.training.labelling import Labelling
 
 _BASE_RATES = (0.1, 0.01, 0.001)
 
@@ -24,6 +25,8 @@ _FIGURES = {
     "brier_score": "Brier score",
     "log_loss": "log loss (nats)",
     "false_positive_rate": "false positive rate",
+    "coverage": "share of rows that are decided",
+    "decided_f1_score": "F1 of the decided rows",
 }
 
 
@@ -55,7 +58,7 @@ test rows:
 
 {_precisions(outcome)}
 
-{_threshold_sentence(outcome.threshold)}
+{_labelling(outcome.labelling)}
 
 {_known_section(outcome)}## How it was chosen
 
@@ -120,7 +123,7 @@ def _facts(outcome: Outcome) -> str:
     facts = {
         "class": f"`{type(estimator).__module__}.{type(estimator).__qualname__}`, after an imputer",
         "parameters": ", ".join(f"`{key}={value}`" for key, value in best.params.items()) or "defaults",
-        "output": f"{labels}; phishing from a probability of {decision_threshold(outcome.model):.4g}",
+        "output": f"{labels}; {_in_words(rule_of(outcome.model))}",
         "rows": f"{outcome.train.rows.n_rows:,} to train on, {outcome.test.rows.n_rows:,} to test",
         **{key: f"`{value}`" for key, value in outcome.tags.items()},
         "versions": ", ".join(f"{key} {value}" for key, value in library_versions().items()),
@@ -130,7 +133,7 @@ def _facts(outcome: Outcome) -> str:
 
 def _figures(outcome: Outcome) -> str:
     train, test = outcome.train.metrics, outcome.test.metrics
-    rows = ((label, f"{train[key]:.4f}", with_interval(test, key)) for key, label in _FIGURES.items())
+    rows = ((label, f"{train[key]:.4f}", with_interval(test, key)) for key, label in _FIGURES.items() if key in test)
     return markdown_table(("", "train", "test (95 % interval)"), rows)
 
 
@@ -143,7 +146,7 @@ def _by_class(outcome: Outcome) -> str:
 
 
 def _precisions(outcome: Outcome) -> str:
-    choice, on_test = outcome.threshold, outcome.test.metrics
+    choice, on_test = outcome.labelling and outcome.labelling.by_costs, outcome.test.metrics
     base_rates = {*_BASE_RATES, choice.base_rate if choice else _BASE_RATES[0]}
     rows = (
         (f"{rate:.4g}", f"{precision_at(rate, on_test['recall_score'], on_test['false_positive_rate']):.4f}")
@@ -175,13 +178,23 @@ def _ranking(outcome: Outcome) -> str:
     return markdown_table(("model", f"mean {outcome.searches[0].scoring}", "deviation", "grid points"), rows)
 
 
-def _threshold_sentence(choice: ThresholdChoice | None) -> str:
-    if choice is None:
-        return f"The decision threshold is the default, {DECISION_THRESHOLD}."
+def _in_words(rule: LabelRule) -> str:
+    if rule.band is None:
+        return f"phishing from a probability of {rule.threshold:.4g}"
+    lower, upper = rule.band
     return (
-        f"The decision threshold, {choice.threshold:.4g}, was chosen on training rows that the model had not seen, "
-        f"for a cost of {choice.cost_false_negative:g} for a phishing website that passes, "
-        f"{choice.cost_false_positive:g} for a legitimate one that is blocked, and a share of phishing of "
-        f"{choice.base_rate:.4g}: {choice.expected_cost:.4g} for the average website, against "
-        f"{choice.expected_cost_at_default:.4g} at {DECISION_THRESHOLD}."
+        f"phishing from a probability of {upper:.4g}, legitimate below {lower:.4g}, unsure in between (2 = unsure); by "
+        f"figures of all rows, phishing from {rule.threshold:.4g}"
     )
+
+
+def _labelling(labelling: Labelling | None) -> str:
+    if labelling is None:
+        return f"The decision threshold is the default, {DECISION_THRESHOLD}."
+    sentences, choice = labelling.sentences(), labelling.by_costs
+    if choice:
+        sentences.append(
+            f"The costs: {choice.cost_false_negative:g} for a phishing website that passes, "
+            f"{choice.cost_false_positive:g} for a legitimate one that is blocked."
+        )
+    return "\n".join(f"- {sentence}" for sentence in sentences)

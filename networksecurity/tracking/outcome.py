@@ -14,10 +14,10 @@ from networksecurity.data.storage import DataRef
 from networksecurity.monitoring.drift import ReferenceProfile
 from networksecurity.training.explanation import Explanation
 from networksecurity.training.known_features import KnownFeatures
+from networksecurity.training.labelling import Labelling
 from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.search import SearchResult
 from networksecurity.training.selection import Selection
-from networksecurity.training.threshold import ThresholdChoice
 
 CONTRACT_TAG = "data.contract"
 """The tag, on runs and versions, that names the contract of their rows; `websites` where it is missing."""
@@ -92,8 +92,8 @@ class Outcome:
         Those of the test rows.
     reference : ReferenceProfile or None
         None for a contract whose rows are not profiled.
-    threshold : ThresholdChoice, optional
-        How the model's decision threshold was chosen; None for the default threshold.
+    labelling : Labelling, optional
+        How calibration, decision threshold and band were chosen; None if they were not.
     selection : Selection, optional
         How the winner was chosen; None if it has the highest score of the searches.
     known : KnownFeatures, optional
@@ -113,7 +113,7 @@ class Outcome:
     input_example: pd.DataFrame
     learned: np.ndarray
     tested: np.ndarray
-    threshold: ThresholdChoice | None = None
+    labelling: Labelling | None = None
     selection: Selection | None = None
     known: KnownFeatures | None = None
     contract: Contract = WEBSITES

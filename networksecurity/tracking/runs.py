@@ -1,7 +1,7 @@
 """What a training leaves in MLflow, for comparison, explanation, reproduction and deployment.
 
 - `train-<name>`: the winner's parameters, its figures on the training rows, every model's way through its grid as step
-  metrics, `cv_results` as Parquet and CSV, how the winner and its decision threshold were chosen, the model card, the
+  metrics, `cv_results` as Parquet and CSV, how the winner and its labels were chosen, the model card, the
   model;
 - `test-<name>`: the same parameters and the same names of figures on the test rows, `generalisation_gap_f1_score`, the
   leakage ledger, pictures and their numbers;
@@ -342,8 +342,8 @@ def _write_train_artifacts(folder: Path, outcome: Outcome, card: str) -> None:
     (folder / CONTRACT_FILE).write_text(outcome.contract.document, encoding="utf-8")
     if outcome.selection:
         (folder / "selection.json").write_text(outcome.selection.model_dump_json(indent=2), encoding="utf-8")
-    if outcome.threshold:
-        (folder / "threshold.json").write_text(outcome.threshold.model_dump_json(indent=2), encoding="utf-8")
+    if outcome.labelling:
+        (folder / "labelling.json").write_text(outcome.labelling.model_dump_json(indent=2), encoding="utf-8")
 
 
 def _repeated_scores(outcome: Outcome) -> dict[str, float]:

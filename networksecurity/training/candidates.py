@@ -295,8 +295,11 @@ def decision_threshold(pipeline: "Pipeline") -> float:
 
 
 def get_classifier(pipeline: "Pipeline") -> Any:
-    """Return the fitted classifier of a pipeline, without the FixedThresholdClassifier around it."""
+    """Return the fitted classifier of a pipeline, without threshold and calibration around it."""
+    from sklearn.calibration import CalibratedClassifierCV
     from sklearn.model_selection import FixedThresholdClassifier
 
     last = pipeline[-1]
-    return last.estimator_ if isinstance(last, FixedThresholdClassifier) else last
+    if isinstance(last, FixedThresholdClassifier):
+        last = last.estimator_
+    return last.calibrated_classifiers_[0].estimator if isinstance(last, CalibratedClassifierCV) else last

@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_consistent_length
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.exceptions import DataValidationError
-from networksecurity.training.intervals import Interval, intervals, score_intervals
+from networksecurity.training.intervals import Interval, intervals, mean_interval, score_intervals
+from networksecurity.training.label_rule import LabelRule, rule_of
 
 FIGURES = (
     "f1_score",
@@ -25,7 +26,9 @@ FIGURES = (
     "false_positive_rate",
 )
 """The figures of `evaluate` that are no counts."""
-BOUNDS = tuple(f"{name}_{bound}" for name in FIGURES for bound in ("low", "high"))
+DECIDED = ("coverage", "decided_f1_score")
+"""The figures of a model that leaves rows to a person: the share that it decides, and F1 of these."""
+BOUNDS = tuple(f"{name}_{bound}" for name in (*FIGURES, *DECIDED) for bound in ("low", "high"))
 """The bounds of their intervals, among the figures of `evaluate_model`."""
 F1_LOW, F1_HIGH = "f1_score_low", "f1_score_high"
 
@@ -77,7 +80,9 @@ def evaluate_model(
 ) -> dict[str, float]:
     """Return `evaluate`'s figures of a fitted classifier on validated rows, each with its 95 % interval.
 
-    The bounds have `_low` and `_high` at the end of the figure's name: see `intervals`, with the contract's groups.
+    The bounds have `_low` and `_high` at the end of the figure's name: see `intervals`, with the contract's groups. A
+    model that leaves rows to a person has `coverage` and `decided_f1_score` too; in all other figures such rows count
+    as it would have decided them, which keeps models with and without a band comparable.
 
     Parameters
     ----------
@@ -89,10 +94,8 @@ def evaluate_model(
         What the rows are.
     """
     X, y = contract.to_X_y(rows)
-    y_pred = model.predict(X)
-    y_score = model.predict_proba(X)[:, 1]
-    figures = evaluate(y, y_pred, y_score)
-    for name, (low, high) in all_intervals(y, y_pred, y_score, contract.groups(rows)).items():
+    figures, bounds = figures_with_intervals(y, model.predict_proba(X)[:, 1], rule_of(model), contract.groups(rows))
+    for name, (low, high) in bounds.items():
         figures |= {f"{name}_low": low, f"{name}_high": high}
     if base_rate is not None:
         figures["precision_at_base_rate"] = precision_at(
@@ -101,12 +104,42 @@ def evaluate_model(
     return figures
 
 
-def all_intervals(
-    y_true: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray, groups: np.ndarray, *, random_state: int = 0
-) -> dict[str, Interval]:
-    """Return the 95 % interval of each of `FIGURES`, of rows of both classes."""
-    of_labels = intervals(y_true, y_pred, groups, random_state=random_state)
-    return of_labels | score_intervals(y_true, y_score, groups, random_state=random_state)
+def figures_with_intervals(
+    y_true: np.ndarray, y_score: np.ndarray, rule: LabelRule, groups: np.ndarray, *, random_state: int = 0
+) -> tuple[dict[str, float], dict[str, Interval]]:
+    """Return the figures of probabilities and the labels that follow from them, and the 95 % interval of each share.
+
+    Parameters
+    ----------
+    y_true : ndarray of shape (n_samples,)
+        1 is phishing; of both classes.
+    y_score : ndarray of shape (n_samples,)
+        Probability of phishing.
+    rule : LabelRule
+    groups : ndarray of shape (n_samples,)
+        Rows with equal values are resampled together.
+    random_state : int, default=0
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    figures : dict of str to float
+        As of `evaluate`, with `DECIDED` if the rule has a band.
+    intervals : dict of str to (float, float)
+    """
+    y_pred = rule.classes(y_score)
+    figures = evaluate(y_true, y_pred, y_score)
+    bounds = intervals(y_true, y_pred, groups, random_state=random_state)
+    bounds |= score_intervals(y_true, y_score, groups, random_state=random_state)
+    if rule.band:
+        decided = ~rule.is_unsure(y_score)
+        figures["coverage"], (low, high) = mean_interval(decided.astype(float), groups)
+        bounds["coverage"] = max(low, 0.0), min(high, 1.0)
+        if decided.any():
+            figures["decided_f1_score"] = float(metrics.f1_score(y_true[decided], y_pred[decided], zero_division=0.0))
+            of_decided = intervals(y_true[decided], y_pred[decided], groups[decided], random_state=random_state)
+            bounds["decided_f1_score"] = of_decided["f1_score"]
+    return figures, bounds
 
 
 def interval_of(figures: Mapping[str, float], name: str) -> Interval | None:

@@ -15,6 +15,7 @@ from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.schema import CLASS_LABELS, FEATURES, MISSING
 from networksecurity.data.vectors import codes_of, vector_codes
 from networksecurity.training.evaluation import require_both_classes
+from networksecurity.training.label_rule import classify, rule_of
 
 _MAX_POINTS = 500
 """Points kept of a curve: about as many as its picture has pixels across."""
@@ -126,7 +127,8 @@ def explain(model: Any, rows: pd.DataFrame, *, random_state: int = 0, contract: 
     X, y = contract.to_X_y(rows)
     require_both_classes(y, "rows to explain")
     shuffle = _permutation_importance if contract == WEBSITES else _importance_of_computed_features
-    y_pred, y_score = model.predict(X), model.predict_proba(X)[:, 1]
+    y_score = model.predict_proba(X)[:, 1]
+    y_pred = rule_of(model).classes(y_score)
     names = list(CLASS_LABELS.values())
     report = metrics.classification_report(
         y, y_pred, labels=list(CLASS_LABELS), target_names=names, output_dict=True, zero_division=0.0
@@ -213,7 +215,7 @@ def _permutation_importance(
     for name in FEATURES:
         rows += [distinct[distinct[name] != value].assign(**{name: value}) for value in X[name].unique()]
     codes, first = np.unique(np.concatenate([vector_codes(of_rows) for of_rows in rows]), return_index=True)
-    answers = np.concatenate([model.predict(of_rows) for of_rows in rows if len(of_rows)])[first]
+    answers = np.concatenate([classify(model, of_rows) for of_rows in rows if len(of_rows)])[first]
 
     def f1_score(_: Any, states: np.ndarray, y: np.ndarray) -> float:
         # scikit-learn's f1_score would spend most of the time checking its arguments.
@@ -235,8 +237,12 @@ def _importance_of_computed_features(
         return ()
     if len(y) > _MAX_ROWS_OF_NUMBERS:
         X, y = resample(X, y, replace=False, n_samples=_MAX_ROWS_OF_NUMBERS, stratify=y, random_state=random_state)
+
+    def f1_score(model: Any, X: Any, y: np.ndarray) -> float:
+        return metrics.f1_score(y, classify(model, X), zero_division=0.0)
+
     found = permutation_importance(
-        model[1:], model[0].transform(X), y, scoring="f1", n_repeats=_N_REPEATS, n_jobs=1, random_state=random_state
+        model[1:], model[0].transform(X), y, scoring=f1_score, n_repeats=_N_REPEATS, n_jobs=1, random_state=random_state
     )
     return _by_importance(list(model[0].get_feature_names_out()), found)
 

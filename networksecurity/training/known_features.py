@@ -13,6 +13,7 @@ from sklearn.metrics import f1_score
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.training.candidates import F1_FLOOR
 from networksecurity.training.intervals import intervals
+from networksecurity.training.label_rule import classify
 from networksecurity.training.masking import hide, known_sets
 
 _DIGITS = 4
@@ -195,7 +196,7 @@ def evaluate_known(
 
 
 def _predict(model: Any, X: pd.DataFrame) -> np.ndarray:
-    """Return a model's predictions; of equal rows, of which hidden features make many, one is predicted."""
+    """Return a model's classes; of equal rows, of which hidden features make many, one is predicted."""
     of_row = X.groupby(list(X.columns), dropna=False, sort=False).ngroup().to_numpy()
     _, first = np.unique(of_row, return_index=True)
-    return model.predict(X.iloc[first])[of_row]
+    return classify(model, X.iloc[first])[of_row]

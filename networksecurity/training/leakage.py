@@ -1,5 +1,6 @@
 """How much a careless split would flatter a model, and how good any model could be."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.exceptions import DataValidationError
 from networksecurity.training.evaluation import require_both_classes
 from networksecurity.training.intervals import intervals
+from networksecurity.training.label_rule import classify
 from networksecurity.training.masking import show_masked
 
 
@@ -38,7 +40,13 @@ class LeakageLedger(BaseModel, frozen=True):
 
 
 def leakage_ledger(
-    model: Any, train: pd.DataFrame, test: pd.DataFrame, *, random_state: int = 0, contract: Contract = WEBSITES
+    model: Any,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    *,
+    finish: Callable[[Any], Any] | None = None,
+    random_state: int = 0,
+    contract: Contract = WEBSITES,
 ) -> LeakageLedger:
     """Compute the figures that a careless split would have shown for a classifier.
 
@@ -48,6 +56,8 @@ def leakage_ledger(
         Fitted or not; a clone of it is fitted, as `search.fit_best` does: masked rows are shown too.
     train, test : DataFrame of shape (n_train, n_columns) and (n_test, n_columns)
         The sides of `splitting.split`.
+    finish : callable, optional
+        Takes a fitted clone, and returns it with calibration and threshold.
     random_state : int, default=0
         Seed of the random split, whose test side also has `n_test` rows.
     contract : Contract, default=WEBSITES
@@ -81,8 +91,10 @@ def leakage_ledger(
     )
     shown = show_masked(*contract.to_X_y(random_train), contract.feature_groups, random_state=random_state)
     careless = clone(model).fit(shown.X, shown.y)
+    if finish:
+        careless = finish(careless)
     X, y = contract.to_X_y(random_test)
-    y_pred, codes = careless.predict(X), contract.groups(random_test)
+    y_pred, codes = classify(careless, X), contract.groups(random_test)
     low, high = intervals(y, y_pred, codes, random_state=random_state)["f1_score"]
     ceiling_f1_score, ceiling_accuracy = _ceilings(contract.to_y(test), contract.distinct(test))
     return LeakageLedger(

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.schema import CLASS_LABELS
-from networksecurity.training.evaluation import FIGURES, all_intervals, evaluate, interval_of, with_interval
+from networksecurity.training.evaluation import DECIDED, FIGURES, figures_with_intervals, interval_of, with_interval
 from networksecurity.training.intervals import Interval, difference, intervals
+from networksecurity.training.label_rule import LabelRule, rule_of
 
 ReviewVerdict = Literal["not_worse", "worse", "not_judged"]
 
@@ -93,7 +94,7 @@ class Review(BaseModel, frozen=True):
         columns = {name: part.with_bounds() for name, part in self.parts().items()} | {"its test rows": self.test}
         return [
             {"": name} | {column: with_interval(of, name) if name in of else "-" for column, of in columns.items()}
-            for name in FIGURES
+            for name in (*FIGURES, *DECIDED)
             if name in self.total.figures
         ]
 
@@ -159,15 +160,15 @@ def review(
     'worse'
     """
     X, y = contract.to_X_y(rows)
-    y_pred, y_score, codes = model.predict(X), model.predict_proba(X)[:, 1], contract.groups(rows)
+    y_score, codes, rule = model.predict_proba(X)[:, 1], contract.groups(rows), rule_of(model)
 
     def part(chosen: np.ndarray) -> Part | None:
         if not chosen.any():
             return None
-        return _part(y[chosen], y_pred[chosen], y_score[chosen], codes[chosen], random_state)
+        return _part(y[chosen], y_score[chosen], rule, codes[chosen], random_state)
 
     is_learned = np.zeros(len(rows), bool) if learned is None else np.isin(codes, learned)
-    total = _part(y, y_pred, y_score, codes, random_state)
+    total = _part(y, y_score, rule, codes, random_state)
     unseen = None if learned is None else part(~is_learned)
     verdict, reason, of_difference = _judge(unseen, test, margin, known=learned is not None)
     return Review(
@@ -182,11 +183,11 @@ def review(
     )
 
 
-def _part(y: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray, codes: np.ndarray, random_state: int) -> Part:
+def _part(y: np.ndarray, y_score: np.ndarray, rule: LabelRule, codes: np.ndarray, random_state: int) -> Part:
     if 0 < y.sum() < len(y):
-        figures = evaluate(y, y_pred, y_score)
-        bounds = all_intervals(y, y_pred, y_score, codes, random_state=random_state)
+        figures, bounds = figures_with_intervals(y, y_score, rule, codes, random_state=random_state)
     else:
+        y_pred = rule.classes(y_score)
         figures = {"accuracy": float((y == y_pred).mean())}
         bounds = {"accuracy": intervals(y, y_pred, codes, random_state=random_state)["accuracy"]}
     return Part(

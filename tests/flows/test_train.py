@@ -48,6 +48,7 @@ from networksecurity.tracking.markdown import known_table
 from networksecurity.tracking.outcome import REASON_TAG
 from networksecurity.tracking.server import connect
 from networksecurity.training import candidates, selection
+from networksecurity.training.label_rule import rule_of
 
 QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression", "promotion": "off"}
 
@@ -536,7 +537,7 @@ def test_costs_choose_the_threshold_and_the_model_keeps_it(workplace):
     plain = run(promotion="auto").result()
     state = run(promotion="auto", cost_false_positive=50, base_rate=0.01)
     report = state.result()
-    choice = report.threshold
+    choice = report.labelling.by_costs
     assert choice.threshold > 0.5
     assert choice.expected_cost < choice.expected_cost_at_default
     assert report.test_metrics["false_positive_rate"] <= plain.test_metrics["false_positive_rate"]
@@ -549,7 +550,7 @@ def test_costs_choose_the_threshold_and_the_model_keeps_it(workplace):
         assert float(logged.params["decision_threshold"]) == choice.threshold
         assert (logged.params["cost_false_positive"], logged.params["base_rate"]) == ("50.0", "0.01")
         assert 0 < logged.metrics["precision_at_base_rate"] < logged.metrics["precision"]
-    assert mlflow.artifacts.load_dict(f"runs:/{report.train_run_id}/threshold.json") == choice.model_dump()
+    assert mlflow.artifacts.load_dict(f"runs:/{report.train_run_id}/labelling.json")["by_costs"] == choice.model_dump()
     assert "Decision threshold" in artifacts(state)["training-report"].data
     assert "cost_false_positive" not in mlflow.get_run(plain.train_run_id).data.params
     assert mlflow.get_run(plain.train_run_id).data.params["decision_threshold"] == "0.5"
@@ -660,3 +661,33 @@ def test_values_that_are_suddenly_missing_are_reported(workplace, capsys, caplog
     assert message in artifacts(state)["training-report"].data
     show_training(state.result())
     assert message in capsys.readouterr().out
+
+
+def test_rows_near_the_threshold_are_left_to_a_person(workplace):
+    state = run(promotion="off", abstain=0.1)
+    report = state.result()
+    band = report.labelling.band
+    assert 0.9 <= band.coverage < 1
+    assert report.labelling.rule.band == (band.lower, band.upper)
+    registry = Registry(connect(settings()), report.model_name)
+    version = registry.get(CANDIDATE)
+    model = registry.load_model(version)
+    assert rule_of(model) == report.labelling.rule
+    verify(registry, version)
+    assert report.test_metrics["decided_f1_score"] > report.test_metrics["f1_score"]
+    for of_side in (report.train_run_id, report.test_run_id):
+        logged = mlflow.get_run(of_side).data
+        assert logged.params["abstain"] == "0.1"
+        assert float(logged.params["unsure_from"]) == band.lower
+        assert 0 < logged.metrics["coverage_low"] < logged.metrics["coverage"] < 1
+    metadata = mlflow.models.get_model_info(version.source).metadata
+    assert metadata["unsure_band"] == [band.lower, band.upper]
+    assert metadata["class_labels"]["2"] == "unsure"
+    text = artifacts(state)["training-report"].data
+    assert "are left to a person" in text
+    assert "decided_f1_score" in text
+
+
+def test_a_share_and_a_cost_of_unsure_rows_are_not_given_together():
+    with pytest.raises(ValidationError, match="from a share .abstain. or from a cost, not from both"):
+        TrainParameters(abstain=0.1, cost_review=0.1)

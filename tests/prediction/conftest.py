@@ -9,14 +9,18 @@ from networksecurity.data.schema import to_X_y
 from networksecurity.settings import Settings
 from networksecurity.tracking import runs
 from networksecurity.tracking.server import connect
+from networksecurity.training.calibration import calibrate
 from networksecurity.training.candidates import CANDIDATES, make_pipeline
+from networksecurity.training.label_rule import LabelRule, with_rule
 
 
 @pytest.fixture(scope="session")
 def models(outcome, rows):
-    """Return two pipelines by their version: both predict, and rarely alike; the second has a threshold."""
-    second = make_pipeline(CANDIDATES["Logistic Regression"], threshold=0.2).fit(*to_X_y(rows))
-    return {"1": outcome.model, "2": second}
+    """Return two pipelines by their version: both predict, and rarely alike; the second is calibrated, with a band."""
+    X, y = to_X_y(rows)
+    second = make_pipeline(CANDIDATES["Logistic Regression"], threshold=0.2).fit(X, y)
+    calibrated = calibrate(second[-1].estimator_, y, second.predict_proba(X)[:, 1] ** 2, "temperature")
+    return {"1": outcome.model, "2": with_rule(second, LabelRule(threshold=0.2, band=(0.1, 0.4)), calibrated)}
 
 
 @pytest.fixture(scope="session")

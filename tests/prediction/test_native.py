@@ -69,7 +69,7 @@ def test_the_native_form_predicts_all_real_test_rows_as_the_pipeline_does(real_d
 @pytest.mark.parametrize("wrong_by", [1e-6, np.nan])
 def test_a_native_form_that_differs_is_not_used(learned, monkeypatch, wrong_by):
     compiled = native._compile
-    monkeypatch.setattr(native, "_compile", lambda classifier: lambda X: compiled(classifier)(X) + wrong_by)
+    monkeypatch.setattr(native, "_compile", lambda *of: lambda X: compiled(*of)(X) + wrong_by)
     model = fitted(learned, "Random Forest")
     fast = prepare(model, probe_rows())
     assert fast.up_to == 0
@@ -96,7 +96,7 @@ def test_a_forest_beyond_its_native_form_predicts_to_the_last_digit_as_scikit_le
 def test_a_sum_of_trees_that_differs_in_the_last_digit_is_not_used(learned, monkeypatch):
     monkeypatch.setattr(native, "_crossover", lambda *_: 0)
     summed = native._sum_of_trees
-    monkeypatch.setattr(native, "_sum_of_trees", lambda forest: lambda X: np.nextafter(summed(forest)(X), 2))
+    monkeypatch.setattr(native, "_sum_of_trees", lambda *of: lambda X: np.nextafter(summed(*of)(X), 2))
     model = fitted(learned, "Random Forest")
     X = learned[0].head(20)
     assert (prepare(model, probe_rows()).score(X.to_numpy()) == model.predict_proba(X)[:, 1]).all()
@@ -104,7 +104,7 @@ def test_a_sum_of_trees_that_differs_in_the_last_digit_is_not_used(learned, monk
 
 def test_more_rows_than_the_native_form_is_good_for_go_to_scikit_learn(learned, monkeypatch):
     monkeypatch.setattr(native, "_crossover", lambda *_: 10)
-    monkeypatch.setattr(native, "_compile", lambda _: lambda X: (sizes.append(len(X)), trees(X))[1])
+    monkeypatch.setattr(native, "_compile", lambda *_: lambda X: (sizes.append(len(X)), trees(X))[1])
     model = fitted(learned, "Random Forest")
     sizes, trees = [], lambda X: get_classifier(model).predict_proba(X)[:, 1]
     fast = prepare(model, probe_rows())
@@ -130,7 +130,7 @@ class Threshold(ClassifierMixin, BaseEstimator):
 
 def test_a_score_at_the_threshold_is_left_to_the_pipeline(learned, monkeypatch):
     monkeypatch.setattr(native, "_crossover", lambda *_: 10)
-    monkeypatch.setattr(native, "_compile", lambda _: lambda X: np.full(len(X), 0.5 - 1e-15))
+    monkeypatch.setattr(native, "_compile", lambda *_: lambda X: np.full(len(X), 0.5 - 1e-15))
     fast = prepare(Pipeline([("classifier", Threshold())]).fit([[0], [0]], [0, 1]), probe_rows())
     assert fast.up_to == 10
     assert fast.score(np.zeros((3, 30))).tolist() == [0.5, 0.5, 0.5]

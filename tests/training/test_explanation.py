@@ -20,7 +20,7 @@ from networksecurity.training.explanation import Explanation, explain
 
 
 def fit(name, rows, params=None):
-    return make_pipeline(CANDIDATES[name], params or {}).fit(*to_X_y(rows))
+    return make_pipeline(CANDIDATES[name], params or {}, threshold=0.5).fit(*to_X_y(rows))
 
 
 @pytest.fixture(scope="module")

@@ -50,9 +50,9 @@ class Counting(ClassifierMixin, BaseEstimator):
     def __init__(self):
         self.asked = []
 
-    def predict(self, X):
+    def predict_proba(self, X):
         self.asked.append(X)
-        return (X["port"] == -1).to_numpy("int8")
+        return np.eye(2)[(X["port"] == -1).to_numpy("int8")]
 
 
 def test_of_rows_that_look_the_same_one_is_predicted(sides):
