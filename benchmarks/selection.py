@@ -1,11 +1,13 @@
 """How the winner of a training is chosen, and what other models and grids would bring. Training rows only.
 
-Usage: python benchmarks/selection.py [--source sample] [--part rules|options|cost ...] [--seeds 6] [--repeats 3]
+Usage: python benchmarks/selection.py [--source sample] [--part rules|options|labels|cost ...] [--seeds 6] [--repeats 3]
 `rules`: which model wins under each seed of the folds, by the highest score of the search, by the cheapest within one
 standard error on repeated folds, and by the cheapest that a corrected t-test at 5 % does not reject. Gradient Boosting
 and AdaBoost are searched at their highest learning rate only, where the best points of their grids lie.
 `options`: candidates that are not in the default grids against Random Forest, on the same repeated folds: mean
 difference with its 95 % interval, by the corrected t-test.
+`labels`: how each model would be calibrated and what its best threshold would gain, on the folds of the search; shown
+masked rows, as a winner is.
 `cost`: seconds of the default searches, and of the comparison after them. Prints Markdown tables.
 """
 
@@ -29,11 +31,13 @@ from sklearn.metrics import f1_score
 
 from benchmarks import measure
 from networksecurity.data import sources, splitting
+from networksecurity.data.contracts import WEBSITES
 from networksecurity.data.schema import to_X_y
 from networksecurity.data.validation import validate
 from networksecurity.settings import settings
 from networksecurity.training import search, selection
 from networksecurity.training.candidates import CANDIDATES, ENABLED, Candidate
+from networksecurity.training.labelling import choose_labelling
 from networksecurity.training.search import SearchResult
 from networksecurity.training.selection import Selection
 
@@ -47,6 +51,7 @@ SMALLER = {
     "AdaBoost": {"learning_rate": (0.1,), "n_estimators": (64, 128, 256)},
 }
 REFERENCE = "Random Forest, 256 trees"
+AS_SEARCHED = {REFERENCE, "Extra Trees, 256 trees", "Hist Gradient Boosting", "Gradient Boosting, as in the grid"}
 N_SPLITS = 3
 
 
@@ -210,7 +215,39 @@ def cost(train: pd.DataFrame, arguments: argparse.Namespace) -> None:
     measure.report("comparison of the models ÷ searches", [seconds / (searched - started)], "<= 0.25")
 
 
-PARTS = {"rules": rules, "options": options, "cost": cost}
+def labels(train: pd.DataFrame, _: argparse.Namespace) -> None:
+    (X, y), n_jobs, groups = to_X_y(train), search.available_cores(), WEBSITES.groups(train)
+    test_fold = splitting.assign_folds(train, n_splits=N_SPLITS)
+    how = {"n_jobs": n_jobs, "feature_groups": WEBSITES.feature_groups}
+    columns = (
+        "model | calibration | Brier score | difference (95 % interval) | log loss | best threshold | its gain of f1"
+    )
+    print(f"\n| {columns} (standard error) |\n" + "| --- " * 7 + "|")
+    points = {
+        **{model: params for name, (model, params) in list_options().items() if name in AS_SEARCHED},
+        "AdaBoost": {"learning_rate": 0.1, "n_estimators": 128},
+        "Decision Tree": {"criterion": "entropy"},
+        "Logistic Regression": {},
+    }
+    for model, params in points.items():
+        y_score = search.out_of_fold_scores(CANDIDATES[model], params, X, y, test_fold, **how)
+        chosen = choose_labelling(y, y_score, test_fold, groups)
+        own, tuned = chosen.calibration, chosen.by_score
+        assert tuned
+        of = next((of for of in own.compared if of.method == own.method), None)
+        cells = [f"{own.brier_score:.4f}", "", f"{own.log_loss:.4f}"]
+        if of:
+            low, high = of.brier_interval
+            cells = [
+                f"{own.brier_score:.4f} → {of.brier_score:.4f}",
+                f"{of.brier_difference:+.4f} ({low:+.4f} to {high:+.4f})",
+                f"{own.log_loss:.4f} → {of.log_loss:.4f}",
+            ]
+        gain = f"{tuned.best:.3f} | {tuned.gain:+.4f} ({tuned.standard_error:.4f})"
+        print(f"| {model} | {own.method or 'none'} | {' | '.join(cells)} | {gain} |", flush=True)
+
+
+PARTS = {"rules": rules, "options": options, "labels": labels, "cost": cost}
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def choose_threshold(
 
 
 class TunedThreshold(BaseModel, frozen=True):
-    """The threshold with the highest score on out-of-fold rows, if it is better than 0.5 beyond chance."""
+    """The threshold with the highest score on out-of-fold rows, if the 95 % interval of its gain lies above 0."""
 
     threshold: float
     """The one that is used: `best`, or 0.5."""
@@ -136,6 +136,9 @@ class TunedThreshold(BaseModel, frozen=True):
         return f"Decision threshold {self.threshold:.4f} in place of {DECISION_THRESHOLD}: {found}"
 
 
+N_ERRORS = 1.96
+"""Standard errors that a gain must exceed. One would be exceeded by luck in every sixth training, and a threshold that
+moves from training to training helps nobody."""
 _TUNED = {"f1", "accuracy", "balanced_accuracy"}
 """Scores that have a best threshold. Precision and recall are best where nothing, or everything, is called phishing."""
 
@@ -203,7 +206,7 @@ def tune_threshold(
     standard_error = float(gain(resample(by_group, random_state=random_state)).std())
     best = _best_threshold(y, y_score, scoring)
     return TunedThreshold(
-        threshold=best if found > standard_error else DECISION_THRESHOLD,
+        threshold=best if found > N_ERRORS * standard_error else DECISION_THRESHOLD,
         scoring=scoring,
         best=best,
         gain=found,
