@@ -1,13 +1,14 @@
 """What each flow can be asked to do: one frozen model per flow, from which its command line and UI form are made."""
 
+import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from networksecurity.champion.gate import Gate, PromotionMode
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.monitoring.thresholds import Thresholds
+from networksecurity.settings import login_of
 from networksecurity.training.candidates import (
     BY_CONTRACT,
     CANDIDATES,
@@ -23,7 +24,8 @@ Scoring = Literal[
 
 
 def _without_password(source: str) -> str:
-    if "://" in source and urlsplit(source).password is not None:
+    has_port = re.match(r"https?://[^/?#@:]+:\d+[/?#]", source)  # an @ behind it ends no password
+    if ":" in login_of(source) and not has_port:
         raise ValueError(
             "a user and password here would be readable in Prefect's UI and logs: put the connection string into "
             "MONGODB_URI and use the source `mongodb`"

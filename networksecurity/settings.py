@@ -8,7 +8,7 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -209,24 +209,74 @@ def _variable(place: str) -> str:
     return f"{Settings.model_config.get('env_prefix')}{place}".upper() if place in Settings.model_fields else place
 
 
-_URI = re.compile(
-    r"(?P<scheme>[^:/?#]+://)"
-    r"(?P<user>[^/?#]*@)?"  # and password
-    r"(?P<hosts>{host}(,{host})*)"
-    r"(?P<path>/[^?#]*)?"
-    r"(?P<rest>[?#].*)?".format(host=r"(\[[^\]]*\]|[^/?#@:,\[\]]*)(:\d+)?"),
-    re.DOTALL,
-)
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]+:/{0,2}|[^:/?#]*://")
+_PATHS = ("sqlite:", "file:", "local:")
+"""What begins an address that is a path."""
+_HOSTS = re.compile(r"{host}(,{host})*".format(host=r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?"))
+_ESCAPES = re.compile(r"[/?#@]")
+"""What has to be percent-escaped in a user name or password."""
+
+
+def login_of(uri: str) -> str:
+    """Return what may be user and password in an address: all up to the last `@`, empty if there is none.
+
+    An `@` behind the host may be meant, or one in a password that is not percent-escaped. Nothing before it is a
+    password where there is no colon.
+
+    Examples
+    --------
+    >>> login_of("mongodb://jane:P@ss/123@host/db"), login_of("https://host/repo@1/x.csv")
+    ('jane:P@ss/123', '')
+    """
+    match = _SCHEME.match(uri)
+    if match is None or uri.startswith(_PATHS):
+        return ""
+    rest = uri[match.end() :]
+    login = rest.rpartition("@")[0]
+    return login if ":" in login or re.match("[^/?#]*@", rest) else ""
 
 
 def without_credentials(uri: str) -> str:
-    """Return `uri` fit to be shown: user, password and query (which may hold tokens) removed.
+    """Return `uri` fit to be shown: without user, password and query, which may hold a token.
 
-    If the password is not percent-escaped, it cannot be told from the host: then only the scheme is left.
+    Paths stay whole. Where it is not certain which `@` ends the password, `…` stands for what is left out.
+
+    Examples
+    --------
+    >>> without_credentials("https://jane:secret@example.org/rows.csv?token=secret")
+    'https://example.org/rows.csv'
+    >>> without_credentials("mongodb://jane:P@ss/123@host/db")
+    'mongodb://…@host/db'
+    >>> without_credentials("sqlite:////home/jane/C#/mlflow.db")
+    'sqlite:////home/jane/C#/mlflow.db'
     """
-    if "://" not in uri:
-        return uri.partition("?")[0]
-    match = _URI.fullmatch(uri)
-    if match is None or ((match["user"] or ":" in match["hosts"]) and "@" in f"{match['path']}{match['rest']}"):
-        return uri.partition("://")[0] + "://…"
-    return match["scheme"] + match["hosts"] + (match["path"] or "")
+    match, login = _SCHEME.match(uri), login_of(uri)
+    if match is None or uri.startswith(_PATHS):
+        return uri
+    if re.search("[?#]", login):  # the rest may be that of a token
+        return f"{match[0]}…"
+    uncertain = "…@" if _ESCAPES.search(login) else ""
+    rest = re.split("[?#]", uri[match.end() :].removeprefix(login + "@" if login else ""), maxsplit=1)[0]
+    if not _HOSTS.fullmatch(rest.partition("/")[0]):  # a password, if the host behind it was forgotten
+        rest = "…"
+    return match[0] + uncertain + rest
+
+
+def is_escaped(uri: str) -> bool:
+    """Return whether user and password in an address, if any, can be told from the rest of it."""
+    return not _ESCAPES.search(login_of(uri))
+
+
+def reveals(text: str, uri: str) -> bool:
+    """Return whether a text holds four characters in a row, or all, of the password in an address.
+
+    Examples
+    --------
+    >>> reveals("bad port 'cret'", "mongodb://jane:secret@host"), reveals("no ports", "mongodb+srv://jane:secret@host:1")
+    (True, False)
+    """
+    password = login_of(uri).partition(":")[2]
+    if not password:
+        return False
+    spellings = (password, unquote(password), unquote_plus(password))
+    return any(of[start : start + 4] in text for of in spellings for start in range(max(len(of) - 3, 1)))

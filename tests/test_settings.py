@@ -1,4 +1,5 @@
 import re
+from urllib.parse import quote_plus
 
 import pytest
 from hypothesis import example, given
@@ -6,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import AliasChoices, SecretStr, ValidationError
 
 from networksecurity.exceptions import ConfigurationError
-from networksecurity.settings import PROJECT_FOLDER, Settings, settings, without_credentials
+from networksecurity.settings import PROJECT_FOLDER, Settings, reveals, settings, without_credentials
 
 SECRETS = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
 
@@ -179,6 +180,9 @@ class TestExample:
         settings()
 
 
+_texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]))
+
+
 class TestWithoutCredentials:
     @pytest.mark.parametrize(
         ("uri", "shown"),
@@ -196,6 +200,26 @@ class TestWithoutCredentials:
     )
     def test_only_what_may_be_shown_is_left(self, uri, shown):
         assert without_credentials(uri) == shown
+
+    @given(
+        scheme=st.sampled_from(["mongodb://", "mongodb+srv://", "https://", "postgresql+psycopg2://", "mongodb:/"]),
+        user=_texts,
+        password=st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=4),
+        host=st.from_regex(r"[a-z]{1,3}(\.[a-z]{2,3})?(:\d{1,5})?", fullmatch=True),
+        path=st.sampled_from(["", "/", "/db", "/db?a=b", "/a@b", "/db?token=x@y"]),
+        escape=st.booleans(),
+    )
+    @example(scheme="mongodb+srv://", user="jane", password="P@ss/123", host="host", path="/db", escape=False)
+    @example(scheme="mongodb://", user="jane", password="p@ss/w#rd", host="host", path="/db", escape=False)
+    def test_no_four_characters_of_a_password_are_shown(self, scheme, user, password, host, path, escape):
+        written = quote_plus(password) if escape else password
+        address = f"{scheme}{user}:{written}@{host}{path}"
+        shown = without_credentials(address)
+        rest = f"{scheme}…@{host}{path}"  # what may be shown may have some of the same characters
+        for spelling in (password, written):
+            parts = {spelling[start : start + 4] for start in range(len(spelling) - 3)}
+            assert [part for part in parts if part in shown and part not in rest] == []
+        assert reveals(f"cannot parse {written[-4:]!s}", address)
 
     @given(password=st.text(st.characters(codec="utf-8"), min_size=6), query=st.text(min_size=6))
     @example(password="0000@/", query="no sign")

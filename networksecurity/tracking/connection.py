@@ -18,7 +18,7 @@ from mlflow.utils.rest_utils import http_request
 
 from networksecurity.deadline import within
 from networksecurity.exceptions import ConfigurationError, TrackingError, TrackingUnavailableError
-from networksecurity.settings import without_credentials
+from networksecurity.settings import is_escaped, without_credentials
 
 if TYPE_CHECKING:
     import httpx
@@ -164,10 +164,10 @@ def split_credentials(uri: str) -> tuple[str, dict[str, str]]:
     ConfigurationError
         It is not a web address.
     """
-    if without_credentials(uri).endswith("://…"):
+    if not is_escaped(uri) or without_credentials(uri).endswith("…"):
         raise ConfigurationError(
-            "MLFLOW_TRACKING_URI is not a web address: user name and password in it must be percent-escaped "
-            "(urllib.parse.quote_plus)"
+            "MLFLOW_TRACKING_URI is not a web address: ports must be numbers, and user name and password in it must "
+            "be percent-escaped (urllib.parse.quote_plus)"
         )
     parts = urlsplit(uri)
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -16,7 +16,7 @@ from networksecurity.exceptions import (
     SourceUnavailableError,
     one_line,
 )
-from networksecurity.settings import Settings, without_credentials
+from networksecurity.settings import Settings, is_escaped, reveals, without_credentials
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -89,8 +89,8 @@ def resolve(text: str, settings: Settings, contract: Contract = WEBSITES) -> Add
     else:
         return None
     shown = without_credentials(uri)
-    if shown.endswith("://…"):
-        raise ConfigurationError(f"{named} is not a valid {shown}: ports must be numbers, and {_ESCAPING}")
+    if not is_escaped(uri):
+        raise ConfigurationError(f"{named} is not a valid address ({shown}): {_ESCAPING}")
     scheme, _, rest = shown.partition("://")
     hosts, _, path = rest.partition("/")
     database, _, name = unquote_plus(path).partition(".")
@@ -179,11 +179,9 @@ def _client(address: Address) -> "MongoClient":
             address.uri, connect=False, **{name: ms for name, ms in timeouts.items() if name.lower() not in given}
         )
     except (errors.PyMongoError, ValueError, TypeError, OSError) as exc:
-        # Without the cause: of a URI that cannot be parsed its text may quote a piece of the password.
-        quotes_uri = isinstance(exc, errors.InvalidURI) and "@" in address.uri
-        raise ConfigurationError(
-            f"{address.shown} is not a connection string that works: {_ESCAPING if quotes_uri else one_line(exc)}"
-        ) from None
+        # Without the cause: its text may quote a piece of the password.
+        reason = _ESCAPING if reveals(str(exc), address.uri) else one_line(exc)
+        raise ConfigurationError(f"{address.shown} is not a connection string that works: {reason}") from None
 
 
 def _translated(exc: Exception, address: Address, seconds: float) -> NetworkSecurityException:

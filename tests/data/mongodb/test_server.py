@@ -67,6 +67,19 @@ def test_an_address_that_is_not_valid_is_refused_without_its_password(uri):
     refused(ConfigurationError, "mongodb", says="mongodb", mongodb_uri=uri)
 
 
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        (f"mongodb+srv://me:{PASSWORD}@host:27017/db", "must not include a port number"),
+        (f"mongodb://me:{PASSWORD}@host:port/db", "Port contains non-digit characters"),
+        ("mongodb://me:P@ss/123@host/db", "mongodb://…@host/db): user name and password must be percent-escaped"),
+        ("mongodb+srv://me:p@ss/w#rd@host/db", "mongodb+srv://…): user name and password must be percent-escaped"),
+    ],
+)
+def test_the_reason_for_which_an_address_is_not_valid_is_passed_on(uri, says):
+    refused(ConfigurationError, uri, says=says)
+
+
 def test_an_address_of_another_kind_is_refused():
     refused(ConfigurationError, "mongodb", says="MONGODB_URI", mongodb_uri=f"postgresql://me:{PASSWORD}@host")
 
