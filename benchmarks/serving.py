@@ -38,7 +38,7 @@ def publish(name: str, folder: Path) -> list[Any]:
     import mlflow
 
     from networksecurity.champion.registry import CHAMPION
-    from networksecurity.data import sample, schema, storage, validation
+    from networksecurity.data import model_files, sample, schema, validation
     from networksecurity.training import candidates
 
     X, y = schema.to_X_y(validation.validate(sample.make_phishing_websites(random_state=0)).accepted)
@@ -56,7 +56,7 @@ def publish(name: str, folder: Path) -> list[Any]:
                 model,
                 stored,
                 serialization_format="skops",
-                skops_trusted_types=storage.TRUSTED_TYPES,
+                skops_trusted_types=model_files.TRUSTED_TYPES,
                 signature=mlflow.models.infer_signature(X, y),
                 pip_requirements=[],
             )

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from networksecurity.data.storage import load_model
+from networksecurity.data.model_files import load_model
 
 
 def main(columns: str, folder: str, rows: str, answers: str) -> None:

@@ -22,8 +22,8 @@ from pydantic import BaseModel, Field, SerializeAsAny
 from sklearn.pipeline import Pipeline
 
 from networksecurity.data.contracts import WEBSITES, Contract, option_of
+from networksecurity.data.model_files import load_model as load_skops
 from networksecurity.data.sample import is_synthetic
-from networksecurity.data.storage import load_model as load_skops
 from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.drift import ReferenceProfile
 from networksecurity.tracking.outcome import (

@@ -11,7 +11,6 @@ import hashlib
 import io
 import logging
 import posixpath
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from threading import Lock
@@ -25,26 +24,12 @@ import pyarrow as pa
 from pyarrow import parquet
 from pydantic import BaseModel
 
+from networksecurity.data.model_files import load_model
 from networksecurity.data.schema import MISSING
-from networksecurity.exceptions import ConfigurationError, DataSourceError, StorageError, one_line
+from networksecurity.exceptions import ConfigurationError, StorageError, one_line
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-TRUSTED_TYPES = [
-    "networksecurity.training.address_features.AddressFeatures",
-    "networksecurity.training.address_text.AddressText",
-    "networksecurity.training.label_rule.BandClassifier",
-    "numpy.dtype",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.calibration._TemperatureScaling",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-    "sklearn.utils._bunch.Bunch",
-]
-"""What skops may load besides its own safe list: compiled trees and calibrators, which hold numbers only, what reads
-addresses, and the band of unsure rows."""
 
 
 class DataRef(BaseModel, frozen=True):
@@ -94,22 +79,6 @@ def fingerprint(frame: pd.DataFrame) -> str:
         digest.update(f"{name}\0{kind}\0{len(values)}\0".encode())
         digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
-
-
-def load_model(content: bytes) -> Any:
-    """Return the estimator of a skops file; no type outside skops' list and `TRUSTED_TYPES` is loaded.
-
-    Raises
-    ------
-    DataSourceError
-        The file is damaged, or holds another type.
-    """
-    import skops.io
-
-    try:
-        return skops.io.loads(content, trusted=TRUSTED_TYPES)
-    except (skops.io.exceptions.UntrustedTypesFoundException, ValueError, KeyError, zipfile.BadZipFile) as exc:
-        raise DataSourceError(f"the model file cannot be loaded: {exc}") from exc
 
 
 def references(value: Any) -> Iterator[Ref]:
@@ -173,7 +142,7 @@ class Storage:
         return ref
 
     def get_model(self, ref: ModelRef) -> Any:
-        """Return a stored estimator; no type outside skops' list and `TRUSTED_TYPES` is loaded.
+        """Return a stored estimator, as `model_files.load_model` loads it.
 
         Do not change it: a process that asks for the same model again gets the same object.
 

@@ -16,8 +16,8 @@ from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
 from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.model_files import TRUSTED_TYPES
 from networksecurity.data.schema import CLASS_LABELS, LABELS
-from networksecurity.data.storage import TRUSTED_TYPES
 from networksecurity.tracking.outcome import (
     CONTRACT_FILE,
     KNOWN_FILE,

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from networksecurity.data.contracts import WEBSITES, Addresses
+from networksecurity.data.model_files import TRUSTED_TYPES
 from networksecurity.data.sources import parse
-from networksecurity.data.storage import TRUSTED_TYPES, Storage
+from networksecurity.data.storage import Storage
 from networksecurity.prediction import native, rows
 from networksecurity.prediction.native import prepare
 from networksecurity.prediction.scoring import score

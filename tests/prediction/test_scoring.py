@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 
 from networksecurity.data import splitting
+from networksecurity.data.model_files import TRUSTED_TYPES
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, TARGET, to_X, to_X_y
-from networksecurity.data.storage import TRUSTED_TYPES, Storage
+from networksecurity.data.storage import Storage
 from networksecurity.exceptions import DataValidationError
 from networksecurity.monitoring.drift import reference_profile
 from networksecurity.prediction import scoring

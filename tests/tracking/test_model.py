@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from logged import log_all
 
+from networksecurity.data.model_files import load_model
 from networksecurity.data.schema import DOMAINS, FEATURE_GROUPS, FEATURES, to_X_y
-from networksecurity.data.storage import load_model
 from networksecurity.training.domain import with_domain_check, without_domain_check
 from networksecurity.training.known_features import KnownFeatures
 from networksecurity.training.masking import hide
