@@ -82,10 +82,9 @@ def by_the_flow(n_rows: int, part: int = 500_000) -> None:
 
 
 def run_and_tell(options: list[str]) -> None:
-    from flows.launch import run
-    from flows.parameters import ScoreParameters
+    from flows.commands import run_command
 
-    if code := run("flows.score:score", ScoreParameters, arguments=options):
+    if code := run_command("score", options):
         sys.exit(code)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
 

@@ -16,15 +16,16 @@ from prefect.settings import get_current_settings
 from prefect.states import Paused
 from pydantic import Field
 
-from flows.parameters import TrainParameters
-from flows.steps import step, storage
-from flows.tracking import tracking_server
 from networksecurity.champion.changes import consider, earlier_comparisons
 from networksecurity.champion.decision import Champion, Decision, answered, decide
 from networksecurity.champion.gate import Gate
 from networksecurity.champion.registry import RegisteredVersion, Registry
 from networksecurity.data.storage import DataRef, ModelRef
 from networksecurity.exceptions import ConfigurationError
+
+from .parameters import TrainParameters
+from .steps import step, storage
+from .tracking import tracking_server
 
 _PAUSE = "promotion"
 _MARGIN = 600

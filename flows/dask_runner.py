@@ -10,8 +10,9 @@ from prefect.futures import PrefectFuture
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect_dask import DaskTaskRunner
 
-from flows.thread_runner import Threads
 from networksecurity.exceptions import ClusterUnavailableError, ConfigurationError
+
+from .thread_runner import Threads
 
 
 class Cluster(DaskTaskRunner):

@@ -1,7 +1,7 @@
 """Evaluate: labelled rows → validated → a version's figures on those it has not learned from, beside its test figures.
 
-As a command: `python flows/evaluate.py --help`. The exit code is 3 if F1 on unseen rows is lower than on the test rows,
-4 if that cannot be judged; the last line is for scripts.
+As a command: `networksecurity evaluate --help`, or `python flows/evaluate.py --help`. The exit code is 3 if F1 on
+unseen rows is lower than on the test rows, 4 if that cannot be judged; the last line is for scripts.
 """
 
 if __name__ == "__main__":  # options are read before the slow imports below
@@ -9,10 +9,9 @@ if __name__ == "__main__":  # options are read before the slow imports below
     from pathlib import Path
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from flows.launch import run
-    from flows.parameters import EvaluateParameters
+    from flows.commands import run_command
 
-    sys.exit(run("flows.evaluate:evaluate", EvaluateParameters, show="flows.evaluate:show_evaluation"))
+    sys.exit(run_command("evaluate"))
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
@@ -21,12 +20,6 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import BaseModel
 
-from flows.parameters import EvaluateParameters
-from flows.report import Summary, said_of
-from flows.score import find_model
-from flows.steps import contract_of, source_of, step, storage
-from flows.tracking import registry
-from flows.training_steps import fetch, validate
 from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.champion.reviewing import record_review, review_version
 from networksecurity.data.storage import DataRef
@@ -34,6 +27,13 @@ from networksecurity.settings import settings
 from networksecurity.tracking.review_runs import LoggedReview
 from networksecurity.tracking.server import run_url
 from networksecurity.training.review import EXIT_CODES, OUTCOMES, Review
+
+from .parameters import EvaluateParameters
+from .report import Summary, said_of
+from .score import find_model
+from .steps import contract_of, source_of, step, storage
+from .tracking import registry
+from .training_steps import fetch, validate
 
 
 class EvaluationReport(BaseModel, frozen=True):
@@ -88,24 +88,21 @@ def evaluate(parameters: EvaluateParameters) -> State:
     )
     if found.verdict == "worse":
         get_run_logger().warning("%s", found.reason)
-    create_markdown_artifact(_summary(report).to_markdown(), key="evaluation-report", description=found.reason)
+    create_markdown_artifact(summarize(report).to_markdown(), key="evaluation-report", description=found.reason)
     create_link_artifact(report.link, link_text="in MLflow", key="mlflow-evaluation", description=found.reason)
     return Completed(name=OUTCOMES[found.verdict], message=found.reason, data=report)
 
 
-def _summary(report: EvaluationReport) -> Summary:
+def summarize(report: EvaluationReport) -> Summary:
+    """Return an evaluation's outcome, as people read it, with one line for scripts and the exit code."""
     parts = report.review.parts()
     rows = {name: f"{of.n_rows:,} with {of.n_vectors:,} groups" for name, of in parts.items()}
     return Summary(
         title=f"{report.model_name} {report.model_version} on {report.source}: {OUTCOMES[report.review.verdict]}",
         table=report.review.to_table(),
+        outcome=report.review.reason,
         sentences=[*report.notes, f"{report.review.reason}."],
         values={**rows, "set aside": f"{report.n_rejected:,}", "in MLflow": report.link},
+        last=report.review.to_line(),
+        exit_code=EXIT_CODES[report.review.verdict],
     )
-
-
-def show_evaluation(report: EvaluationReport) -> int:
-    """Print an evaluation's outcome to the terminal, with one line for scripts, and return the exit code."""
-    _summary(report).show()
-    print(report.review.to_line())
-    return EXIT_CODES[report.review.verdict]

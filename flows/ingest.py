@@ -1,7 +1,7 @@
 """Ingest: a file → checked as a whole → its rows in MongoDB, each once, and those that are not valid in quarantine.
 
 The file is read twice, a part at a time: first it is checked, and a file that is refused as a whole leaves nothing
-behind; no file is too large. As a command: `python flows/ingest.py --help`.
+behind; no file is too large. As a command: `networksecurity ingest --help`, or `python flows/ingest.py --help`.
 """
 
 if __name__ == "__main__":  # options are read before the slow imports below
@@ -9,10 +9,9 @@ if __name__ == "__main__":  # options are read before the slow imports below
     from pathlib import Path
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from flows.launch import run
-    from flows.parameters import IngestParameters
+    from flows.commands import run_command
 
-    sys.exit(run("flows.ingest:ingest", IngestParameters, show="flows.ingest:show_ingestion"))
+    sys.exit(run_command("ingest"))
 
 from hashlib import sha256
 from pathlib import Path
@@ -25,9 +24,6 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import BaseModel
 
-from flows.parameters import IngestParameters
-from flows.report import Summary, reasons_section, said_of
-from flows.steps import contract_of, progress, source_of, step
 from networksecurity.data import mongodb, sources
 from networksecurity.data.built_in import Sample
 from networksecurity.data.contracts import Contract
@@ -35,6 +31,10 @@ from networksecurity.data.files import File
 from networksecurity.data.gaps import find_gaps
 from networksecurity.data.web import Url
 from networksecurity.settings import settings
+
+from .parameters import IngestParameters
+from .report import Summary, reasons_section, said_of
+from .steps import contract_of, progress, source_of, step
 
 
 class IngestReport(BaseModel, frozen=True):
@@ -109,7 +109,7 @@ def ingest(parameters: IngestParameters) -> IngestReport:
     report = IngestReport(
         source=file.shown, sha256=checked.sha256, validation=checked.validation, rows=rows, notes=notes
     )
-    summary = _summary(report)
+    summary = summarize(report)
     create_markdown_artifact(summary.to_markdown(), key="ingest-report", description=summary.title)
     return report
 
@@ -118,10 +118,13 @@ def _gaps(validation: dict[str, Any]) -> list[str]:
     return find_gaps(validation["n_accepted"], validation["n_missing"])
 
 
-def _summary(report: IngestReport) -> Summary:
+def summarize(report: IngestReport) -> Summary:
+    """Return an ingestion's outcome, as people read it."""
     rows = report.rows
     return Summary(
         title=f"Ingestion {rows.ingestion} of {report.source}",
+        outcome=f"{rows.n_rows:,} rows read, {rows.n_inserted:,} inserted, {rows.n_already_there:,} already there, "
+        f"{rows.n_quarantined:,} quarantined",
         values={
             "rows read": f"{rows.n_rows:,}",
             "inserted": f"{rows.n_inserted:,}",
@@ -134,8 +137,3 @@ def _summary(report: IngestReport) -> Summary:
         sentences=[*report.notes, *_gaps(report.validation)],
         sections={"File": f"SHA-256 `{report.sha256}`"} | reasons_section(report.validation["rejections"]),
     )
-
-
-def show_ingestion(report: IngestReport) -> None:
-    """Print an ingestion's outcome to the terminal."""
-    _summary(report).show()

@@ -17,11 +17,12 @@ import signal
 import sys
 from pkgutil import resolve_name
 
-from flows.ending import FAILURE, INTERRUPTED, SUCCESS, TERMINATED, Terminated, ended, terminate
-from flows.local_server import local_server
-from flows.options import Parameters, read_options
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.settings import NO_TELEMETRY, PROJECT_FOLDER, without_credentials
+
+from .ending import FAILURE, INTERRUPTED, SUCCESS, TERMINATED, Terminated, ended, terminate
+from .local_server import local_server
+from .options import Output, Parameters, read_options
 
 ENVIRONMENT = {
     **NO_TELEMETRY,
@@ -42,8 +43,11 @@ ENVIRONMENT = {
 def run(
     flow: str,
     parameters_model: type[Parameters],
-    show: str | None = None,
-    arguments: list[str] | None = None,
+    summarize: str,
+    *,
+    arguments: list[str] | None,
+    program: str,
+    examples: tuple[str, ...] = (),
 ) -> int:
     """Run a flow with the options given on the command line and return the exit code.
 
@@ -53,14 +57,19 @@ def run(
         Where it is, as `module:function`; imported after the options are read.
     parameters_model : type of pydantic.BaseModel
         The type of the flow's one parameter, `parameters`.
-    show : str, optional
-        What prints the flow's result, as `module:function`; not called if the flow returned nothing. It may return
-        an exit code other than that of success.
-    arguments : list of str, optional
+    summarize : str
+        What makes a `Summary` of the flow's result, as `module:function`; not called if the flow returned nothing.
+    arguments : list of str or None
         By default those of this process.
+    program : str
+        What the help calls it.
+    examples : tuple of str
+        Options, for the end of the help.
     """
-    program = f"{flow.partition(':')[2]}.py"
-    parameters = read_options(parameters_model, sys.argv[1:] if arguments is None else arguments, program)
+    given = sys.argv[1:] if arguments is None else arguments
+    parameters, output = read_options(parameters_model, given, program, examples)
+    if output.quiet:
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     signal.signal(signal.SIGTERM, terminate)
@@ -88,9 +97,25 @@ def run(
             raise
         print(f"error: {reason}", file=sys.stderr)
         return ended(FAILURE)
-    if show is not None and result is not None:
-        return resolve_name(show)(result) or SUCCESS
-    return SUCCESS
+    if result is None:
+        _say_nothing_done(output)
+        return SUCCESS
+    summary = resolve_name(summarize)(result)
+    if output.json_document:
+        print(result.model_dump_json(indent=2))
+    elif output.quiet:
+        print(" ".join(f"{summary.title}: {summary.outcome}".split()))
+    else:
+        summary.show()
+    return summary.exit_code
+
+
+def _say_nothing_done(output: Output) -> None:
+    """Say that the flow had nothing to do; why is in its log."""
+    if output.json_document:
+        print("null")
+    elif output.quiet:
+        print("nothing to do")
 
 
 def _server_errors() -> tuple[type[Exception], ...]:

@@ -1,8 +1,8 @@
 """The Prefect server of a single run: started before the slow imports, ended with the process.
 
 Prefect can start one by itself, but first imports its whole server into our process, for seconds. Here the server is
-the first process to start and comes up beside the flow's imports: `python -m flows.local_server PORT LOG`. If a Prefect
-profile names another server, that process finds out and exits.
+the first process to start and comes up beside the flow's imports: `python -m` this module, with PORT and LOG. If a
+Prefect profile names another server, that process finds out and exits.
 """
 
 import atexit
@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from flows.ending import before_the_end
 from networksecurity.exceptions import NetworkSecurityException
-from networksecurity.settings import PROJECT_FOLDER
+
+from .ending import before_the_end
 
 LOG = "server-of-single-runs.log"
 """File in Prefect's home for what the server prints: ended in the middle of its work, it prints tracebacks."""
@@ -52,9 +52,9 @@ def local_server() -> Iterator[Callable[[], None]]:
 
 
 def _start(port: int) -> subprocess.Popen:
-    # The first of these folders is this project's: `flows` in the working folder may be something else.
-    path = os.pathsep.join(filter(None, (str(PROJECT_FOLDER), os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-P", "-m", "flows.local_server", str(port), LOG]
+    # The same folders in the same order: another one may hold something else of this package's name.
+    path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
+    command = [sys.executable, "-P", "-m", f"{__package__}.local_server", str(port), LOG]
     # Ctrl-C reaches every process of the terminal. The server inherits this mask and lives on: Prefect records how the
     # run ended before we end the server.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -3,7 +3,7 @@
 One event reports drift of the rows, another that quality has decayed: F1 on labelled rows against F1 on the test rows.
 
 The check is recorded last: an interrupted check is repeated, so no drift is missed. The event may fire twice; what it
-triggers must be idempotent. As a command: `python flows/monitor.py --help`.
+triggers must be idempotent. As a command: `networksecurity monitor --help`, or `python flows/monitor.py --help`.
 """
 
 if __name__ == "__main__":  # options are read before the slow imports below
@@ -11,10 +11,9 @@ if __name__ == "__main__":  # options are read before the slow imports below
     from pathlib import Path
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from flows.launch import run
-    from flows.parameters import MonitorParameters
+    from flows.commands import run_command
 
-    sys.exit(run("flows.monitor:monitor", MonitorParameters, show="flows.monitor:show_monitoring"))
+    sys.exit(run_command("monitor"))
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
@@ -24,10 +23,6 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import BaseModel
 
-from flows.parameters import MonitorParameters
-from flows.report import Summary, inline_picture
-from flows.steps import step, storage
-from flows.tracking import registry, tracking_server
 from networksecurity.champion.check import Check, check_version
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, WATERMARK_TAG, RegisteredVersion
 from networksecurity.data import mongodb, schema, sources, validation
@@ -42,6 +37,11 @@ from networksecurity.settings import settings
 from networksecurity.tracking import figures
 from networksecurity.tracking.monitor_runs import LoggedCheck, log_check
 from networksecurity.tracking.server import run_url
+
+from .parameters import MonitorParameters
+from .report import Summary, inline_picture
+from .steps import step, storage
+from .tracking import registry, tracking_server
 
 DRIFT_EVENT = "networksecurity.drift.detected"
 """The event that reports drift; its payload holds the fields of `MonitorReport`."""
@@ -214,7 +214,7 @@ def _publish(report: MonitorReport, found: drift.DriftReport) -> None:
     drifted, decayed = report.verdict == "drift", report.quality.verdict == "decayed"
     _report_event(DRIFT_EVENT, report, report.reason, occurred=drifted, labels=RETRAINING)
     _report_event(QUALITY_EVENT, report, report.quality.reason, occurred=decayed, labels={} if drifted else RETRAINING)
-    text = _summary(report, _picture(report, found)).to_markdown()
+    text = summarize(report, _picture(report, found)).to_markdown()
     create_markdown_artifact(text, key="monitor-report", description=report.reason)
     if found.columns:
         shown = {"name", "verdict", "psi", "p_corrected", "missing_new", "reason"}
@@ -242,9 +242,11 @@ def _report_event(event: str, report: MonitorReport, reason: str, *, occurred: b
     )
 
 
-def _summary(report: MonitorReport, sections: dict[str, str] | None = None) -> Summary:
+def summarize(report: MonitorReport, sections: dict[str, str] | None = None) -> Summary:
+    """Return the outcome of a check, as people read it."""
     return Summary(
         title=f"{report.outcome} in {report.source}",
+        outcome=report.reason,
         values={
             "outcome": report.outcome,
             "why": report.reason,
@@ -273,8 +275,3 @@ def _picture(report: MonitorReport, found: drift.DriftReport) -> dict[str, str]:
         return {}
     png = figures.draw_drift(found, f"{report.outcome} in {report.source}")
     return {"Columns": inline_picture(png, "distance of each column from its reference")}
-
-
-def show_monitoring(report: MonitorReport) -> None:
-    """Print the outcome of a check to the terminal."""
-    _summary(report).show()

@@ -1,30 +1,50 @@
-"""Reads a command line into a flow's parameters."""
+"""Reads a command line into a flow's parameters, and how it wants to hear of the outcome."""
 
+import re
 import sys
+from argparse import Action, RawDescriptionHelpFormatter
+from dataclasses import dataclass
+from textwrap import fill
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from flows.ending import WRONG_OPTION
+from .ending import WRONG_OPTION
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
 
-def read_options(model: type[Parameters], arguments: list[str], program: str) -> Parameters:
+@dataclass(frozen=True)
+class Output:
+    """What goes to standard output at the end: everything as text, its first line, or everything as JSON."""
+
+    quiet: bool
+    json_document: bool
+
+
+def read_options(
+    model: type[Parameters], arguments: list[str], program: str, examples: tuple[str, ...] = ()
+) -> tuple[Parameters, Output]:
     """Return the parameters given by a command line; exit with one line for each wrong option."""
     base: Any = model
 
     class Command(base, BaseSettings):
-        __doc__ = model.__doc__
+        __doc__ = fill(model.__doc__ or "", 78)
         model_config = SettingsConfigDict(
-            cli_parse_args=arguments,
             cli_prog_name=program,
             cli_avoid_json=True,
             cli_hide_none_type=True,
-            cli_implicit_flags=True,
+            cli_implicit_flags="toggle",
             cli_kebab_case=True,
             cli_shortcuts=None,
+        )
+
+        quiet: bool = Field(default=False, description="print one line at the end, and log only what is wrong")
+        json_document: bool = Field(
+            default=False,
+            validation_alias=AliasChoices("json"),
+            description="print one JSON document at the end; the log goes to standard error",
         )
 
         @classmethod
@@ -38,8 +58,16 @@ def read_options(model: type[Parameters], arguments: list[str], program: str) ->
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return (init_settings,)
 
+    source = CliSettingsSource(Command, formatter_class=_Help)
+    required = [name for name, field in model.model_fields.items() if field.is_required()]
+    asked = [f"--{name.replace('_', '-')} {_metavar(name)}" for name in required]
+    source.root_parser.usage = " ".join([program, *asked, "[OPTION ...]"])
+    if examples:
+        source.root_parser.epilog = "\n".join(["examples:", *(f"  {program} {options}" for options in examples)])
     try:
-        return model(**Command().model_dump())
+        read = Command(_cli_settings_source=source(args=arguments)).model_dump()
+        output = Output(quiet=read.pop("quiet"), json_document=read.pop("json_document"))
+        return model(**read), output
     except ValidationError as exc:
         for error in exc.errors():
             option = ".".join(map(str, error["loc"])).replace("_", "-")
@@ -47,3 +75,40 @@ def read_options(model: type[Parameters], arguments: list[str], program: str) ->
             given = "" if error["type"] in {"value_error", "missing"} else f", not {error['input']!r}"
             print(f"{program}: error: --{option}: {error['msg'].removeprefix('Value error, ')}{given}", file=sys.stderr)
         sys.exit(WRONG_OPTION)
+
+
+_KINDS = {"int": "N", "float": "NUMBER", "tuple[str,...]": "NAME,..."}
+_SAYS_NOTHING = re.compile(r" \(default: (None|True|False|\(\)|)\)$")
+
+
+def _metavar(option: str) -> str:
+    """Return what stands for the value of an option of text.
+
+    Examples
+    --------
+    >>> _metavar("--model-version")
+    'VERSION'
+    """
+    return re.split("[-_.]", option)[-1].upper()
+
+
+class _Help(RawDescriptionHelpFormatter):
+    """Help in 80 columns, with values and defaults as a person writes them."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=79)
+
+    def add_argument(self, action: Action) -> None:
+        text = action.help or ""
+        if isinstance(action.metavar, str):
+            name = max(action.option_strings, key=len)
+            if action.metavar.startswith("{") and len(action.metavar) > 40:
+                text = f"{action.metavar[1:-1].replace(',', ', ')}: {text}"
+                action.metavar = _metavar(name)
+            elif not action.metavar.startswith("{"):
+                action.metavar = _KINDS.get(action.metavar, _metavar(name))
+        text = _SAYS_NOTHING.sub("", text)
+        if "default" in text.rpartition(" (default: ")[0]:
+            text = text.rpartition(" (default: ")[0]
+        action.help = text
+        super().add_argument(action)

@@ -28,6 +28,12 @@ class Summary:
         Rows, each with the same columns.
     sections : mapping of str to str
         Heading and Markdown, on Prefect's pages only.
+    outcome : str
+        How it ended, in a few words.
+    last : str
+        What ends the text in the terminal.
+    exit_code : int
+        How a command ends that ran the flow.
     """
 
     title: str
@@ -35,6 +41,9 @@ class Summary:
     sentences: Sequence[str] = ()
     table: Sequence[Mapping[str, Any]] = ()
     sections: Mapping[str, str] = field(default_factory=dict)
+    outcome: str = ""
+    last: str = ""
+    exit_code: int = 0
 
     def to_markdown(self) -> str:
         """Return the text of the report artifact.
@@ -58,7 +67,7 @@ class Summary:
         return "\n\n".join(parts)
 
     def show(self) -> None:
-        """Print title, table, sentences and values to the terminal."""
+        """Print all of it but the sections to the terminal."""
         console = Console(soft_wrap=True, highlight=False)
         if not console.is_terminal:
             console.width = 160  # no line of a table is cut in a file or a log
@@ -71,6 +80,8 @@ class Summary:
         for name, value in self.values.items():
             lines = (value,) if isinstance(value, str) else value
             console.print(escape(f"{name:>{width}}  " + f"\n{'':{width}}  ".join(lines)))
+        if self.last:
+            print(self.last)
 
     def _as_rich(self) -> Table:
         table = Table(box=SIMPLE)

@@ -5,7 +5,7 @@ file of predictions appears as a whole, or not at all if the source turns out to
 they come, so a file is checked first. From collection to collection the checkpoint of each version is recorded last: an
 interrupted run is repeated, and writes the same rows to the same place again.
 
-As a command: `python flows/score.py --help`.
+As a command: `networksecurity score --help`, or `python flows/score.py --help`.
 """
 
 if __name__ == "__main__":  # options are read before the slow imports below
@@ -13,10 +13,9 @@ if __name__ == "__main__":  # options are read before the slow imports below
     from pathlib import Path
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from flows.launch import run
-    from flows.parameters import ScoreParameters
+    from flows.commands import run_command
 
-    sys.exit(run("flows.score:score", ScoreParameters, show="flows.score:show_scoring"))
+    sys.exit(run_command("score"))
 
 import time
 from datetime import UTC, datetime
@@ -31,11 +30,6 @@ from prefect.states import Completed, State
 from pydantic import BaseModel
 from sklearn.pipeline import Pipeline
 
-from flows.ingest import Checked, check, fetch
-from flows.parameters import ScoreParameters
-from flows.report import Summary, reasons_section
-from flows.steps import contract_of, progress, source_of, step
-from flows.tracking import find_gaps, registry
 from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.data import mongodb
 from networksecurity.data.built_in import Sample
@@ -54,6 +48,12 @@ from networksecurity.prediction.scoring import BatchScorer, ScoringReport
 from networksecurity.settings import settings
 from networksecurity.tracking.model import probe_rows
 from networksecurity.tracking.server import model_version_url
+
+from .ingest import Checked, check, fetch
+from .parameters import ScoreParameters
+from .report import Summary, reasons_section
+from .steps import contract_of, progress, source_of, step
+from .tracking import find_gaps, registry
 
 
 class ScoreReport(BaseModel, frozen=True):
@@ -240,16 +240,18 @@ def score(parameters: ScoreParameters) -> State:
         get_run_logger().warning("%s", gap)
     name = "Scored" if done.rows.n_rows else "Nothing new"
     message = f"{done.rows.n_scored:,} rows scored by {version.name} {version.version}"
-    create_markdown_artifact(_summary(report).to_markdown(), key="score-report", description=message)
+    create_markdown_artifact(summarize(report).to_markdown(), key="score-report", description=message)
     create_link_artifact(report.link, link_text="in MLflow", key="mlflow-model-version", description=message)
     return Completed(name=name, message=message, data=report)
 
 
-def _summary(report: ScoreReport) -> Summary:
+def summarize(report: ScoreReport) -> Summary:
+    """Return a scoring's outcome, as people read it."""
     rows = report.rows
     share = f" ({rows.n_phishing / rows.n_scored:.1%})" if rows.n_scored else ""
     return Summary(
         title=f"Scores of {report.source}",
+        outcome=f"{rows.n_scored:,} scored, {rows.n_phishing:,} phishing{share}, {rows.n_rejected:,} quarantined",
         values={
             "rows read": f"{rows.n_rows:,}",
             "scored": f"{rows.n_scored:,}",
@@ -266,8 +268,3 @@ def _summary(report: ScoreReport) -> Summary:
         sentences=[*report.notes, *report.gaps],
         sections=reasons_section(rows.rejections),
     )
-
-
-def show_scoring(report: ScoreReport) -> None:
-    """Print a scoring's outcome to the terminal."""
-    _summary(report).show()

@@ -24,7 +24,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
-from flows.parameters import EvaluateParameters, IngestParameters, ScoreParameters, TrainParameters
 from networksecurity.data import sources
 from networksecurity.data.contracts import Contract, get_contract
 from networksecurity.data.sources import Source
@@ -32,6 +31,8 @@ from networksecurity.data.storage import Storage, references
 from networksecurity.exceptions import ConfigurationError, StorageError, TransientError
 from networksecurity.settings import settings
 from networksecurity.tracking.provenance import code_version
+
+from .parameters import EvaluateParameters, IngestParameters, ScoreParameters, TrainParameters
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

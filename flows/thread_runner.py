@@ -6,7 +6,7 @@ from typing import Any
 from prefect.futures import PrefectConcurrentFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.ending import call_off, end_soon
+from .ending import call_off, end_soon
 
 _SECONDS_TO_END = 10
 

@@ -1,6 +1,6 @@
 """Train: rows → validated → split → a grid search per model, in parallel → the winner, fitted → logged → judged.
 
-As a command: `python flows/train.py --help`.
+As a command: `networksecurity train --help`, or `python flows/train.py --help`.
 """
 
 if __name__ == "__main__":  # options are read before the slow imports below
@@ -8,10 +8,9 @@ if __name__ == "__main__":  # options are read before the slow imports below
     from pathlib import Path
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from flows.launch import run
-    from flows.parameters import TrainParameters
+    from flows.commands import run_command
 
-    sys.exit(run("flows.train:train", TrainParameters, show="flows.training_report:show_training"))
+    sys.exit(run_command("train"))
 
 from asyncio import CancelledError
 from collections.abc import Callable
@@ -28,24 +27,6 @@ from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.states import Completed, State
 from prefect.task_runners import TaskRunner
 
-from flows import training_steps as tasks
-from flows.approval import refuse_to_ask_nobody, settle
-from flows.ending import before_the_end, end_soon
-from flows.parameters import TrainParameters
-from flows.report import said_of
-from flows.steps import contract_of, result_storage, source_of
-from flows.thread_runner import Threads
-from flows.tracking import tracking_server
-from flows.training_report import (
-    LeaderboardRow,
-    TrainingReport,
-    data_tags,
-    logged_params,
-    origin_tags,
-    publish_leaderboard,
-    publish_training,
-)
-from flows.training_steps import Checked, Chosen, Findings, Sides, Winner
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.data.contracts import WEBSITES, Contract
@@ -59,6 +40,25 @@ from networksecurity.tracking.outcome import Logged, Training
 from networksecurity.training import search, selection
 from networksecurity.training.candidates import BY_CONTRACT
 from networksecurity.training.selection import Selection
+
+from . import training_steps as tasks
+from .approval import refuse_to_ask_nobody, settle
+from .ending import before_the_end, end_soon
+from .parameters import TrainParameters
+from .report import said_of
+from .steps import contract_of, result_storage, source_of
+from .thread_runner import Threads
+from .tracking import tracking_server
+from .training_report import (
+    LeaderboardRow,
+    TrainingReport,
+    data_tags,
+    logged_params,
+    origin_tags,
+    publish_leaderboard,
+    publish_training,
+)
+from .training_steps import Checked, Chosen, Findings, Sides, Winner
 
 _SECONDS_TO_END = 40
 """Time for an interrupted training to record that in MLflow and in Prefect before its process is ended."""
@@ -104,7 +104,7 @@ def make_runner(settings: Settings) -> TaskRunner[Any]:
         # there is no pool: the fits run in the thread, one at a time.
         return Threads(1) if cores == 1 else Threads()
     try:
-        from flows.dask_runner import Cluster
+        from .dask_runner import Cluster
     except ImportError as exc:
         raise ConfigurationError(
             "NETWORKSECURITY_TASK_RUNNER is dask, which is not installed: pip install 'prefect-dask>=0.3.7,<0.4'"

@@ -10,10 +10,6 @@ from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from pydantic import BaseModel
 
-from flows.parameters import TrainParameters
-from flows.report import Summary, inline_picture
-from flows.steps import contract_of
-from flows.training_steps import Fetched, Winner
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.gate import PromotionMode
 from networksecurity.champion.registry import RANDOM_STATE_TAG, TEST_SIZE_TAG, WATERMARK_TAG
@@ -30,6 +26,11 @@ from networksecurity.training.labelling import Labelling
 from networksecurity.training.leakage import LeakageLedger
 from networksecurity.training.search import SearchResult
 from networksecurity.training.selection import Selection
+
+from .parameters import TrainParameters
+from .report import Summary, inline_picture
+from .steps import contract_of
+from .training_steps import Fetched, Winner
 
 _LOGGED = {"test_size", "cv", "scoring", "imputer", "random_state"}
 
@@ -268,13 +269,16 @@ def _data_section(report: TrainingReport) -> str:
     return "\n".join(lines)
 
 
-def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
-    """Return a training's summary; `picture` is a PNG file of the winner's curves."""
+def summarize(report: TrainingReport, picture: bytes = b"") -> Summary:
+    """Return a training's outcome, as people read it; `picture` is a PNG file of the winner's curves."""
     checked, split, group = report.validation, report.split, report.group
     metrics = {name: _on_both_sides(report, name) for name in FIGURES[:3]}
     links = {key.replace("-", " "): link for key, link in report.links().items()}
+    command = ui_command(report.tracking)
     return Summary(
         title=f"Training {report.name}",
+        outcome=f"{report.model_name} {report.model_version}, {report.leaderboard[0].model}: f1_score "
+        f"{metrics['f1_score']}; {report.promotion_sentence()}",
         table=[row.to_table() for row in report.leaderboard],
         sentences=[
             (
@@ -295,6 +299,7 @@ def _training_summary(report: TrainingReport, picture: bytes = b"") -> Summary:
             **({"When features are missing": known_table(report.known)} if report.known else {}),
             "Data": _data_section(report),
         },
+        last=f"The pages are there while this runs:\n  {command}" if command else "",
     )
 
 
@@ -329,12 +334,5 @@ def publish_training(report: TrainingReport, picture: bytes) -> None:
         create_markdown_artifact(text, key="promotion", description=sentence)
     for key, (text, link) in report.links().items():
         create_link_artifact(link, link_text=text, key=f"mlflow-{key}", description=title)
-    text = _training_summary(report, picture).to_markdown()
+    text = summarize(report, picture).to_markdown()
     create_markdown_artifact(text, key="training-report", description=title)
-
-
-def show_training(report: TrainingReport) -> None:
-    """Print a training's outcome to the terminal."""
-    _training_summary(report).show()
-    if command := ui_command(report.tracking):
-        print(f"The pages are there while this runs:\n  {command}")

@@ -15,9 +15,6 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from pydantic import Base64Bytes, BaseModel, SerializeAsAny
 from sklearn.pipeline import Pipeline
 
-from flows import tracking
-from flows.steps import cached_step, one_thread, step, storage
-from flows.tracking import registry, tracking_server
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, RegisteredVersion
 from networksecurity.data import splitting
 from networksecurity.data.contracts import WEBSITES, Contract
@@ -50,6 +47,10 @@ from networksecurity.training.explanation import Explanation
 from networksecurity.training.known_features import KnownFeatures
 from networksecurity.training.labelling import Labelling
 from networksecurity.training.leakage import LeakageLedger
+
+from . import tracking
+from .steps import cached_step, one_thread, step, storage
+from .tracking import registry, tracking_server
 
 
 class Fetched(BaseModel, frozen=True):

@@ -129,7 +129,6 @@ def test_explain_prints_the_reasons_of_the_last_decision(command, registry):
         ("explain 3", 1, f"error: there is no decision about a version 3 of {NAME}"),
         ("promote", 2, "networksecurity: error: Missing argument 'VERSION'"),
         ("show --nothing", 2, "networksecurity: error: No such option: --nothing"),
-        ("", 2, "networksecurity: error: Missing command"),
     ],
 )
 def test_an_error_is_reported_in_one_line(arguments, code, message, command):

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from reading import frames, opened, read
+from typer.main import get_command
 
-from networksecurity import cli
+from networksecurity import __version__, cli
 from networksecurity.data import mongodb
 from networksecurity.data.files import File
 from networksecurity.data.sample import make_phishing_websites
@@ -16,6 +18,8 @@ from networksecurity.data.schema import DOMAINS
 from networksecurity.data.storage import Storage
 from networksecurity.data.validation import Validation, validate
 from networksecurity.settings import settings
+
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +151,6 @@ def test_corrected_rows_are_resubmitted_once(kind, command, target, collection):
         ("quarantine list --in mongodb://me:hush@127.0.0.1:9/db", 1, "error: MongoDB at mongodb://127.0.0.1:9 failed"),
         ("quarantine export rows.xlsx", 2, "networksecurity: error: Invalid value: rows.xlsx: its name must end in"),
         ("quarantine export", 2, "networksecurity: error: Missing argument 'FILE'"),
-        ("quarantine", 2, "networksecurity: error: Missing command"),
         ("nothing", 2, "networksecurity: error: No such command 'nothing'"),
         ("--nothing", 2, "networksecurity: error: No such option: --nothing"),
     ],
@@ -171,13 +174,68 @@ def test_a_damaged_file_of_the_storage_is_reported(command, tmp_path):
     assert [path.name for path in folder.iterdir()] == ["x.parquet.damaged"]
 
 
+@pytest.mark.parametrize("group", ["", "champion", "feedback", "overrides", "quarantine"])
+def test_without_a_command_the_help_is_shown(group, command):
+    code, out, err = command(*group.split())
+    assert (code, err) == (0, "")
+    assert out.startswith("Usage: ")
+    assert "\nCommands:\n" in out
+    assert "\n  Examples:\n    networksecurity " in out
+    assert "..." not in out.partition("Commands:")[2]  # no summary is cut
+
+
+def test_the_version_is_shown(command):
+    assert command("--version")[:2] == (0, f"networksecurity {__version__}\n")
+
+
+def commands(of, *path):
+    """Yield each command as a tuple of words, from what its group's help lists."""
+    for name, found in get_command(of).commands.items():
+        inner = getattr(found, "commands", {})
+        yield from ((name, each) for each in inner) if inner else [(name,)]
+
+
+@pytest.mark.parametrize("words", list(commands(cli.app)), ids=" ".join)
+def test_help_fits_80_columns_and_reads_as_a_person_writes(words, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    code, out, _ = command(*words, "--help")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 80
+    assert not re.search(
+        r"default: (None|\(\)|True|False|)\)|tuple\[|<(str|int|float|bool)", out.replace("<str>  ", "")
+    )
+
+
+def test_what_a_flow_requires_is_shown_as_such(command):
+    assert command("score", "--help")[1].startswith(
+        "usage: networksecurity score --source SOURCE --output OUTPUT [OPTION ...]\n"
+    )
+    code, out, err = command("score", "--source", "sample:10")
+    assert (code, out, err) == (2, "", "networksecurity score: error: --output: Field required\n")
+
+
+def test_the_package_is_a_program(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "networksecurity", "--version"], capture_output=True, text=True, check=True, cwd=PROJECT
+    )
+    assert done.stdout == f"networksecurity {__version__}\n"
+
+
 def test_help_and_wrong_options_import_nothing_slow():
     code = (
         "import sys, networksecurity.cli as cli; sys.argv = ['networksecurity', *sys.argv[1:]]\n"
         "try: cli.main()\n"
         "except SystemExit: print(*{'prefect', 'sklearn', 'pandas', 'mlflow', 'pymongo'} & set(sys.modules))"
     )
-    for options in (["--help"], ["quarantine", "--help"], ["quarantine", "export", "x.txt"], ["champion", "promote"]):
+    for options in (
+        ["--help"],
+        ["quarantine", "--help"],
+        ["quarantine", "export", "x.txt"],
+        ["champion", "promote"],
+        ["train", "-h"],
+        ["score"],
+    ):
         done = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == ""
 

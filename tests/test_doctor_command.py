@@ -326,7 +326,7 @@ def test_nothing_is_changed(tmp_path):
         "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'new' / 'mlflow.db'}",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "networksecurity.cli", "doctor"],
+        [sys.executable, "-m", "networksecurity", "doctor"],
         cwd=home,
         env=environment,
         capture_output=True,

@@ -2,6 +2,7 @@ import ast
 import os
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ MODULES = {".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffi
 
 # From the top down. A package imports from those below it and from itself; two on one floor know nothing of each other.
 ORDER = [
+    {"networksecurity.__main__"},
     {"flows", "networksecurity.cli"},
     {"networksecurity.prediction"},
     {"networksecurity.champion"},
@@ -48,13 +50,23 @@ FOREIGN = {
 
 
 def imports(path):
+    folders = list(path.relative_to(PROJECT).parts[:-1])
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            within = folders[: len(folders) - node.level + 1] if node.level else []
+            base = ".".join([*within, *filter(None, [node.module])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+# The flows have two names: `flows` in a checkout, `networksecurity.flows` once installed.
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("flows/*.py")), ids=lambda path: path.stem)
+def test_a_flow_names_its_own_package_only_where_it_is_the_program(path):
+    as_module = [node for node in ast.parse(path.read_text()).body if not isinstance(node, ast.If)]
+    for node in (inner for statement in as_module for inner in ast.walk(statement)):
+        assert not (isinstance(node, ast.ImportFrom) and node.level == 0 and is_in(node.module, "flows"))
 
 
 def is_in(module, room):
@@ -127,8 +139,15 @@ def test_only_what_answers_reads_the_verdicts_set_by_hand():
     }
 
 
+def test_every_package_goes_into_the_wheel_and_the_flows_below_ours():
+    found = {".".join(path.relative_to(PROJECT).parts[:-1]) for path in PROJECT.glob("networksecurity/**/__init__.py")}
+    config = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert sorted(config["packages"]) == sorted(found | {"networksecurity.flows"})
+    assert config["package-dir"] == {"networksecurity.flows": "flows"}
+
+
 def test_options_are_read_without_the_slow_imports():
-    code = "import sys, flows.launch, flows.parameters; sys.exit(str(SLOW & set(sys.modules) or ''))"
+    code = "import sys, flows.commands; sys.exit(str(SLOW & set(sys.modules) or ''))"
     code = code.replace("SLOW", "{'prefect', 'sklearn', 'pandas', 'mlflow', 'pandera', 'pymongo'}")
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False, capture_output=True, text=True)
     assert done.stderr.strip() == ""

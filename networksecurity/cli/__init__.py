@@ -1,4 +1,4 @@
-"""The command `networksecurity`: work done by hand, beside the flows.
+"""The command `networksecurity`: the flows, and work done by hand.
 
 Each group of commands is a module of its own, added to `app`. Each command imports what it needs itself: options are
 read before anything slow is imported. The exit code is 0 on success, 1 after an error, 2 after a wrong option, 130
@@ -7,33 +7,58 @@ after Ctrl-C; `evaluate` and `check` have some of their own.
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
+from networksecurity import __version__
 from networksecurity.cli.champion import champion
 from networksecurity.cli.doctor import doctor
 from networksecurity.cli.feedback import feedback
+from networksecurity.cli.flows import add_flows
+from networksecurity.cli.options import examples
 from networksecurity.cli.overrides import overrides
 from networksecurity.cli.quarantine import quarantine
-from networksecurity.cli.verdicts import check, evaluate, serve
+from networksecurity.cli.verdicts import check, serve
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.settings import NO_TELEMETRY
 
 app = typer.Typer(
-    help="Tell phishing websites from legitimate ones: work done by hand, beside the flows.",
     add_completion=False,
+    rich_markup_mode=None,  # text that fits any terminal, as that of the flows
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback(
+    invoke_without_command=True,
+    help="Tell phishing websites from legitimate ones. networksecurity COMMAND --help says more.",
+    epilog=examples("train", "train --source rows.csv", "score --source rows.csv --output scored.csv", "doctor"),
+)
+def _show_help_or_version(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        print(f"networksecurity {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+add_flows(app)
+app.command(
+    short_help="Say whether addresses are phishing.",
+    epilog=examples("check https://example.com/ 'hxxp://evil[.]example'"),
+)(check)
+app.command(short_help="Serve the champion over HTTP.", epilog=examples("serve --port 8001 --workers 4"))(serve)
+app.add_typer(champion, name="champion")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(feedback, name="feedback")
-app.add_typer(overrides, name="overrides")
-app.add_typer(champion, name="champion")
-app.command()(evaluate)
-app.command()(check)
-app.command()(serve)
-app.command()(doctor)
+app.add_typer(overrides, name="overrides", short_help="Verdicts set by hand.")
+app.command(short_help="Check this installation.", epilog=examples("doctor", "doctor --json"))(doctor)
 
 
 def main() -> None:

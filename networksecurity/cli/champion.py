@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from networksecurity.cli.options import Contract, Json, open_registry
+from networksecurity.cli.options import Contract, Json, command_group, open_registry
 from networksecurity.cli.tables import print_table
 from networksecurity.exceptions import TrackingError
 
@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     from networksecurity.champion.registry import RegisteredVersion
 
 
-champion = typer.Typer(help="The version of the model in use.")
+champion = command_group(
+    "The version of the model in use.",
+    "champion show",
+    "champion promote 3 --reason 'found more phishing last week'",
+    "champion rollback --contract addresses",
+    "champion history --json",
+)
 
-Reason = Annotated[str, typer.Option("--reason", help="Why; stored with the version.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; stored with the version.")]
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="A number.")]
 
 
-@champion.command()
+@champion.command(short_help="Show the version in use.")
 def show(contract: Contract = "websites", as_json: Json = False) -> None:
     """Show the version in use, the one before it and the newest candidate."""
     from networksecurity.champion.registry import CANDIDATE, CHAMPION, PREVIOUS
@@ -69,7 +75,7 @@ def history(contract: Contract = "websites", as_json: Json = False) -> None:
     print_table(pd.DataFrame(rows, columns=columns), title=f"Decisions about {registry.name}")
 
 
-@champion.command()
+@champion.command(short_help="Put a version in use, regardless of the gate.")
 def promote(
     version: Version, reason: Reason = "by hand", contract: Contract = "websites", as_json: Json = False
 ) -> None:
@@ -79,7 +85,7 @@ def promote(
     _say_in_use(promote(open_registry(contract), version, why=reason), as_json)
 
 
-@champion.command()
+@champion.command(short_help="Put an earlier version in use again.")
 def rollback(
     to: Annotated[str, typer.Option(metavar="VERSION", help="By default the one in use before.")] = "",
     reason: Reason = "by hand",
@@ -99,7 +105,7 @@ def _say_in_use(version: "RegisteredVersion", as_json: bool) -> None:
         print(f"version {version.version} of {version.name} is the champion")
 
 
-@champion.command()
+@champion.command(short_help="Say why a version is or is not the champion.")
 def explain(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="By default the champion.")] = "",
     contract: Contract = "websites",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from networksecurity.cli.flow_package import find_in_flows
+from networksecurity.cli.flows import find_in_flows
 from networksecurity.cli.options import Json
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.finding import Check, Finding, run_check

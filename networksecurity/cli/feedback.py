@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from networksecurity.cli.options import Json
+from networksecurity.cli.options import Json, command_group
 from networksecurity.cli.tables import print_table
 from networksecurity.settings import settings
 
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from networksecurity.data.mongodb import OpenCollection
 
 
-feedback = typer.Typer(help="Reports of errors: rows with the label that is right.")
+feedback = command_group(
+    "Reports of errors: rows with the label that is right.",
+    "feedback add rows.csv --label phishing --by jane",
+    "feedback list --status open",
+    "feedback accept 6641f3c09c1e4b7a --by jim",
+)
 
 Beside = Annotated[str, typer.Option("--in", metavar="PLACE", help="mongodb, or mongodb://host/database.collection.")]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.")]
@@ -29,12 +34,12 @@ def _beside(place: str) -> "AbstractContextManager[OpenCollection]":
     return mongodb.open(mongodb.parse_target(place, settings()))
 
 
-@feedback.command()
+@feedback.command(short_help="Report that each row of a file has this label.")
 def add(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Rows with the features, .csv or .parquet.")],
     label: Annotated[Literal["phishing", "legitimate"], _LABELS],
     by: By,
-    comment: Annotated[str, typer.Option(help="Kept with the report.")] = "",
+    comment: Annotated[str, typer.Option(metavar="TEXT", help="Kept with the report.")] = "",
     place: Beside = "mongodb",
 ) -> None:
     """Report that each row of a file has this label; it waits for a person to accept it."""
@@ -45,7 +50,7 @@ def add(
         print("\n".join(opened.add_feedback(rows, label=label, by=by, comment=comment)))
 
 
-@feedback.command("list")
+@feedback.command("list", short_help="Show reports, oldest first.")
 def list_feedback(
     status: Annotated[Literal["open", "accepted", "rejected"] | None, typer.Option(metavar="STATUS")] = None,
     place: Beside = "mongodb",
@@ -64,7 +69,7 @@ def list_feedback(
     print_table(pd.DataFrame(rows, columns=columns), title="Feedback")
 
 
-@feedback.command()
+@feedback.command(short_help="Make reports labelled rows.")
 def accept(names: Reports, by: By, place: Beside = "mongodb") -> None:
     """Make reports labelled rows; rows with the same features get the label too."""
     with _beside(place) as opened:

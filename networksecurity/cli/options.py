@@ -12,7 +12,26 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ContractName = Literal["websites", "addresses"]
 Contract = Annotated[ContractName, typer.Option("--contract", help="What the rows are.")]
-Positive = Annotated[str | None, typer.Option("--positive", help="The label that means phishing, of addresses.")]
+Positive = Annotated[
+    str | None, typer.Option("--positive", metavar="LABEL", help="The label that means phishing, of addresses.")
+]
+
+
+def examples(*commands: str) -> str:
+    """Return the end of a command's help, with lines that are kept as they are."""
+    return "\b\nExamples:\n" + "\n".join(f"  networksecurity {command}" for command in commands)
+
+
+def command_group(summary: str, *commands: str) -> typer.Typer:
+    """Return a group of commands, which shows its help when none is named; `commands` are its examples."""
+    made = typer.Typer(invoke_without_command=True)
+
+    @made.callback(help=summary, epilog=examples(*commands))
+    def show_help(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            print(context.get_help())
+
+    return made
 
 
 def open_registry(contract: str = "websites") -> "Registry":

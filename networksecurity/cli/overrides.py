@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from networksecurity.cli.options import Contract, Json
+from networksecurity.cli.options import Contract, Json, command_group
 from networksecurity.cli.tables import print_table
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import settings
@@ -15,19 +15,23 @@ if TYPE_CHECKING:
     from networksecurity.data.overrides import Override
 
 
-overrides = typer.Typer(help="Verdicts set by hand, whatever the model says; each ends on a day.")
+overrides = command_group(
+    "Verdicts set by hand, whatever the model says; each ends on a day.",
+    "overrides add example.com --label legitimate --by jane \\\n      --reason 'our own' --contract addresses",
+    "overrides list --contract addresses",
+)
 
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.")]
 _LABELS = typer.Option(help="phishing or legitimate.", metavar="LABEL")
 
 
-@overrides.command()
+@overrides.command(short_help="Set the verdict on rows or addresses.")
 def add(
     what: Annotated[
         str, typer.Argument(metavar="WHAT", help="A file of rows, .csv or .parquet; of addresses also one itself.")
     ],
     label: Annotated[Literal["phishing", "legitimate"], _LABELS],
-    reason: Annotated[str, typer.Option(help="Why; shown with each answer.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; shown with each answer.")],
     by: By,
     until: Annotated[
         str, typer.Option(metavar="DAY", help="Its last day, UTC, as 2026-12-31; by default 90 days.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from networksecurity.cli.options import Contract, Positive
+from networksecurity.cli.options import Contract, Positive, command_group
 from networksecurity.cli.tables import print_table
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import Settings, settings
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from networksecurity.data import contracts as data
 
 
-quarantine = typer.Typer(help="Invalid rows that were set aside.")
+quarantine = command_group(
+    "Invalid rows that were set aside.",
+    "quarantine list",
+    "quarantine export rows.csv",
+    "quarantine resubmit rows.csv",
+)
 
 STORAGE = "storage"
 
@@ -37,7 +42,7 @@ def _place(place: str | None) -> str:
     return place or ("mongodb" if settings().mongodb_uri else STORAGE)
 
 
-@quarantine.command("list")
+@quarantine.command("list", short_help="Count the rows by ingestion or file and reason.")
 def list_(place: Place = None, contract: Contract = "websites") -> None:
     """Count the rows by ingestion or file and by reason; a row may have several reasons."""
     from networksecurity.data import mongodb
@@ -53,7 +58,7 @@ def list_(place: Place = None, contract: Contract = "websites") -> None:
     print_table(counts, title=f"Quarantine of {shown}")
 
 
-@quarantine.command()
+@quarantine.command(short_help="Write all rows to a file.")
 def export(
     file: Annotated[Path, typer.Argument(help="A new file, .csv or .parquet.", metavar="FILE")],
     place: Place = None,
@@ -83,7 +88,7 @@ def export(
     print(f"{len(rows):,} rows written to {file}")
 
 
-@quarantine.command()
+@quarantine.command(short_help="Check corrected rows again; keep the valid ones.")
 def resubmit(
     file: Annotated[Path, typer.Argument(help="Corrected rows, as exported.", metavar="FILE")],
     place: Place = None,

@@ -1,4 +1,4 @@
-"""`networksecurity evaluate`, `check` and `serve`: what a model says, and whether it is right."""
+"""`networksecurity check` and `serve`: what a model says."""
 
 import json
 import sys
@@ -7,47 +7,8 @@ from typing import Annotated
 
 import typer
 
-from networksecurity.cli.options import Contract, ContractName, Json, Positive, open_registry
-from networksecurity.cli.tables import print_table
+from networksecurity.cli.options import ContractName, Json, open_registry
 from networksecurity.settings import settings
-
-
-def evaluate(
-    source: Annotated[str, typer.Option(metavar="SOURCE", help="Labelled rows: whatever can be trained on.")],
-    model_version: Annotated[str, typer.Option(metavar="VERSION", help="A number or an alias.")] = "champion",
-    margin: Annotated[float, typer.Option(help="By how much F1 may be lower.", min=0, max=1)] = 0.01,
-    contract: Contract = "websites",
-    positive: Positive = None,
-    as_json: Json = False,
-) -> None:
-    """Compare a version on labelled rows with its own test rows; the exit code is 3 if it is worse, 4 if unknown.
-
-    As flows/evaluate.py, without Prefect.
-    """
-    from uuid import uuid4
-
-    import pandas as pd
-
-    from networksecurity.champion.reviewing import record_review, review_version
-    from networksecurity.data import sources
-    from networksecurity.data.contracts import get_contract
-    from networksecurity.data.storage import fingerprint
-    from networksecurity.training.review import EXIT_CODES
-
-    of_rows = get_contract(contract, positive)
-    rows, registry = sources.parse(source, settings(), of_rows), open_registry(contract)
-    version = registry.choose(model_version)
-    accepted = of_rows.validate(rows.read().frame).accepted
-    found = review_version(registry, version, accepted, margin=margin)
-    experiment, sha256 = settings().mlflow_experiment_name, fingerprint(accepted)
-    about = {"experiment_name": experiment, "source": rows.shown, "data_sha256": sha256}
-    record_review(registry, version, found, key=uuid4().hex, **about)
-    if as_json:
-        print(found.model_dump_json(indent=2))
-    else:
-        print_table(pd.DataFrame(found.to_table()), title=f"Version {version.version} on {rows.shown}")
-        print(f"{found.reason}\n{found.to_line()}")
-    raise typer.Exit(EXIT_CODES[found.verdict])
 
 
 def check(

@@ -11,7 +11,7 @@ from flows.ingest import ingest
 from flows.parameters import EvaluateParameters, IngestParameters, ScoreParameters, TrainParameters
 from flows.score import score
 from flows.train import train
-from flows.training_report import show_training
+from flows.training_report import summarize
 from networksecurity import cli
 from networksecurity.champion.gate import Gate
 from networksecurity.champion.registry import Registry
@@ -30,7 +30,7 @@ def test_a_model_of_addresses_is_trained_promoted_asked_and_evaluated(workplace,
     rows = make_addresses(1_500).assign(label=lambda rows: rows["label"].map({"phishing": 1, "legitimate": 0}))
     rows.to_csv(workplace / "rows.csv", index=False)
     report = train(TrainParameters(**MODEL, source="rows.csv", positive="1", gate=LAX))
-    show_training(report)
+    summarize(report).show()
     assert "0 registrable domains on both sides" in capsys.readouterr().out
     assert (report.model_name, report.decision.outcome) == ("networksecurity-addresses", "promote")
     registry = Registry(connect(settings()), "networksecurity-addresses", Addresses())

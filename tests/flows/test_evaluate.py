@@ -2,7 +2,7 @@ import mlflow
 import pytest
 from records import artifacts
 
-from flows.evaluate import evaluate, show_evaluation
+from flows.evaluate import evaluate, summarize
 from flows.parameters import EvaluateParameters, TrainParameters
 from flows.train import train
 from networksecurity.data.sample import make_phishing_websites
@@ -17,7 +17,8 @@ def test_a_version_is_evaluated_on_labelled_rows(workplace, capsys):
     report = state.result()
     assert (report.model_version, report.review.total.n_rows) == ("1", 3_000)
     assert {"f1_score_low", "f1_score_high"} < set(report.review.test)
-    assert show_evaluation(report) == 0
+    summarize(report).show()
+    assert summarize(report).exit_code == 0
     assert capsys.readouterr().out.splitlines()[-1] == report.review.to_line()
     kept = artifacts(state)
     assert {"evaluation-report", "mlflow-evaluation"} <= set(kept)
@@ -28,7 +29,7 @@ def test_a_version_is_evaluated_on_labelled_rows(workplace, capsys):
     frame.to_csv(workplace / "wrong.csv", index=False)
     state = evaluate(EvaluateParameters(source="wrong.csv", model_version="1"), return_state=True)
     assert state.name == "Worse"
-    assert show_evaluation(state.result()) == 3
+    assert summarize(state.result()).exit_code == 3
     runs = mlflow.search_runs(experiment_names=["networksecurity-evaluate"])
     assert sorted(runs["tags.verdict"]) == ["not_worse", "worse"]
 

@@ -14,7 +14,7 @@ from reading import passes, read, write_large_csv
 from records import artifacts, task_tries
 
 from flows import ingest as flow_module
-from flows.ingest import ingest, show_ingestion
+from flows.ingest import ingest, summarize
 from flows.parameters import IngestParameters
 from networksecurity.data.mongodb import ingestion, server
 from networksecurity.data.sample import make_phishing_websites
@@ -61,7 +61,7 @@ def test_from_a_file_to_the_collection(workplace, target, collection, capsys):
     assert "| quarantined | 2 |" in made["ingest-report"].data
     assert "| SFH is not one of -1, 0, 1 | 2 |" not in made["ingest-report"].data
     assert "| SFH is not a whole number | 2 |" in made["ingest-report"].data
-    show_ingestion(report)
+    summarize(report).show()
     shown = capsys.readouterr().out
     for line in ("rows read  500", "inserted  498", "already there  0", "quarantined  2", f"collection  {target}"):
         assert line in shown
@@ -77,7 +77,7 @@ def test_a_feature_that_is_missing_in_all_rows_is_reported(workplace, target, co
     state = run(str(path), target)
     assert "SFH is missing in all 500 rows" in caplog.text
     assert "SFH is missing in all 500 rows" in artifacts(state)["ingest-report"].data
-    show_ingestion(state.result())
+    summarize(state.result()).show()
     assert "SFH is missing in all 500 rows" in capsys.readouterr().out
 
 

@@ -19,7 +19,7 @@ from workplaces import working_in
 from flows import score as flow_module
 from flows.ingest import ingest
 from flows.parameters import IngestParameters, ScoreParameters, TrainParameters
-from flows.score import score, show_scoring
+from flows.score import score, summarize
 from flows.train import train
 from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.data.mongodb import scores as scores_module
@@ -95,7 +95,7 @@ def test_from_a_file_to_a_file(champion, workplace, capsys):
     made = artifacts(state)
     assert set(made) == {"score-report", "mlflow-model-version"}
     assert "| SFH is not a whole number | 2 |" in made["score-report"].data
-    show_scoring(report)
+    summarize(report).show()
     shown = capsys.readouterr().out
     for line in ("rows read  300", "scored  298", "quarantined  2", f"model  {MODEL} 1", f"output  {output}"):
         assert line in shown
@@ -117,7 +117,7 @@ def test_values_that_are_suddenly_missing_are_reported(champion, workplace, caps
     said = "SFH is missing in 100 of 300 rows (33.3%; in the training data 0.0%)"
     assert said in caplog.text
     assert said in artifacts(state)["score-report"].data
-    show_scoring(state.result())
+    summarize(state.result()).show()
     assert said in capsys.readouterr().out
 
 

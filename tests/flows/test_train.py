@@ -27,7 +27,7 @@ from flows import train as flow_module
 from flows.parameters import TrainParameters
 from flows.steps import result_storage
 from flows.train import make_runner, train
-from flows.training_report import show_training
+from flows.training_report import summarize
 from networksecurity.champion import changes
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, Registry
 from networksecurity.champion.verification import verify
@@ -659,7 +659,7 @@ def test_values_that_are_suddenly_missing_are_reported(workplace, capsys, caplog
     message = "SFH is missing in 500 of 1,500 rows (33.3%; in the training data 0.0%)"
     assert message in caplog.text
     assert message in artifacts(state)["training-report"].data
-    show_training(state.result())
+    summarize(state.result()).show()
     assert message in capsys.readouterr().out
 
 

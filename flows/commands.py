@@ -1,0 +1,94 @@
+"""The flows as commands: `networksecurity train`, or `python flows/train.py`, which is the same."""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from .launch import run
+from .parameters import EvaluateParameters, IngestParameters, MonitorParameters, ScoreParameters, TrainParameters
+
+
+@dataclass(frozen=True)
+class Command:
+    """A flow, what it can be asked, and what says how it ended.
+
+    Attributes
+    ----------
+    flow, summarize : str
+        Where they are in this package, as `module:function`; imported after the options are read.
+    parameters : type of pydantic.BaseModel
+        The type of the flow's one parameter.
+    examples : tuple of str
+        Options, for the end of the help.
+    """
+
+    flow: str
+    parameters: type[BaseModel]
+    summarize: str
+    examples: tuple[str, ...]
+
+
+COMMANDS = {
+    "train": Command(
+        "train:train",
+        TrainParameters,
+        "training_report:summarize",
+        (
+            "--source rows.csv",
+            "--source uci --models 'Random Forest' --cv 5",
+            "--contract addresses --source addresses.csv",
+            "--source mongodb --skip-unchanged --json",
+        ),
+    ),
+    "ingest": Command(
+        "ingest:ingest",
+        IngestParameters,
+        "ingest:summarize",
+        ("--source rows.csv", "--source uci --target mongodb://127.0.0.1/work.rows"),
+    ),
+    "monitor": Command(
+        "monitor:monitor",
+        MonitorParameters,
+        "monitor:summarize",
+        ("--source mongodb", "--source rows.csv --json"),
+    ),
+    "score": Command(
+        "score:score",
+        ScoreParameters,
+        "score:summarize",
+        (
+            "--source rows.csv --output scored.parquet",
+            "--source mongodb --output mongodb --explain",
+            "--contract addresses --source in.csv --output out.csv",
+        ),
+    ),
+    "evaluate": Command(
+        "evaluate:evaluate",
+        EvaluateParameters,
+        "evaluate:summarize",
+        ("--source labelled.csv", "--source labelled.csv --model-version 3 --json"),
+    ),
+}
+
+
+def run_command(name: str, arguments: list[str] | None = None, program: str | None = None) -> int:
+    """Run a flow with the options of a command line and return the exit code.
+
+    Parameters
+    ----------
+    name : str
+        A key of `COMMANDS`.
+    arguments : list of str, optional
+        By default those of this process.
+    program : str, optional
+        What the help calls the command; by default its file.
+    """
+    command = COMMANDS[name]
+    return run(
+        f"{__package__}.{command.flow}",
+        command.parameters,
+        f"{__package__}.{command.summarize}",
+        arguments=arguments,
+        program=program or f"{name}.py",
+        examples=command.examples,
+    )

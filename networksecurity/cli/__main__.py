@@ -1,6 +1,0 @@
-"""`python -m networksecurity.cli`: the command, where it is not installed."""
-
-from networksecurity.cli import main
-
-if __name__ == "__main__":
-    main()
