@@ -4,6 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 
 VENV := .venv
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 PY := $(VENV)/bin/python
 
 # Keeps telemetry services from delaying a newcomer's first run and from printing tracebacks.
@@ -12,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-integration lint format bench-search bench-serving bench serve ui prefect-ui stack stack-down \
+.PHONY: help install train test test-integration lint format bench-search bench-serving bench serve wheel image ui prefect-ui stack stack-down \
 	constraints clean
 
 help: ## list these targets
@@ -52,6 +53,12 @@ serve: $(VENV)/.installed ## serve the champion over HTTP, http://127.0.0.1:8000
 
 bench: $(VENV)/.installed-dev ## run all benchmarks, for about 50 minutes; ARGS="--source FILE", ARGS=--quick
 	$(PY) benchmarks/all.py $(ARGS)
+
+wheel: $(VENV)/.installed ## build the wheel, dist/*.whl
+	$(PY) -m pip wheel --quiet --no-deps --wheel-dir dist $(ARGS) .
+
+image: ## build the image that deployments/compose.yaml and the pools use (needs docker)
+	docker build --file deployments/Dockerfile --tag networksecurity:$(VERSION) $(ARGS) .
 
 ui: $(VENV)/.installed ## show runs and models in MLflow, http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
