@@ -19,7 +19,14 @@ from networksecurity.champion.registry import (
     Registry,
 )
 from networksecurity.champion.verification import verify
-from networksecurity.exceptions import DataSourceError, PromotionConflictError, PromotionError, TrackingError
+from networksecurity.exceptions import (
+    DataSourceError,
+    PromotionConflictError,
+    PromotionError,
+    TrackingError,
+    one_line,
+)
+from networksecurity.tracking.model import probe_rows
 
 _EVENT_TAG = "networksecurity.event."
 _TURN_TAG = "networksecurity.turn"
@@ -273,10 +280,15 @@ def _last_event(version: RegisteredVersion) -> Event | None:
 
 
 def _load_champion(registry: Registry, current: RegisteredVersion | None) -> Champion | None:
+    """Return the champion; one that cannot be loaded, or cannot answer made-up rows, comes without its model."""
     if current is None:
         return None
     try:
         model, problem = registry.load_model(current), ""
+        if tuple(getattr(model, "feature_names_in_", ())) == current.contract.columns:
+            model.predict_proba(probe_rows(current.contract))
     except (TrackingError, DataSourceError) as exc:
-        model, problem = None, str(exc)
+        model, problem = None, one_line(exc)
+    except (ValueError, TypeError, AttributeError, LookupError) as exc:  # scikit-learn's, for what is damaged
+        model, problem = None, f"it does not answer ({type(exc).__name__}: {one_line(exc)})"
     return Champion(current.version, model, current.split, problem=problem, synthetic=current.is_synthetic)

@@ -84,7 +84,7 @@ def decide(
 
     The candidate has to pass every floor of the gate. If there is a champion, its F1 must be higher beyond chance (a
     permutation test), it must err on fewer feature vectors than it mends, and neither its recall nor its false positive
-    rate may be worse by more than the margin.
+    rate may be worse by more than the margin. If the champion cannot be loaded, the floors are enough.
 
     A model of the built-in sample is not compared with one of other rows: the sample is synthetic, and was made from
     all of the UCI data, including its test rows. It gives way to the other model and never replaces it.
@@ -140,6 +140,10 @@ def decide(
     elif synthetic and not champion.synthetic:
         better = False
         reasons = [f"It has learned from the built-in sample, which is synthetic; version {champion.version} has not."]
+    elif champion.model is None:
+        better = True
+        replaced = "" if failed else "; the candidate holds the floors and takes its place"
+        reasons = [f"Version {champion.version} cannot be loaded: {champion.problem}{replaced}."]
     else:
         usable, problem = _comparable_rows(champion, test_rows, contract)
         if problem:
@@ -207,8 +211,6 @@ def _figures_sentence(figures: dict[str, float], gap: float) -> str:
 def _comparable_rows(champion: Champion, test_rows: pd.DataFrame, contract: Contract) -> tuple[np.ndarray, str]:
     """Return which test rows the champion has not trained on, and why the two cannot be compared, if they cannot."""
     usable = np.ones(len(test_rows), dtype=bool)
-    if champion.model is None:
-        return usable, champion.problem
     if tuple(getattr(champion.model, "feature_names_in_", contract.columns)) != contract.columns:
         return usable, "it was trained on other columns"
     if champion.split is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skops.io
 from mlflow import MlflowClient
 
 from networksecurity.champion.changes import consider, earlier_comparisons, history, promote, rollback
@@ -15,8 +16,10 @@ from networksecurity.champion.comparison import compare
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.gate import Gate
 from networksecurity.champion.registry import CHAMPION, PREVIOUS, Registry
+from networksecurity.data.model_files import load_model
 from networksecurity.exceptions import PromotionConflictError, PromotionError, TrackingError, TrackingUnavailableError
 from networksecurity.tracking.server import TrackingServer
+from networksecurity.training.candidates import get_classifier
 
 NAME = "networksecurity-phishing"
 
@@ -332,3 +335,17 @@ def test_a_failed_verification_is_recorded_and_promotes_nothing(registry, versio
     consider(registry, versions[1], lambda champion: seen.append(champion) or make_decision("keep", "5"))
     assert seen[0].model is None
     assert "cannot be loaded" in seen[0].problem
+
+
+@pytest.mark.parametrize("registry", ["full"], indirect=True)
+def test_a_champion_that_does_not_answer_made_up_rows_comes_without_its_model(registry, versions, stored_model):
+    path = Path(stored_model.source, "model.skops")
+    model = load_model(path.read_bytes())
+    del get_classifier(model).estimators_
+    skops.io.dump(model, path)
+    MlflowClient(registry.server.uri).create_model_version(NAME, Path(stored_model.source).as_uri(), versions[0].run_id)
+    registry.set_alias(CHAMPION, "5")
+    seen = []
+    consider(registry, versions[1], lambda champion: seen.append(champion) or make_decision("keep", "5"))
+    assert seen[0].model is None
+    assert seen[0].problem.startswith("it does not answer (")

@@ -136,10 +136,22 @@ def keeps(decision, reason):
     assert decision.reasons[0] == f"The champion, version 3, cannot be compared: {reason}."
 
 
-def test_a_champion_that_cannot_be_loaded_stays(rows):
+def test_a_champion_that_cannot_be_loaded_gives_way_to_a_candidate_that_holds_the_floors(rows):
     champion = Champion("3", None, SPLIT, problem="the model file cannot be loaded")
     decision = decide(make(rows, 10), champion, rows, train_f1_score=0.95)
-    keeps(decision, "the model file cannot be loaded")
+    assert (decision.outcome, decision.champion, decision.comparison) == ("promote", "3", None)
+    assert decision.reasons[0] == (
+        "Version 3 cannot be loaded: the model file cannot be loaded; the candidate holds the floors and takes its "
+        "place."
+    )
+
+
+def test_a_champion_that_cannot_be_loaded_stays_if_a_floor_does_not_hold(rows):
+    champion = Champion("3", None, SPLIT, problem="its files are gone")
+    decision = decide(make(rows, 10), champion, rows, train_f1_score=0.95, gate=Gate(min_f1_score=1))
+    assert decision.outcome == "keep"
+    assert "below the limit" in decision.reasons[0]
+    assert "Version 3 cannot be loaded: its files are gone." in decision.reasons
 
 
 def test_a_champion_of_other_columns_stays(rows):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from networksecurity.data import splitting
+from networksecurity.data.model_files import TRUSTED_TYPES
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, LABELS, to_X, to_X_y
 from networksecurity.data.sources import parse
-from networksecurity.data.storage import TRUSTED_TYPES, Storage
+from networksecurity.data.storage import Storage
 from networksecurity.data.validation import validate
 from networksecurity.prediction import native, rows, scoring
 from networksecurity.prediction.native import prepare
