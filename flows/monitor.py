@@ -23,7 +23,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import BaseModel
 
-from networksecurity.champion.check import Check, check_version
+from networksecurity.champion.check import Check, Decided, check_version
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, WATERMARK_TAG, RegisteredVersion
 from networksecurity.data import mongodb, schema, sources, validation
 from networksecurity.data.mongodb import Checkpoint, Collection
@@ -71,6 +71,8 @@ class MonitorReport(BaseModel, frozen=True):
     quality: QualityReport
     expected: Expectation | None
     """Estimated without labels."""
+    decided: Decided | None = None
+    """None if the model decides every row."""
     link: str | None
     """Page of the run in the tracking UI."""
     causes: str
@@ -141,6 +143,7 @@ def track(version: RegisteredVersion, found: Check, n_check: int | None) -> Logg
         tags={"model.name": version.name, "model.version": version.version},
         quality=found.quality,
         expected=found.expected,
+        others=found.decided.metrics() if found.decided else {},
     )
 
 
@@ -191,6 +194,7 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
         look=logged.step if logged else 0,
         quality=check.quality,
         expected=check.expected,
+        decided=check.decided,
         link=run_url(tracking_server().address, logged.experiment_id, logged.run_id) if logged else None,
         causes=_causes(found, check.quality),
     )
@@ -252,6 +256,7 @@ def summarize(report: MonitorReport, sections: dict[str, str] | None = None) -> 
             "why": report.reason,
             "quality": report.quality.reason,
             "expected without labels": _expected(report.expected),
+            **({"decided": report.decided.sentence()} if report.decided else {}),
             "new rows": f"{report.n_rows:,} ({report.n_rejected:,} more are not valid)",
             "model": f"{report.model_name} {report.model_version}",
             "in MLflow": report.link or "-",

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel
+from sklearn.metrics import f1_score
 
 from networksecurity.champion.registry import Reference, RegisteredVersion, Registry
 from networksecurity.data.schema import TARGET, encode_target, to_X
@@ -14,7 +15,25 @@ from networksecurity.monitoring.expectation import Expectation, expect
 from networksecurity.monitoring.quality import Baseline, QualityReport, QualityState
 from networksecurity.monitoring.thresholds import Thresholds
 from networksecurity.training.evaluation import F1_LOW
-from networksecurity.training.label_rule import rule_of
+from networksecurity.training.label_rule import LabelRule, rule_of
+
+
+class Decided(BaseModel, frozen=True):
+    """What a model that leaves rows to a person decides of the rows that it has not learned from."""
+
+    coverage: float
+    """Share of rows that it decides."""
+    f1_score: float | None
+    """Of these; None if they have no labels."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures that there are, by `decided/name`."""
+        return {f"decided/{name}": of for name, of in self.model_dump(exclude_none=True).items()}
+
+    def sentence(self) -> str:
+        """Return the figures in words."""
+        found = f"{self.coverage:.1%} of the rows that the model has not learned from are decided"
+        return found if self.f1_score is None else f"{found}, with an F1 of {self.f1_score:.4f}"
 
 
 class Check(BaseModel, frozen=True):
@@ -26,6 +45,8 @@ class Check(BaseModel, frozen=True):
     """Figures estimated without labels, on rows that the model has not learned from; None if that is not possible."""
     state: QualityState
     """What the next check has to know."""
+    decided: Decided | None = None
+    """None if the model decides every row, or there are none that it has not learned from."""
 
 
 def check_version(
@@ -48,10 +69,11 @@ def check_version(
     """
     reference = registry.load_reference(version)
     y_score = y_pred = None
+    rule = LabelRule()
     if len(rows):
         model = registry.load_model(version)
-        y_score = model.predict_proba(to_X(rows))[:, 1]
-        y_pred = rule_of(model).classes(y_score)
+        y_score, rule = model.predict_proba(to_X(rows))[:, 1], rule_of(model)
+        y_pred = rule.classes(y_score)
     found = drift.compare(reference.profile, rows, y_score=y_score, learned=reference.learned, thresholds=thresholds)
     if y_score is None or y_pred is None or found.verdict == "too_few_rows":
         waiting = QualityReport(verdict="not_judged", reason="too few rows: they wait for the next check")
@@ -61,7 +83,19 @@ def check_version(
         unseen = ~np.isin(vector_codes(rows), reference.learned)
     expected = expect(reference.profile, y_score[unseen], y_pred[unseen])
     judged, state = _judge(version, reference, rows, y_pred, before=before, margin=margin)
-    return Check(drift=found, quality=judged, expected=expected, state=state)
+    decided = _decided(rule, rows[unseen], y_score[unseen]) if unseen.any() else None
+    return Check(drift=found, quality=judged, expected=expected, state=state, decided=decided)
+
+
+def _decided(rule: LabelRule, rows: pd.DataFrame, y_score: np.ndarray) -> Decided | None:
+    if rule.band is None:
+        return None
+    is_decided = ~rule.is_unsure(y_score)
+    f1 = None
+    if TARGET in rows and is_decided.any():
+        y, y_pred = encode_target(rows[TARGET])[is_decided], rule.classes(y_score[is_decided])
+        f1 = float(f1_score(y, y_pred, zero_division=0.0))
+    return Decided(coverage=float(is_decided.mean()), f1_score=f1)
 
 
 def _judge(

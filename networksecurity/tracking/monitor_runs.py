@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
@@ -36,6 +37,7 @@ def log_check(
     tags: Mapping[str, str],
     quality: QualityReport,
     expected: Expectation | None,
+    others: Mapping[str, float] = MappingProxyType({}),
 ) -> LoggedCheck:
     """Log a check as a step of the run that holds all checks of a model.
 
@@ -55,6 +57,8 @@ def log_check(
     tags : mapping of str to str
     quality : QualityReport
     expected : Expectation or None
+    others : mapping of str to float
+        Further figures.
     """
     with server.client() as client:
         experiment_id = get_experiment(client, experiment_name, server.uri)
@@ -70,7 +74,7 @@ def log_check(
             if column.psi is not None:
                 figures[f"psi/{column.name}"] = column.psi
                 figures[f"missing/{column.name}"] = column.missing_new
-        figures |= quality.metrics() | (expected.metrics() if expected else {})
+        figures |= quality.metrics() | (expected.metrics() if expected else {}) | dict(others)
         with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
             Path(folder, "drift_report.json").write_text(report.model_dump_json(indent=2), encoding="utf-8")
             Path(folder, "quality_report.json").write_text(quality.model_dump_json(indent=2), encoding="utf-8")

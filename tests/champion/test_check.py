@@ -1,15 +1,21 @@
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from networksecurity.champion.check import check_version
 from networksecurity.champion.registry import RANDOM_STATE_TAG, TEST_SIZE_TAG, Registry
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import TARGET
+from networksecurity.data.schema import TARGET, to_X_y
 from networksecurity.data.validation import validate
 from networksecurity.data.vectors import vector_codes
 from networksecurity.monitoring.quality import QualityState
 from networksecurity.monitoring.thresholds import Thresholds
-from networksecurity.tracking.outcome import LEARNED_FILE, TESTED_FILE
+from networksecurity.tracking.model import save_model
+from networksecurity.tracking.outcome import LEARNED_FILE, TESTED_FILE, Training
+from networksecurity.training.label_rule import LabelRule, with_rule
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +88,24 @@ def test_too_few_rows_wait_for_the_next_check(check, version, new, n_rows):
     found = check(version, new.head(n_rows))
     assert (found.drift.verdict, found.quality.verdict) == ("too_few_rows", "not_judged")
     assert (found.state, found.expected) == (QualityState(), None)
+
+
+def test_of_a_model_with_a_band_the_decided_rows_are_told_apart(check, version, new, outcome, tmp_path):
+    assert check(version, new).decided is None
+    rule = LabelRule(threshold=0.5, band=(0.3, 0.8))
+    banded = replace(outcome, model=with_rule(outcome.model, rule))
+    shutil.rmtree(tmp_path / "model")
+    save_model(str(tmp_path / "model"), Training(name="x", experiment_id="0", train_run_id="0"), banded)
+    found = check(version, new)
+    assert found.quality == check(version, new).quality
+
+    unseen = new[~np.isin(vector_codes(new), outcome.learned)]
+    X, y = to_X_y(unseen)
+    y_score = outcome.model.predict_proba(X)[:, 1]
+    decided = (y_score < 0.3) | (y_score >= 0.8)
+    assert found.decided.coverage == pytest.approx(decided.mean())
+    assert found.decided.f1_score == pytest.approx(f1_score(y[decided], y_score[decided] >= 0.5))
+    assert found.quality.f1_score < found.decided.f1_score
+    assert "are decided, with an F1 of" in found.decided.sentence()
+    assert set(found.decided.metrics()) == {"decided/coverage", "decided/f1_score"}
+    assert check(version, new.drop(columns=TARGET)).decided.f1_score is None

@@ -124,7 +124,7 @@ def test_a_training_from_source_to_runs(empty_workplace):
         "repeated folds", "compare · Decision Tree", "compare · Logistic Regression",
         f"fit · {report.leaderboard[0].model}", "evaluate · train", "evaluate · test", "explain", "leakage ledger",
         "known features", "reference profile", "open runs", "track · Decision Tree", "track · Logistic Regression",
-        "track", "register", "close runs",
+        f"threshold · {report.leaderboard[0].model}", "track", "register", "close runs",
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from networksecurity.exceptions import (
 )
 from networksecurity.prediction.scoring import BatchScorer, score
 from networksecurity.training.candidates import get_candidate, make_pipeline
+from networksecurity.training.label_rule import LabelRule, with_rule
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,15 @@ def test_a_prediction_holds_score_label_and_model(model, target, collection, sco
     assert document["_id"] == key_of(collection.find_one({"_id.row": 3}))
     assert (document["model"], document["model_version"]) == ("phishing", "1")
     assert_scored(model, collection, scores, "1")
+
+
+def test_rows_that_are_left_to_a_person_are_stored_as_unsure(rows, target, collection, scores, write):
+    tree = make_pipeline(get_candidate("Decision Tree"), {"max_depth": 3}, threshold=0.5).fit(*to_X_y(rows))
+    banded = with_rule(tree, LabelRule(threshold=0.5, band=(0.05, 0.95)))
+    ingest(write(sample()), target)
+    score_new(banded, target, f"{target}_scores")
+    assert set(scores.distinct("label")) == {"phishing", "legitimate", "unsure"}
+    assert_scored(banded, collection, scores, "1")
 
 
 def test_each_version_scores_each_row_once(model, target, collection, scores, write, small_batches):
