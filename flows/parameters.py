@@ -55,12 +55,6 @@ def _known_models(models: tuple[str, ...], found: ValidationInfo) -> tuple[str, 
     return tuple(dict.fromkeys(names))
 
 
-def _of_addresses(positive: str | None, found: ValidationInfo) -> str | None:
-    if positive is not None and found.data.get("contract") != "addresses":
-        raise ValueError("this is for --contract addresses: in the 30 features of websites, -1 is phishing")
-    return positive
-
-
 def _one_band(cost_review: float | None, found: ValidationInfo) -> float | None:
     if cost_review is not None and found.data.get("abstain") is not None:
         raise ValueError("the rows to leave to a person follow from a share (abstain) or from a cost, not from both")
@@ -75,8 +69,8 @@ _CONTRACT: Any = Field(
 _POSITIVE: Any = Field(
     default=None,
     min_length=1,
-    description="with --contract addresses: the label's value that means phishing, where it is no word such as "
-    "phishing, bad, legitimate or good",
+    description="the target's value that means phishing, where it is not -1, or of addresses no word such as phishing, "
+    "bad, legitimate or good",
 )
 _HEADER: Any = Field(
     default="first",
@@ -84,7 +78,6 @@ _HEADER: Any = Field(
     "order of the contract",
 )
 Header = Literal["first", "none"]
-Positive = Annotated[str | None, AfterValidator(_of_addresses)]
 
 
 class TrainParameters(BaseModel):
@@ -93,7 +86,7 @@ class TrainParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     contract: ContractName = _CONTRACT
-    positive: Positive = _POSITIVE
+    positive: str | None = _POSITIVE
     source: Annotated[str, AfterValidator(_without_password)] = Field(
         default="sample",
         min_length=1,
@@ -208,7 +201,7 @@ class IngestParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     contract: ContractName = _CONTRACT
-    positive: Positive = _POSITIVE
+    positive: str | None = _POSITIVE
     source: Annotated[str, AfterValidator(_without_password)] = Field(
         min_length=1,
         description="rows to write: a file or http(s) address (.csv, .parquet, .arff, .json, .xlsx, .zip and others), "
@@ -281,7 +274,7 @@ class EvaluateParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     contract: ContractName = _CONTRACT
-    positive: Positive = _POSITIVE
+    positive: str | None = _POSITIVE
     source: Annotated[str, AfterValidator(_without_password)] = Field(
         min_length=1,
         description="labelled rows: a file or http(s) address (.csv, .parquet, .arff, .json, .xlsx, .zip and others), "

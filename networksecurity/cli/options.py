@@ -13,7 +13,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ContractName = Literal["websites", "addresses"]
 Contract = Annotated[ContractName, typer.Option("--contract", help="What the rows are.")]
 Positive = Annotated[
-    str | None, typer.Option("--positive", metavar="LABEL", help="The label that means phishing, of addresses.")
+    str | None, typer.Option("--positive", metavar="LABEL", help="The value of the target that means phishing.")
 ]
 
 

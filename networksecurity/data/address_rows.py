@@ -14,9 +14,10 @@ import pandera.pandas as pa
 from pandera.errors import SchemaError
 
 from networksecurity.data.addresses import parse_addresses
+from networksecurity.data.labels import Recoding, label_text
 from networksecurity.data.schema import CLASS_LABELS, MISSING_MARKERS, REASONS, is_row_number
 from networksecurity.data.validated import ValidationReport
-from networksecurity.exceptions import DataValidationError
+from networksecurity.exceptions import DataValidationError, listed
 
 URL, DOMAIN, TARGET = "url", "domain", "label"
 
@@ -27,6 +28,7 @@ _NAMES = {
 }
 _PHISHING = {"phishing", "phish", "bad", "malicious", "spam", "defacement", "malware"}
 _LEGITIMATE = {"legitimate", "legit", "good", "benign", "safe", "clean"}
+_MEANINGS = dict.fromkeys(_PHISHING, 1) | dict.fromkeys(_LEGITIMATE, 0)
 _N_EXAMPLES = 3
 _LONGEST_SHOWN = 60
 
@@ -88,14 +90,13 @@ status, type, class, result, target, phishing or isphishing; there are link, y
     def __init__(self, *, max_rejected: float = 0.05, with_target: bool = True, positive: str | None = None) -> None:
         self._max_rejected = max_rejected
         self._with_target = with_target
-        self._positive = None if positive is None else _label(positive)
+        self._recoding = None if positive is None else Recoding(positive)
         self._n_rows = 0
         self._n_rejected = 0
         self._n_labels = np.zeros(len(CLASS_LABELS), np.int64)
         self._n_refanged = 0
         self._rejections: Counter[str] = Counter()
         self._examples: dict[str, list[str]] = {}
-        self._negatives: set[str] = set()
         self._seen: dict[int, int] = {}
         """By the hash of an address, a bit for each of its labels."""
         self._n_duplicates = 0
@@ -138,28 +139,12 @@ status, type, class, result, target, phishing or isphishing; there are link, y
 
     def _read_labels(self, raw: pd.Series) -> tuple[pd.Series, pd.Series]:
         """Return the labels as Int8, and a reason for each that cannot be read."""
-        of_row, distinct = pd.factorize(raw.map(_label, na_action="ignore"))
-        values = {text: self._meaning(text) for text in distinct}
-        if self._positive is not None and len(self._negatives) > 1:
-            found = ", ".join(repr(text) for text in sorted(self._negatives)[:5])
-            raise DataValidationError(
-                f"besides {self._positive!r}, which means phishing, the labels have several values ({found}): "
-                "keep two kinds of rows, or recode them"
-            )
-        codes = pd.array([*values.values(), None], dtype="Int8")[of_row]
-        labels = pd.Series(codes, raw.index)
+        texts = raw.map(label_text, na_action="ignore")
+        missing = texts.isna() | texts.isin(MISSING_MARKERS)
+        labels = self._recoding.read(raw) if self._recoding else texts.map(_MEANINGS).astype("Int8")
         unreadable = pd.Series("label: neither phishing nor legitimate", raw.index, dtype="str")
-        unreadable[of_row == -1] = "label: it is missing"
+        unreadable[missing] = "label: it is missing"
         return labels, unreadable.where(labels.isna())
-
-    def _meaning(self, text: str) -> int | None:
-        if text in MISSING_MARKERS:
-            return None
-        if self._positive is not None:
-            if text != self._positive:
-                self._negatives.add(text)
-            return int(text == self._positive)
-        return 1 if text in _PHISHING else 0 if text in _LEGITIMATE else None
 
     def _count(self, n_rows: int, n_refanged: int, accepted: pd.DataFrame, rejected: pd.DataFrame) -> None:
         self._n_rows += n_rows
@@ -218,12 +203,6 @@ status, type, class, result, target, phishing or isphishing; there are link, y
         )
 
 
-def _label(cell: object) -> str:
-    """Return a label as it is compared: in lower case; a whole number as such, however it is written."""
-    text = str(cell).strip().casefold()
-    return text.removesuffix(".0") if text.removesuffix(".0").lstrip("-").isdigit() else text
-
-
 def is_address_column(column: object) -> bool:
     """Return whether a column holds addresses, by its name."""
     return _normalized(column) in _NAMES[URL]
@@ -247,12 +226,12 @@ def _resolve(frame: pd.DataFrame, *, with_target: bool) -> dict[str, Any]:
         exact = [column for column in fitting if _normalized(column) == name]
         if len(exact or fitting) > 1:
             raise DataValidationError(
-                f"several columns could be the {name}: {', '.join(map(str, exact or fitting))}; keep one of them"
+                f"several columns could be the {name}: {listed(exact or fitting)}; keep one of them"
             )
         if not fitting:
             raise DataValidationError(
                 f"these are not addresses{' with a label' if with_target else ''}: no column is called "
-                f"{', '.join(names[:-1])} or {names[-1]}; there are {', '.join(map(str, list(frame)[:10]))}"
+                f"{', '.join(names[:-1])} or {names[-1]}; there are {listed(list(frame))}"
             )
         found[name] = (exact or fitting)[0]
     return found

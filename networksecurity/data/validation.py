@@ -14,6 +14,7 @@ import pyarrow
 import pyarrow.compute
 from pandera.errors import SchemaError
 
+from networksecurity.data.labels import Recoding
 from networksecurity.data.raw import CONFLICT
 from networksecurity.data.schema import (
     DOMAINS,
@@ -86,9 +87,21 @@ class Validation:
     with_target : bool, default=True
         Rows to learn from have a target. Rows to predict need none: all columns but the features are left out of the
         check and of both frames, the target too.
+    positive : str, optional
+        The value of the target that means phishing, where it is not -1; there may be one other.
+
+    Examples
+    --------
+    >>> from networksecurity.data.sample import make_phishing_websites
+    >>> rows = make_phishing_websites(100)
+    >>> rows["Result"] = rows["Result"].map({-1: "bad", 1: "good"})
+    >>> accepted, rejected = Validation(positive="bad").add(rows)
+    >>> accepted["Result"].head(3).tolist(), rows["Result"].head(3).tolist()
+    ([1, -1, -1], ['good', 'bad', 'bad'])
     """
 
-    def __init__(self, *, max_rejected: float = 0.05, with_target: bool = True) -> None:
+    def __init__(self, *, max_rejected: float = 0.05, with_target: bool = True, positive: str | None = None) -> None:
+        self._recoding = None if positive is None else Recoding(positive)
         self._max_rejected = max_rejected
         self._domains = DOMAINS if with_target else FEATURES
         self._n_rows = 0
@@ -123,7 +136,7 @@ class Validation:
         verdicts: dict[str, np.ndarray] = {}
         rejected_rows = np.zeros(len(frame), dtype=bool)
         for name, domain in self._domains.items():
-            codes[name], verdict = _read_column(frame[name], domain)
+            codes[name], verdict = _read_column(self._recoded(frame[name]), domain)
             if name == TARGET:
                 verdict[(codes[name] == MISSING) & (verdict == _OK)] = _MISSING_TARGET
             if verdict.any():
@@ -144,6 +157,14 @@ class Validation:
             self._count_labels(accepted)
         return accepted, rejected
 
+    def _recoded(self, raw: pd.Series) -> pd.Series:
+        """Return a target as the schema writes it, and any other column as it is."""
+        if self._recoding is None or raw.name != TARGET:
+            return raw
+        is_conflict = raw.map(lambda cell: str(cell).startswith(CONFLICT))
+        labels = self._recoding.read(raw.mask(is_conflict))
+        return (1 - 2 * labels).astype(object).mask(is_conflict, raw)
+
     def _count_labels(self, accepted: pd.DataFrame) -> None:
         labels = accepted[TARGET].to_numpy("int8")
         self._labels += [np.count_nonzero(labels == label) for label in _LABELS]
@@ -153,6 +174,13 @@ class Validation:
                 [np.count_nonzero((values == value) & (labels == label)) for label in _LABELS]
                 for value in DOMAINS[name]
             ]
+
+    def _hint(self) -> str:
+        """Return how to read a target that is written in another way, if this one is."""
+        if TARGET not in self._bad or self._recoding is not None:
+            return ""
+        value = self._bad[TARGET].examples[0].strip("'")
+        return f". If {TARGET} is written in another way, say which value means phishing, such as --positive {value}"
 
     def finish(self) -> ValidationReport:
         """Judge all rows together and return what was found.
@@ -167,12 +195,12 @@ class Validation:
         if self._n_rejected > self._max_rejected * self._n_rows:
             raise DataValidationError(
                 f"{self._n_rejected} of {self._n_rows} rows ({self._n_rejected / self._n_rows:.1%}) are not valid, "
-                f"more than the tolerated {self._max_rejected:.1%} (max_rejected): {_examples(self._bad)}"
+                f"more than the tolerated {self._max_rejected:.1%} (max_rejected): {_examples(self._bad)}{self._hint()}"
             )
         n_accepted = self._n_rows - self._n_rejected
         phishing_share = None
         if TARGET in self._domains:
-            _check_target(self._labels, self._tables)
+            _check_target(self._labels, self._tables, self._hint())
             phishing_share = float(self._labels[0] / n_accepted)
         return ValidationReport(
             n_rows=self._n_rows,
@@ -295,12 +323,14 @@ def _to_accepted(codes: dict[str, np.ndarray], rows: np.ndarray, index: pd.Index
         raise DataValidationError(f"accepted rows do not conform to the schema: {exc}") from exc
 
 
-def _check_target(labels: np.ndarray, tables: dict[str, np.ndarray]) -> None:
+def _check_target(labels: np.ndarray, tables: dict[str, np.ndarray], hint: str) -> None:
     """Refuse a target that cannot be learnt from, by the number of rows per label, and per known feature and label."""
     if np.count_nonzero(labels) < len(_LABELS):
         only = f"all {labels.sum()} rows have {TARGET} = {_LABELS[labels.argmax()]}"
         found = only if labels.any() else "no row is left"
-        raise DataValidationError(f"both classes are needed to learn from, -1 (phishing) and 1 (legitimate): {found}")
+        raise DataValidationError(
+            f"both classes are needed to learn from, -1 (phishing) and 1 (legitimate): {found}{hint}"
+        )
     if labels.sum() < _MIN_ROWS_FOR_CORRELATIONS:
         return
     correlations = {name: _correlation(DOMAINS[name], table) for name, table in tables.items()}

@@ -129,7 +129,6 @@ def test_whatever_stands_in_a_cell_is_accepted_or_rejected(cells):
     ("name", "positive", "message"),
     [
         ("adresses", None, "there is no contract 'adresses'; known are websites, addresses"),
-        ("websites", "1", "--positive is for --contract addresses"),
     ],
 )
 def test_a_contract_that_cannot_be_is_refused(name, positive, message):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from networksecurity.data import schema, validation
+from networksecurity.data.contracts import Websites
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import DOMAINS, FEATURES, TARGET
 from networksecurity.data.validation import Validation, validate
@@ -113,6 +114,30 @@ def test_a_bad_cell_rejects_its_row_and_is_kept(frame, bad):
         .equals(frame.loc[[3]].drop(columns="SFH").astype(int))
     )
     assert validated.accepted.index.tolist() == [row for row in range(200) if row != 3]
+
+
+WRITTEN = {"words": ("bad", "Good"), "booleans": (True, False), "numbers": (0, 1), "floats": ("0.0", "1.0")}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_a_target_written_in_another_way_is_refused_and_said_how_to_read(frame, written):
+    phishing, legitimate = WRITTEN[written]
+    other = frame.assign(**{TARGET: frame[TARGET].map({-1: phishing, 1: legitimate})})
+    with pytest.raises(DataValidationError, match="say which value means phishing, such as --positive "):
+        validate(other)
+    validated = Websites(positive=str(phishing)).validate(other)
+    pd.testing.assert_frame_equal(validated.accepted, validate(frame).accepted)
+    with pytest.raises(DataValidationError, match="the labels seem inverted"):
+        Websites(positive=str(legitimate)).validate(other)
+
+
+def test_a_target_that_is_said_to_be_phishing_has_one_other_value(frame):
+    other = frame.assign(**{TARGET: ["bad", "good", "unsure", "na"] * 50})
+    with pytest.raises(DataValidationError, match=r"besides 'bad', .* several values \('good', 'unsure'\)"):
+        Websites(positive="bad").validate(other)
+    validated = Websites(positive="bad").validate(other[other[TARGET] != "unsure"], max_rejected=0.5)
+    assert validated.rejected["reasons"].unique().tolist() == ["Result is missing"]
+    assert validated.rejected[TARGET].unique().tolist() == ["na"]
 
 
 @pytest.mark.parametrize("marker", ["na", None])

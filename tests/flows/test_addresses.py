@@ -115,8 +115,3 @@ def test_the_models_that_compete_are_those_of_the_contract():
     assert "Character N-grams" in TrainParameters(contract="addresses").models
     with pytest.raises(ValidationError, match="there is no model 'Character N-grams'; known are Random Forest"):
         TrainParameters(models="Character N-grams")
-
-
-def test_what_means_phishing_is_known_of_websites():
-    with pytest.raises(ValidationError, match="this is for --contract addresses"):
-        TrainParameters(positive="1")

@@ -27,7 +27,7 @@ CONTRACTS: dict[str, Contract] = {contract.name: contract for contract in (WEBSI
 
 def option_of(contract: Contract) -> str:
     """Return what a command needs to be about a contract: nothing for that of the websites."""
-    return "" if contract == WEBSITES else f" --contract {contract.name}"
+    return "" if contract.name == WEBSITES.name else f" --contract {contract.name}"
 
 
 def get_contract(name: str, positive: str | None = None) -> Contract:
@@ -37,12 +37,12 @@ def get_contract(name: str, positive: str | None = None) -> Contract:
     ----------
     name : str
     positive : str, optional
-        The value of the label that means phishing; for `addresses` only.
+        The value of the label that means phishing, where the contract does not know it.
 
     Raises
     ------
     ConfigurationError
-        There is no such contract, or its labels are not open to interpretation.
+        There is no such contract.
     """
     if name not in CONTRACTS:
         raise ConfigurationError(f"there is no contract {name!r}; known are {', '.join(CONTRACTS)}")

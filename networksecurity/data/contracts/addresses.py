@@ -87,9 +87,6 @@ class Addresses(Contract):
         """Return the contract where the label's value `positive` means phishing; None changes nothing."""
         return self if positive is None else replace(self, positive=positive)
 
-    def _meaning_of_target(self) -> str:
-        return "the label says which rows are phishing"
-
     def validation(self, *, max_rejected: float = 0.05, with_target: bool = True) -> RowValidation:
         """Return what reads addresses and labels."""
         return AddressValidation(max_rejected=max_rejected, with_target=with_target, positive=self.positive)

@@ -14,7 +14,6 @@ import yaml
 
 from networksecurity.data.columns import Column
 from networksecurity.data.validated import Validated, ValidationReport
-from networksecurity.exceptions import ConfigurationError
 
 
 class RowValidation(Protocol):
@@ -168,21 +167,9 @@ class Contract(ABC):
         """Fingerprint of what the contract says, in hex: models of two with the same name may not be mixed up."""
         return hashlib.sha256(json.dumps([self.name, *self.columns, self.target]).encode()).hexdigest()
 
-    def with_positive(self, positive: str | None) -> Self:
-        """Return the contract where the label's value `positive` means phishing; None changes nothing.
-
-        Raises
-        ------
-        ConfigurationError
-            The contract itself says which value it is.
-        """
-        if positive is not None:
-            raise ConfigurationError(f"--positive is for --contract addresses: {self._meaning_of_target()}")
-        return self
-
     @abstractmethod
-    def _meaning_of_target(self) -> str:
-        """Return which value of the target means phishing, in a sentence."""
+    def with_positive(self, positive: str | None) -> Self:
+        """Return the contract where the label's value `positive` means phishing; None changes nothing."""
 
     def validate(self, frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
         """Sort raw rows into those fit to learn from and those that are not; see `validation.validate`."""

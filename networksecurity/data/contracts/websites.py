@@ -1,7 +1,8 @@
 """The contract of websites: 30 features, each -1, 0 or 1."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,20 @@ from networksecurity.data.vectors import vector_codes
 
 @dataclass(frozen=True)
 class Websites(Contract):
-    """The 30 features of UCI "Phishing Websites": see `schema`. Groups are equal feature vectors."""
+    """The 30 features of UCI "Phishing Websites": see `schema`. Groups are equal feature vectors.
+
+    Attributes
+    ----------
+    positive : str or None
+        The value of the target that means phishing, where it is not -1.
+    """
 
     name: str = "websites"
+    positive: str | None = None
+
+    def with_positive(self, positive: str | None) -> Self:
+        """Return the contract where the target's value `positive` means phishing; None changes nothing."""
+        return self if positive is None else replace(self, positive=positive)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -67,12 +79,9 @@ class Websites(Contract):
         rules = "Features are -1, 0 or 1, computed from a website by rules of the data set's authors"
         return (f"{rules}; missing values are allowed, other values are not.",)
 
-    def _meaning_of_target(self) -> str:
-        return "in the 30 features, -1 is phishing"
-
     def validation(self, *, max_rejected: float = 0.05, with_target: bool = True) -> RowValidation:
         """Return what checks raw rows against the domains of the features."""
-        return Validation(max_rejected=max_rejected, with_target=with_target)
+        return Validation(max_rejected=max_rejected, with_target=with_target, positive=self.positive)
 
     def groups(self, accepted: pd.DataFrame) -> np.ndarray:
         """Return the rows' feature vectors as numbers."""
