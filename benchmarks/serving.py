@@ -171,7 +171,7 @@ def ours(folder: Path, bodies: Bodies, workers: int = 1) -> Iterator[tuple[Serve
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
         "NETWORKSECURITY_SERVE_REFRESH": "1",
     }
-    command = [sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0", "--workers", str(workers)]
+    command = [sys.executable, "-m", "networksecurity", "serve", "--port", "0", "--workers", str(workers)]
     began = time.perf_counter()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)

@@ -42,7 +42,7 @@ def environment(folder: Path) -> dict[str, str]:
 def train(folder: Path, contract: str, model: str) -> None:
     """Train a model and put it in use, whatever the gate says of a model of the sample."""
     training = [str(PROJECT / "flows" / "train.py"), "--contract", contract, "--models", model, "--promotion", "off"]
-    promotion = ["-m", "networksecurity.cli", "champion", "promote", "1", "--contract", contract]
+    promotion = ["-m", "networksecurity", "champion", "promote", "1", "--contract", contract]
     for command in (training, promotion):
         subprocess.run([sys.executable, *command], cwd=folder, env=environment(folder), check=True)
 
@@ -50,7 +50,7 @@ def train(folder: Path, contract: str, model: str) -> None:
 @contextmanager
 def served(folder: Path, contract: str) -> Iterator[str]:
     """Run the service and yield its address."""
-    command = [sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0", "--contract", contract]
+    command = [sys.executable, "-m", "networksecurity", "serve", "--port", "0", "--contract", contract]
     with subprocess.Popen(
         command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:

@@ -333,7 +333,7 @@ def of_a_new_kind(n_rows, random_state):
 @contextmanager
 def serving(prefect, source):
     """Run the service, and yield what asks it."""
-    command = [*LEASH, sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0"]
+    command = [*LEASH, sys.executable, "-m", "networksecurity", "serve", "--port", "0"]
     environment = prefect.environment | {"MONGODB_URI": source, "NETWORKSECURITY_SERVE_REFRESH": "1"}
     with (
         (prefect.folder / "service.log").open("wb") as log,
@@ -364,7 +364,7 @@ def test_reports_of_errors_lead_to_a_better_champion(prefect, tracked, mongodb_u
     prefect.run("ingest/ingest", source=write_csv(prefect, 3_000, 11), target=source)
     prefect.run("train/train", source=source, models=["Random Forest"], candidate_runs="none")
     old = str(tracked.get_model_version_by_alias(MODEL, "candidate").version)
-    done = prefect.command("-m", "networksecurity.cli", "champion", "promote", old)
+    done = prefect.command("-m", "networksecurity", "champion", "promote", old)
     assert done.returncode == 0, done.stderr
     before = {run.id for run in prefect.runs("train/retrain")}
 
@@ -376,9 +376,7 @@ def test_reports_of_errors_lead_to_a_better_champion(prefect, tracked, mongodb_u
         assert len(wrong) > 100
         about = {"label": "phishing", "by": "jane", "comment": "a fake shop"}
         reports = [ask("/feedback", {"row": row, **about})["id"] for row in wrong]
-        done = prefect.command(
-            "-m", "networksecurity.cli", "feedback", "accept", *reports, "--by", "joe", "--in", source
-        )
+        done = prefect.command("-m", "networksecurity", "feedback", "accept", *reports, "--by", "joe", "--in", source)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count(": accepted, ingestion ") == len(wrong)
 
@@ -402,7 +400,7 @@ def test_reports_of_errors_lead_to_a_better_champion(prefect, tracked, mongodb_u
     assert (
         tracked.get_run(new.run_id).data.tags["networksecurity.trigger"].startswith("quality: quality decayed: F1 is")
     )
-    done = prefect.command("-m", "networksecurity.cli", "champion", "explain", "--json")
+    done = prefect.command("-m", "networksecurity", "champion", "explain", "--json")
     last = json.loads(done.stdout)
     assert (last["version"], last["champion"], last["flow_run"]) == (str(new.version), old, str(retrained.id))
 

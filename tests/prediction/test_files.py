@@ -346,7 +346,7 @@ def by_mlflow_models_serve(champion):
 
 
 def by_the_service(champion):
-    command = [*LEASH, sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0"]
+    command = [*LEASH, sys.executable, "-m", "networksecurity", "serve", "--port", "0"]
     table = champion.rows.to_csv(index=False)
     with (
         (champion.folder / "serve.log").open("wb") as log,

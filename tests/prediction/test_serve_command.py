@@ -19,13 +19,16 @@ import pandas as pd
 import psutil
 import pytest
 from leash import LEASH
+from overriding import NOW, override
 from playwright.sync_api import expect
 from served import JSON, NAME, ROW, address, crown
 
 from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.data.contracts import Addresses
+from networksecurity.data.model_files import TRUSTED_TYPES
+from networksecurity.data.override_file import OverrideFile
+from networksecurity.data.overrides import row_value
 from networksecurity.data.schema import FEATURES
-from networksecurity.data.storage import TRUSTED_TYPES
 from networksecurity.prediction.http import LONGEST_HEAD
 from networksecurity.settings import Settings
 from networksecurity.tracking.server import connect
@@ -76,7 +79,7 @@ class Process:
 @contextmanager
 def started(folder, tracking_uri, *options, **environment):
     """Run the command on a free port; its log goes to a file in `folder`: in a pipe that nobody reads it would stop."""
-    command = [*LEASH, sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0", *options]
+    command = [*LEASH, sys.executable, "-m", "networksecurity", "serve", "--port", "0", *options]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "MLFLOW_TRACKING_URI": tracking_uri, **environment}
     log = folder / "serve.log"
     with (
@@ -223,7 +226,7 @@ def test_workers_do_not_outlive_the_command(tmp_path, published):
 
 
 def test_what_keeps_workers_from_starting_is_the_error_of_the_command(tmp_path):
-    command = [sys.executable, "-m", "networksecurity.cli", "serve", "--port", "0", "--workers", "2"]
+    command = [sys.executable, "-m", "networksecurity", "serve", "--port", "0", "--workers", "2"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "MLFLOW_TRACKING_URI": "sqlite:////proc/none/mlflow.db"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -374,6 +377,21 @@ def test_the_page_is_usable_on_a_phone_and_by_keyboard(page, process, tmp_path, 
     page.keyboard.press("ArrowRight")
     expect(page.get_by_label("Phishing (")).to_be_checked()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+@pytest.mark.usefixtures("console")
+def test_the_page_says_what_is_set_by_hand(page, published, tmp_path):
+    about = {"label": "phishing", "reason": "a fake shop", "at": NOW, "until": NOW.replace(year=2099)}
+    value = row_value([float("nan")] * len(FEATURES))
+    OverrideFile(tmp_path / "overrides.db").add([override(value, contract="websites", covers="row", **about)])
+    database = f"sqlite:///{published / 'mlflow.db'}"
+    with started(tmp_path, database, NETWORKSECURITY_STORAGE=str(tmp_path)) as process:
+        page.goto(process.url)
+        page.get_by_role("button", name="All unknown").click()
+        page.get_by_role("button", name="Predict", exact=True).click()
+        expect(page.locator("#verdict .word")).to_have_text("Phishing")
+        expect(page.locator("#verdict")).to_contain_text("Set by hand until 2099-01-01: a fake shop")
+        expect(page.locator("#verdict")).to_contain_text("The model's own: probability of phishing ")
 
 
 def test_the_page_shows_why_a_file_is_refused(page, process, tmp_path):
