@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from networksecurity.exceptions import NetworkSecurityException
+from networksecurity.parent import end_with_parent
 
 from .ending import before_the_end
 
@@ -104,6 +105,7 @@ def end_server(server: subprocess.Popen) -> None:
 
 def serve(port: int, log_name: str) -> None:
     """Run Prefect's server in this process, unless Prefect's settings name another."""
+    end_with_parent()
     gc.disable()  # as in `flows.launch`
     from prefect.settings import get_current_settings
 

@@ -24,7 +24,7 @@ ORDER = [
     {"networksecurity.installation"},
     {"networksecurity.settings"},
     {"networksecurity.finding"},
-    {"networksecurity.deadline"},
+    {"networksecurity.deadline", "networksecurity.parent"},
     {"networksecurity.exceptions"},
     {"networksecurity"},  # its version
 ]

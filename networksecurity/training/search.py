@@ -36,6 +36,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
+from networksecurity.parent import end_with_parent
 from networksecurity.training.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
 from networksecurity.training.masking import FeatureGroups, show_masked
 from networksecurity.training.shared_fits import MADE_OF_STAGES, FitPlan, SharedScorer, mark, plan_fits
@@ -248,7 +249,9 @@ def _fitting(n_jobs: int, backend: MakeBackend | None, on_fit: Callable[[], None
     """Run fits on the backend, or in `n_jobs` processes, each with one thread of BLAS and OpenMP."""
     if backend:
         return parallel_config(backend(on_fit))
-    return threadpool_limits(1) if n_jobs == 1 else parallel_config("loky", inner_max_num_threads=1)
+    if n_jobs == 1:
+        return threadpool_limits(1)
+    return parallel_config("loky", inner_max_num_threads=1, initializer=end_with_parent)
 
 
 def _processes() -> list[BaseProcess]:
