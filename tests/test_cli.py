@@ -236,7 +236,9 @@ def test_help_and_wrong_options_import_nothing_slow():
         ["train", "-h"],
         ["score"],
     ):
-        done = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *options], capture_output=True, text=True, check=True, cwd=PROJECT
+        )
         assert done.stdout.splitlines()[-1] == ""
 
 

@@ -63,10 +63,15 @@ def doctor(monkeypatch, capsys):
     return run
 
 
+def amiss(findings):
+    """Return what is not as it should be; the servers and packages that the tests themselves run with may be."""
+    return [of for of in findings if of.state == "failure" or (of.state == "warning" and of.subject != "packages")]
+
+
 def broken(found, subject, *, state="failure"):
     """Return what is said of the one thing that is broken."""
     code, findings = found
-    not_ok = [of for of in findings if of.state in ("failure", "warning") and of.subject != "Prefect"]
+    not_ok = [of for of in amiss(findings) if of.subject != "Prefect"]
     assert [(of.subject, of.state) for of in not_ok] == [(subject, state)]
     assert code == (state == "failure")
     assert not_ok[0].fix
@@ -74,7 +79,7 @@ def broken(found, subject, *, state="failure"):
 
 
 def is_sound(found):
-    return not [of for of in found[1] if of.state in ("failure", "warning") and of.subject != "Prefect"]
+    return not [of for of in amiss(found[1]) if of.subject != "Prefect"]
 
 
 def test_a_sound_installation_has_no_findings(doctor):
@@ -96,7 +101,7 @@ def test_a_package_of_a_wrong_version_is_found(doctor, sound, monkeypatch):
     assert found.found == "pandas is 2.2.0, needed is <4,>=3.0"
     assert found.fix == f"{sys.executable} -m pip install 'pandas<4,>=3.0'"
     (tested,) = [of for of in findings if of.state == "warning" and of.subject == "packages"]
-    assert "pandas 2.2.0 (tested: 3" in tested.found
+    assert "differ from the tested versions: " in tested.found
     assert is_sound(doctor())
 
 
@@ -268,6 +273,15 @@ def test_a_repository_that_does_not_exist_is_found_and_not_made(doctor, dagshub_
     assert found.fix.startswith("correct DAGSHUB_REPO")
     assert dagshub_standin.created == []
     assert set(dagshub_standin.requests) == {"GET /api/v1/user", "GET /api/v1/repos/jane/other"}
+
+
+def test_a_champion_that_takes_the_rows_of_another_contract_is_found(doctor, champion, database):
+    name, client = "networksecurity-addresses", MlflowClient(f"sqlite:///{database}")
+    client.create_registered_model(name)
+    version = client.create_model_version(name, str(champion), client.create_run("0").info.run_id).version
+    client.set_registered_model_alias(name, CHAMPION, version)
+    found = broken(doctor(), name)
+    assert "networksecurity champion rollback --contract addresses" in found.fix
 
 
 @pytest.fixture

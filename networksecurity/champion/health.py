@@ -2,7 +2,7 @@
 
 from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.champion.verification import verify
-from networksecurity.data.contracts import CONTRACTS, get_contract, option_of
+from networksecurity.data.contracts import CONTRACTS, option_of
 from networksecurity.exceptions import NetworkSecurityException, TransientError
 from networksecurity.finding import Finding, failure_of
 from networksecurity.settings import Settings
@@ -25,11 +25,8 @@ def check_champions(settings: Settings, seconds: float) -> list[Finding]:
         return [Finding(subject="champion", state="note", found=found)]
     if server is None:
         return [_none_yet("champion", "")]
-    findings = []
-    for name in CONTRACTS:
-        registry = Registry(server, settings.registered_model(name))
-        findings.append(_check(registry, option_of(get_contract(name)), seconds))
-    return findings
+    registries = [Registry(server, settings.registered_model(of.name), of) for of in CONTRACTS.values()]
+    return [_check(registry, option_of(registry.contract), seconds) for registry in registries]
 
 
 def _none_yet(subject: str, option: str) -> Finding:
