@@ -42,12 +42,12 @@ def _split_names(models: object) -> object:
 
 
 def _known_models(models: tuple[str, ...], found: ValidationInfo) -> tuple[str, ...]:
-    contract = found.data.get("contract", "websites")
-    known = BY_CONTRACT[contract]
+    among = candidates_of(found.data.get("contract", "websites"))
+    known = BY_CONTRACT[among]
     if not models:
         return tuple(name for name, candidate in known.items() if candidate.enabled)
     try:
-        names = [get_candidate(name, contract).name for name in models if name.strip()]
+        names = [get_candidate(name, among).name for name in models if name.strip()]
     except ConfigurationError as exc:
         raise ValueError(str(exc)) from None
     if not names:
@@ -61,10 +61,27 @@ def _one_band(cost_review: float | None, found: ValidationInfo) -> float | None:
     return cost_review
 
 
-ContractName = Literal["websites", "addresses"]
+def _known_contract(contract: str) -> str:
+    if contract not in ("websites", "addresses"):
+        from networksecurity.data.contracts import get_contract  # slow, hence only where a file is to be read
+
+        try:
+            get_contract(contract)
+        except ConfigurationError as exc:
+            raise ValueError(str(exc)) from None
+    return contract
+
+
+def candidates_of(contract: str) -> str:
+    """Return which models compete under a contract, as `Contract.candidates`; for one without a file, at once."""
+    return contract if contract in BY_CONTRACT else "numbers"
+
+
+ContractName = Annotated[str, AfterValidator(_known_contract)]
 _CONTRACT: Any = Field(
     default="websites",
-    description="what the rows are: `websites`, 30 features and their `Result`, or `addresses`, a URL and its label",
+    description="what the rows are: `websites`, 30 features and their `Result`; `addresses`, a URL and its label; or "
+    "the path of a .yaml file that describes a table of your own",
 )
 _POSITIVE: Any = Field(
     default=None,

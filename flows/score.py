@@ -46,7 +46,6 @@ from networksecurity.prediction.native import prepare
 from networksecurity.prediction.reasons import Explainer, shares_of
 from networksecurity.prediction.scoring import BatchScorer, ScoringReport
 from networksecurity.settings import settings
-from networksecurity.tracking.model import probe_rows
 from networksecurity.tracking.server import model_version_url
 
 from .ingest import Checked, check, fetch
@@ -161,7 +160,7 @@ def _explainer(version: RegisteredVersion, model: Pipeline, profile: ReferencePr
             f"version {version.version} of {version.name} has no reasons to give, because no profile of its rows was "
             "stored with it: score without --explain, or train again"
         )
-    return Explainer(prepare(model, probe_rows()), shares_of(profile))
+    return Explainer(prepare(model, registry(version.contract).load_probe(version)), shares_of(profile))
 
 
 @step(task_run_name="find the checkpoint")

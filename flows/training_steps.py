@@ -367,7 +367,7 @@ def track(
         known=findings.known,
         reference=findings.reference,
         tags=tags,
-        input_example=contract.to_X(train.head(5)),
+        input_example=contract.to_X(train.iloc[np.linspace(0, len(train) - 1, min(len(train), 200)).astype(int)]),
         learned=np.unique(contract.groups(train)),
         tested=np.unique(contract.groups(storage().get_frame(sides.test))),
         labelling=findings.labelling,

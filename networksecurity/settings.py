@@ -121,8 +121,9 @@ class Settings(BaseSettings):
     serve_token: SecretStr | None = Field(
         default=None, description="token that a client of the service has to send; by default none"
     )
-    serve_contract: Literal["websites", "addresses"] = Field(
-        default="websites", description="what the service is asked about: 30 features of websites, or addresses"
+    serve_contract: str = Field(
+        default="websites",
+        description="what the service is asked about: websites, addresses, or the file that describes a table",
     )
     serve_refresh: PositiveFloat = Field(
         default=10.0, description="seconds between two checks of the service for a new champion"

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import mlflow.artifacts
 import numpy as np
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -32,6 +33,7 @@ from networksecurity.tracking.outcome import (
     CONTRACT_TAG,
     KNOWN_FILE,
     LEARNED_FILE,
+    PROBE_FILE,
     REFERENCE_FILE,
     TESTED_FILE,
 )
@@ -318,6 +320,23 @@ class Registry:
                 _read(ReferenceProfile, folder / REFERENCE_FILE),
                 _read(KnownFeatures, folder / KNOWN_FILE),
             )
+
+    def load_probe(self, version: RegisteredVersion) -> pd.DataFrame:
+        """Return the made-up rows that were stored with a version, as its model takes them.
+
+        Raises
+        ------
+        TrackingError
+            They are missing or damaged.
+        """
+        with self.files(version) as folder:
+            try:
+                return pd.read_parquet(folder / PROBE_FILE)[list(self.contract.columns)]
+            except (OSError, ValueError, KeyError) as exc:
+                raise TrackingError(
+                    f"the rows to probe version {version.version} of {version.name} with cannot be read: train again "
+                    f"({type(exc).__name__})"
+                ) from exc
 
     def load_card(self, version: RegisteredVersion) -> str | None:
         """Return the model card of a version, in Markdown; None if its run has none."""

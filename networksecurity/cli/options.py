@@ -1,6 +1,6 @@
 """What several commands take: their options, and the registered model."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from networksecurity.champion.registry import Registry
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-ContractName = Literal["websites", "addresses"]
-Contract = Annotated[ContractName, typer.Option("--contract", help="What the rows are.")]
+Contract = Annotated[
+    str,
+    typer.Option("--contract", metavar="CONTRACT", help="What the rows are: websites, addresses, or a table's file."),
+]
 Positive = Annotated[
     str | None, typer.Option("--positive", metavar="LABEL", help="The value of the target that means phishing.")
 ]

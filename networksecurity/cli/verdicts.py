@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from networksecurity.cli.options import ContractName, Json, open_registry
+from networksecurity.cli.options import Json, open_registry
 from networksecurity.settings import settings
 
 
@@ -49,7 +49,8 @@ def serve(
     port: Annotated[int, typer.Option(metavar="PORT", help="0 takes a free one.", min=0, max=65535)] = 8000,
     workers: Annotated[int, typer.Option(metavar="N", help="Processes that answer.", min=1, max=1000)] = 1,
     contract: Annotated[
-        ContractName | None, typer.Option(help="What it is asked about; by default NETWORKSECURITY_SERVE_CONTRACT.")
+        str | None,
+        typer.Option(metavar="CONTRACT", help="What it is asked about; by default NETWORKSECURITY_SERVE_CONTRACT."),
     ] = None,
 ) -> None:
     """Serve the champion over HTTP, with a page to try it on; Ctrl-C ends it."""

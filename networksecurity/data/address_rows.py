@@ -4,7 +4,6 @@ Accepted rows have the normalized address (`url`), its registrable domain (`doma
 phishing, 0 legitimate. Nothing is guessed: a label is one of the words below, or the value that the user says.
 """
 
-import hashlib
 from collections import Counter
 from typing import Any
 
@@ -14,6 +13,7 @@ import pandera.pandas as pa
 from pandera.errors import SchemaError
 
 from networksecurity.data.addresses import parse_addresses
+from networksecurity.data.hashing import hashed
 from networksecurity.data.labels import Recoding, label_text
 from networksecurity.data.schema import CLASS_LABELS, MISSING_MARKERS, REASONS, is_row_number
 from networksecurity.data.validated import ValidationReport
@@ -47,18 +47,6 @@ class AddressRows(pa.DataFrameModel):
 
 _SCHEMA = AddressRows.to_schema()
 _SCHEMA_WITHOUT_TARGET = _SCHEMA.remove_columns([TARGET])
-
-
-def hashed(texts: pd.Series) -> np.ndarray:
-    """Return a 64-bit BLAKE2b hash of each text: the same in every process and with every release of a library.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_samples,), uint64
-    """
-    of_row, distinct = pd.factorize(texts)
-    codes = [int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) for text in distinct]
-    return np.array(codes, dtype=np.uint64)[of_row] if codes else np.empty(0, np.uint64)
 
 
 class AddressValidation:

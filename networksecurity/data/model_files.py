@@ -24,12 +24,13 @@ TRUSTED_TYPES = [
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.calibration._TemperatureScaling",
+    "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
 ]
 """What skops may load besides its own safe list: compiled trees and calibrators, which hold numbers only, what reads
-addresses, and the band of unsure rows."""
+addresses, the dtypes by which columns were told apart, and the band of unsure rows."""
 
 _LEAF = -1
 """A child that does not exist, in a `Tree`."""

@@ -12,19 +12,9 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.hashing import split_mix
 from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.exceptions import ConfigurationError, DataValidationError
-
-
-def _hashed(codes: np.ndarray, salt: int) -> np.ndarray:
-    """Return SplitMix64 of (code, salt): Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-
-    Written out because a vector's side must not change with the release of a library.
-    """
-    z = codes + np.uint64(0x9E3779B97F4A7C15 * (salt + 1) % 2**64)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 def is_test(
@@ -38,7 +28,7 @@ def is_test(
     -------
     is_test : ndarray of shape (n_samples,), bool
     """
-    return _hashed(contract.groups(accepted), random_state) < np.uint64(int(test_size * 2**64))
+    return split_mix(contract.groups(accepted), random_state) < np.uint64(int(test_size * 2**64))
 
 
 @dataclass(frozen=True)
@@ -148,7 +138,7 @@ def draw(train: pd.DataFrame, n_rows: int, *, random_state: int = 0, contract: C
     """
     if n_rows >= len(train):
         return train
-    order = _hashed(contract.groups(train), random_state)
+    order = split_mix(contract.groups(train), random_state)
     return train[order < np.partition(order, n_rows)[n_rows]]
 
 

@@ -15,7 +15,6 @@ from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.prediction.native import FastPipeline, prepare
 from networksecurity.prediction.reasons import Explainer, shares_of
 from networksecurity.settings import Settings
-from networksecurity.tracking.model import probe_rows
 from networksecurity.tracking.server import connect
 from networksecurity.training.known_features import KnownFeatures
 
@@ -117,7 +116,8 @@ class ModelInUse:
         now = self.current and self.current.version
         if now is None or (now.version, now.source) != (version.version, version.source):
             parts = registry.load_parts(version)
-            model = prepare(parts.model, probe_rows(contract))  # one that cannot answer the probe does not take over
+            # One that cannot answer the probe does not take over.
+            model = prepare(parts.model, registry.load_probe(version))
             explainer = Explainer(model, shares_of(parts.profile)) if parts.profile else None
             card, now = registry.load_card(version), datetime.now(UTC)
             self.current = LoadedVersion(version, model, explainer, parts.known, card, now)

@@ -118,7 +118,7 @@ def prepare(model: Pipeline, X: pd.DataFrame) -> FastPipeline:
         def score_text(X: np.ndarray) -> np.ndarray:
             return model.predict_proba(pd.DataFrame(X, columns=model.feature_names_in_))[:, 1]
 
-        return FastPipeline(model, rule, 0, "it learns from the text itself", score_text, score_text)
+        return FastPipeline(model, rule, 0, "it reads text itself", score_text, score_text)
     to_features = [_transform(_without_names(step)) for _, step in model.steps[:-1]]
     classifier, calibrated = _without_names(get_classifier(model)), calibrated_in(model)
     answering = _without_names(calibrated) if calibrated else classifier

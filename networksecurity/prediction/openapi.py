@@ -6,10 +6,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from networksecurity.data.address_rows import URL
-from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.contracts import WEBSITES, Contract, Table
 from networksecurity.data.mongodb.feedback import MAX_BY, MAX_COMMENT
 from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES, VALUE_DESCRIPTIONS
 from networksecurity.prediction.rows import MAX_EXPLAINED
+from networksecurity.prediction.table_form import example_row, row_schema
 
 # Made up, with one unknown value.
 _EXAMPLE = {name: max(domain) if i % 4 else min(domain) for i, (name, domain) in enumerate(FEATURES.items())} | {
@@ -48,12 +49,20 @@ DESCRIPTIONS = {
 """What the service does, by contract."""
 
 
+def describe(contract: Contract) -> str:
+    """Return what the service does."""
+    return DESCRIPTIONS.get(contract.name, f"Tells phishing websites from legitimate ones by {contract.subject}.")
+
+
 def request_body(max_rows: int, contract: Contract = WEBSITES) -> dict[str, Any]:
     """Return the OpenAPI description of what `/predict` takes: one row, many rows, or a CSV table."""
     websites = contract == WEBSITES
-    row = _ROW if websites else _ADDRESS
+    row = row_schema(contract) if isinstance(contract, Table) else _ROW if websites else _ADDRESS
     example: dict[str, Any] = _EXAMPLE if websites else {URL: "http://login.bank.example.test/a.php"}
     bad = {"SFH": 7, "id": 2} if websites else {URL: "no address", "id": 2}
+    if isinstance(contract, Table):
+        example = example_row(contract)
+        bad = {next(iter(example)): "?", "id": 2}
     rows = {"type": "array", "items": row, "minItems": 1, "maxItems": max_rows}
     explain = {
         "type": "boolean",

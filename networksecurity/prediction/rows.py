@@ -28,6 +28,7 @@ from networksecurity.data.schema import (
     canonical_name,
     to_X,
 )
+from networksecurity.data.table_file import listed
 from networksecurity.data.validation import Validation
 from networksecurity.exceptions import AddressError, DataValidationError
 from networksecurity.prediction.native import FastPipeline
@@ -151,7 +152,7 @@ def predict(
         raise DataValidationError("there are no rows")
     if explainer and len(rows) > MAX_EXPLAINED:
         raise TooManyRowsError(f"more than {MAX_EXPLAINED} rows to explain: send them in parts, or without `explain`")
-    read = _READ[contract.name](rows)
+    read = _READ[contract.name](rows) if contract.name in _READ else _read_columns(rows, contract)
     predictions: list[dict[str, Any]] = [
         {SCORE: None, LABEL: None, "by": None, "reasons": reasons, "keys": keys}
         for reasons, keys in zip(read.reasons, read.keys, strict=True)
@@ -248,7 +249,37 @@ def _address_key(row: dict[str, Any], number: int) -> str:
 
 
 _READ: dict[str, Callable[[list[dict[str, Any]]], _Read]] = {"websites": _read_features, "addresses": _read_addresses}
-"""By contract. They raise DataValidationError if a row lacks what is to be judged."""
+"""By contract, but for tables. They raise DataValidationError if a row lacks what is to be judged."""
+
+
+def _read_columns(rows: list[dict[str, Any]], contract: Contract) -> _Read:
+    """Read rows of a table; raise DataValidationError if one lacks a column or has it twice."""
+    cells, keys = [], []
+    for number, row in enumerate(rows, start=1):
+        names = {key: contract.canonical_name(key) for key in row if contract.is_own(key)}
+        if len(set(names.values())) < len(names):
+            raise DataValidationError(f"row {number} has a column twice, under {listed(names)}")
+        if missing := [name for name in contract.columns if name not in names.values()]:
+            raise DataValidationError(
+                f"row {number} lacks {listed(missing)}: all {len(contract.columns)} columns of {contract.name} are "
+                "needed, null for an unknown value"
+            )
+        cells.append({name: _plain_cell(row[key]) for key, name in names.items()})
+        keys.append({key: value for key, value in row.items() if key not in names})
+    accepted, rejected = contract.validation(with_target=False).add(
+        pd.DataFrame(cells, columns=list(contract.columns), dtype=object)
+    )
+    X = np.full((len(rows), len(contract.columns)), np.nan, dtype=object if contract.text_columns else np.float64)
+    X[accepted.index] = contract.to_X(accepted).to_numpy()
+    reasons: list[list[str]] = [[] for _ in rows]
+    for i, why in zip(rejected.index, rejected[REASONS], strict=True):
+        reasons[i].extend(why.split("; "))
+    return _Read(X, reasons, keys)
+
+
+def _plain_cell(cell: Any) -> Any:
+    """Return a number, text or None; of anything else, True among it, the text."""
+    return cell if cell is None or type(cell) in (int, float, str) else str(cell)
 
 
 _USUAL_VALUES: list[dict[Any, float]] = [

@@ -43,7 +43,6 @@ from networksecurity.exceptions import (
 from networksecurity.prediction import rows
 from networksecurity.prediction.model_in_use import Checked, LoadedVersion, ModelInUse
 from networksecurity.prediction.openapi import (
-    DESCRIPTIONS,
     REFUSALS,
     ModelDescription,
     ModelName,
@@ -52,6 +51,7 @@ from networksecurity.prediction.openapi import (
     Readiness,
     Report,
     Reported,
+    describe,
     report_body,
     request_body,
 )
@@ -86,7 +86,7 @@ def create_app(settings: Settings, checked: Checked | None = None) -> FastAPI:
     app = FastAPI(
         title="networksecurity",
         version=__version__,
-        description=DESCRIPTIONS[contract.name],
+        description=describe(contract),
         lifespan=lifespan,
         docs_url=None,  # Swagger's and Redoc's pages load scripts from other hosts: our page shows the document
         redoc_url=None,

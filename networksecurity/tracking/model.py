@@ -38,7 +38,6 @@ from networksecurity.training.masking import hide, known_sets
 
 _SERVED_WITH = ("mlflow", *COMPUTED_WITH, "joblib")
 _ARTIFACT_PATH = "model"
-_N_PROBES = 200
 _N_PROBES_OF_A_SET = 5
 
 
@@ -101,7 +100,7 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
             ),
             outputs=Schema([ColSpec(DataType.long)]),
         ),
-        input_example=outcome.input_example,
+        input_example=outcome.input_example.head(5),
         pip_requirements=_requirements(),  # else MLflow starts a process to find out
         metadata={
             **outcome.tags,
@@ -122,19 +121,19 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
         Path(path, KNOWN_FILE).write_text(outcome.known.model_dump_json(), encoding="utf-8")
     np.save(Path(path, LEARNED_FILE), outcome.learned, allow_pickle=False)
     np.save(Path(path, TESTED_FILE), outcome.tested, allow_pickle=False)
-    _probe(outcome.model, outcome.contract).to_parquet(Path(path, PROBE_FILE))
+    _probe(outcome.model, probe_rows(contract, outcome.input_example)).to_parquet(Path(path, PROBE_FILE))
 
 
 def _requirements() -> list[str]:
     return [f"{package}=={version(package)}" for package in _SERVED_WITH]
 
 
-def probe_rows(contract: Contract = WEBSITES) -> pd.DataFrame:
-    """Return what a model is given of the contract's sample; of numbers, each is missing in at least one row.
+def probe_rows(contract: Contract = WEBSITES, examples: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return what a model is given of made-up rows; of websites, each feature is missing in at least one row.
 
-    So is each set of feature groups.
+    So is each set of feature groups. A contract without a built-in sample makes its rows from `examples`.
     """
-    X = contract.to_X(contract.validate(contract.make_sample(_N_PROBES)).accepted)
+    X = contract.make_probe(examples)
     if contract != WEBSITES:
         return X
     with_gaps = X.head(X.shape[1]).mask(np.eye(X.shape[1], dtype=bool))
@@ -143,7 +142,6 @@ def probe_rows(contract: Contract = WEBSITES) -> pd.DataFrame:
     return pd.concat([X, with_gaps, *without_groups], ignore_index=True)
 
 
-def _probe(model: Pipeline, contract: Contract) -> pd.DataFrame:
+def _probe(model: Pipeline, X: pd.DataFrame) -> pd.DataFrame:
     """Return the probe rows and a model's answers."""
-    X = probe_rows(contract)
     return X.assign(y_pred=model.predict(X), y_score=model.predict_proba(X)[:, 1])

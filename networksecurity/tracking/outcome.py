@@ -84,6 +84,7 @@ class Outcome:
     tags : mapping of str to str
         For both runs and the model; `data.source` among them, the source of the rows without credentials.
     input_example : DataFrame of shape (n_samples, n_columns)
+        Some of the training rows, as `X`.
     pictures : mapping of str to bytes
         Files of the explanation's pictures, by name.
     learned : ndarray of shape (n_groups,), uint64

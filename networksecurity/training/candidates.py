@@ -4,7 +4,7 @@ scikit-learn is imported when a pipeline is built: the command line needs the na
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +24,7 @@ F1_FLOOR = 0.75
 """F1 below which a model does not judge rows that lack features, unless another was chosen: see `known_features`."""
 
 Imputer = Literal["most_frequent", "knn"]
-Start = Literal["imputer", "features", "scaled features", "characters", "address"]
+Start = Literal["imputer", "features", "scaled features", "characters", "address", "columns", "scaled columns"]
 CandidateRuns = Literal["all", "best", "none"]
 """Which points of a grid are logged as runs of their own."""
 
@@ -46,9 +46,12 @@ class Candidate:
         Parameters outside the grid.
     enabled : bool
         Whether it competes if no models are named.
-    start : {"imputer", "features", "scaled features", "characters", "address"}
+    start : {"imputer", "features", "scaled features", "characters", "address", "columns", "scaled columns"}
         What its pipeline begins with: an imputer for missing values; or, of an address, the numbers of
-        `AddressFeatures`, these scaled, its `character_ngrams`, or nothing.
+        `AddressFeatures`, these scaled, its `character_ngrams`, or nothing; or, of a table, its numbers imputed and its
+        categories encoded, scaled or not.
+    categories : bool
+        Of a table, whether it has columns that are no numbers.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Candidate:
     params: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     enabled: bool = True
     start: Start = "imputer"
+    categories: bool = False
 
 
 _N_ESTIMATORS = (8, 16, 32, 64, 128, 256)
@@ -186,7 +190,25 @@ ADDRESS_CANDIDATES: dict[str, Candidate] = {
 }
 """Of models that are given an address."""
 
-BY_CONTRACT: dict[str, Mapping[str, Candidate]] = {"websites": CANDIDATES, "addresses": ADDRESS_CANDIDATES}
+
+def _of_tables(*, categories: bool) -> dict[str, Candidate]:
+    """Return the candidates of a table: those of the websites, with a start for columns of any kind."""
+    return {
+        name: replace(
+            candidate,
+            start="scaled columns" if name == "Logistic Regression" else "columns",
+            categories=categories,
+        )
+        for name, candidate in CANDIDATES.items()
+    }
+
+
+BY_CONTRACT: dict[str, Mapping[str, Candidate]] = {
+    "websites": CANDIDATES,
+    "addresses": ADDRESS_CANDIDATES,
+    "numbers": _of_tables(categories=False),
+    "categories": _of_tables(categories=True),
+}
 """By what `Contract.candidates` says."""
 
 ENABLED: tuple[str, ...] = tuple(name for name, candidate in CANDIDATES.items() if candidate.enabled)
@@ -228,8 +250,8 @@ def make_pipeline(
     params : mapping of str to object
         A point of its grid.
     imputer : {"most_frequent", "knn"}, default="most_frequent"
-        The column's most frequent value, or the mean of the 5 nearest rows that have a value; for pipelines that start
-        with an imputer.
+        The column's most frequent value (its median, of a table), or the mean of the 5 nearest rows that have a value;
+        for pipelines that start with an imputer.
     random_state : int, default=0
         Seed of the classifier, if it takes one.
     threshold : float, optional
@@ -251,13 +273,22 @@ def make_pipeline(
         classifier = FixedThresholdClassifier(
             classifier, threshold=threshold, pos_label=1, response_method="predict_proba"
         )
-    return Pipeline([*_start(candidate.start, imputer, indicators), (STEP, classifier)])
+    return Pipeline([*_start(candidate, imputer, indicators), (STEP, classifier)])
 
 
-def _start(start: Start, imputer: Imputer, indicators: bool) -> list[tuple[str, Any]]:
+def _start(candidate: Candidate, imputer: Imputer, indicators: bool) -> list[tuple[str, Any]]:
     """Return the first steps of a pipeline, by name."""
+    start = candidate.start
+    if start in ("columns", "scaled columns"):
+        from networksecurity.training.table_columns import read_columns
+
+        return read_columns(scaled=start == "scaled columns", categories=candidate.categories, imputer=imputer)
     if start == "imputer":
         return [("imputer", _imputer(imputer, indicators))]
+    return _start_of_address(start)
+
+
+def _start_of_address(start: Start) -> list[tuple[str, Any]]:
     if start == "address":
         return []
     if start == "characters":

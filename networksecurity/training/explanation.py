@@ -24,6 +24,8 @@ _N_REPEATS = 5
 _MAX_IMPORTANCE_ROWS = 10_000
 _MAX_ROWS_OF_NUMBERS = 2_000
 """Where each shuffle is predicted, rather than looked up."""
+_LEAST_ROWS, _MAX_CELLS = 300, 60_000
+"""Of a table, so that one with many columns does not take minutes."""
 
 
 class ConfusionMatrix(BaseModel, frozen=True):
@@ -126,7 +128,7 @@ def explain(model: Any, rows: pd.DataFrame, *, random_state: int = 0, contract: 
     """
     X, y = contract.to_X_y(rows)
     require_both_classes(y, "rows to explain")
-    shuffle = _permutation_importance if contract == WEBSITES else _importance_of_computed_features
+    shuffle = _SHUFFLES.get(contract.candidates, _importance_of_columns)
     y_score = model.predict_proba(X)[:, 1]
     y_pred = rule_of(model).classes(y_score)
     names = list(CLASS_LABELS.values())
@@ -245,6 +247,21 @@ def _importance_of_computed_features(
         model[1:], model[0].transform(X), y, scoring=f1_score, n_repeats=_N_REPEATS, n_jobs=1, random_state=random_state
     )
     return _by_importance(list(model[0].get_feature_names_out()), found)
+
+
+def _importance_of_columns(
+    model: Pipeline, X: pd.DataFrame, y: np.ndarray, random_state: int
+) -> tuple[FeatureImportance, ...]:
+    """Return scikit-learn's permutation importances, of fewer rows the more columns there are."""
+    n_rows = max(_LEAST_ROWS, min(_MAX_ROWS_OF_NUMBERS, _MAX_CELLS // X.shape[1]))
+    if len(y) > n_rows:
+        X, y = resample(X, y, replace=False, n_samples=n_rows, stratify=y, random_state=random_state)
+    found = permutation_importance(model, X, y, scoring="f1", n_repeats=_N_REPEATS, n_jobs=1, random_state=random_state)
+    return _by_importance(list(X.columns), found)
+
+
+_SHUFFLES = {"websites": _permutation_importance, "addresses": _importance_of_computed_features}
+"""By the kind of candidates; columns of a table are shuffled as they are."""
 
 
 def _by_importance(names: list[str], found: Any) -> tuple[FeatureImportance, ...]:

@@ -30,6 +30,7 @@ from pydantic import BaseModel
 from scipy.stats import rankdata
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit, check_cv, cross_val_predict
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -188,8 +189,10 @@ def search(
     )
 
 
-def _after_stateless_steps(pipeline: Pipeline, X: pd.DataFrame) -> tuple[Pipeline, np.ndarray]:
+def _after_stateless_steps(pipeline: Pipeline, X: pd.DataFrame) -> tuple[Pipeline, pd.DataFrame | np.ndarray]:
     """Return the steps that learn, and `X` as the steps before them leave it: these need not run again in each fold."""
+    if isinstance(pipeline[0], ColumnTransformer):  # which tells columns apart by their dtype
+        return pipeline, X
     rows, steps = X.to_numpy(), list(pipeline.steps)
     while not get_tags(steps[0][1]).requires_fit:
         rows = steps.pop(0)[1].fit_transform(rows)

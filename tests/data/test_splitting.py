@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold
 
+from networksecurity.data.hashing import split_mix
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, TARGET, encode_target
-from networksecurity.data.splitting import _hashed, assign_folds, draw, split
+from networksecurity.data.splitting import assign_folds, draw, split
 from networksecurity.data.validation import validate
 from networksecurity.data.vectors import vector_codes
 from networksecurity.exceptions import ConfigurationError, DataValidationError
@@ -65,7 +66,7 @@ def test_the_side_of_a_known_vector_never_changes():
     # Older champions are compared on the test rows of today: these numbers are for ever.
     rows = pd.DataFrame([[1] * 30, [-1] * 30, [None] * 30], columns=list(FEATURES), dtype="Int8")
     assert vector_codes(rows).tolist() == [int("10" * 30, 2), 0, int("11" * 30, 2)]
-    assert _hashed(vector_codes(rows), salt=0).tolist() == [
+    assert split_mix(vector_codes(rows), salt=0).tolist() == [
         2473956949924856213,
         16294208416658607535,
         8104036994949456367,

@@ -13,6 +13,7 @@ from networksecurity.data.address_rows import DOMAIN, URL, AddressRows, AddressV
 from networksecurity.data.address_sample import make_addresses
 from networksecurity.data.columns import Column
 from networksecurity.data.contracts.contract import Contract, RowValidation
+from networksecurity.data.hashing import hashed
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Addresses(Contract):
 
     def groups(self, accepted: pd.DataFrame) -> np.ndarray:
         """Return the rows' registrable domains as numbers."""
-        return address_rows.hashed(accepted[DOMAIN])
+        return hashed(accepted[DOMAIN])
 
     def distinct(self, accepted: pd.DataFrame) -> np.ndarray:
         """Return the rows' normalized addresses as numbers."""

@@ -15,6 +15,8 @@ import yaml
 from networksecurity.data.columns import Column
 from networksecurity.data.validated import Validated, ValidationReport
 
+_N_PROBES = 200
+
 
 class RowValidation(Protocol):
     """The check of rows that come in batches; see `validation.Validation`."""
@@ -118,6 +120,16 @@ class Contract(ABC):
         ConfigurationError
             The contract has no built-in sample.
         """
+
+    def make_probe(self, examples: pd.DataFrame | None = None) -> pd.DataFrame:  # noqa: ARG002 (a table needs them)
+        """Return made-up rows to probe a model with, as `X`.
+
+        Parameters
+        ----------
+        examples : DataFrame of shape (n_samples, n_columns), optional
+            Rows of `X` behind the model; a contract with a built-in sample does without.
+        """
+        return self.to_X(self.validate(self.make_sample(_N_PROBES)).accepted)
 
     @abstractmethod
     def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:

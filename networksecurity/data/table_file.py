@@ -1,0 +1,331 @@
+"""The description of a table: a YAML document of Pandera's schema, and the little that a schema does not say.
+
+```yaml
+contract: shop            # the name: of the registered model, networksecurity-shop, and of the collection
+target: status            # the column of the label, with two values
+positive: phishing        # the one that means phishing
+group: [domain]           # optional: rows with the same values here never stand on both sides of a split
+keys: [url]               # optional: passed on, not given to a model
+missing: [-1]             # optional: what stands for a missing value, besides the empty cell, `na`, `null` …
+aliases:                  # optional: other names of a column
+  length: [url_length]
+schema:                   # as `pandera.DataFrameSchema.to_yaml` writes it
+  schema_type: dataframe
+  columns:
+    length: {dtype: float64, nullable: true, description: characters of the address}
+    status: {dtype: str, isin: [phishing, legitimate]}
+```
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandera.pandas as pa
+import yaml
+from pandera.errors import SchemaDefinitionError, SchemaInitError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from networksecurity.data.columns import Column
+from networksecurity.data.labels import label_text as as_label
+from networksecurity.exceptions import ConfigurationError, one_line
+
+KINDS = (".yaml", ".yml")
+"""What the name of such a file ends in."""
+
+_MAX_BYTES = 1_000_000
+_MAX_COLUMNS = 5_000
+_MAX_NAME = 200
+_TAKEN = ("websites", "addresses", "phishing")
+_SCHEMA_KEYS = {"schema_type", "version", "api", "columns", "name", "title", "description", "strict", "ordered"}
+_COLUMN_KEYS = {"dtype", "nullable", "title", "description", "checks", "coerce", "required"}
+_NUMBER = re.compile(r"(u?int|float)\d*", re.IGNORECASE)
+_TEXT = re.compile(r"(str|string|object|category|bool)\b.*", re.IGNORECASE)
+
+_SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "isin": lambda of: f"one of {listed(of['allowed_values'])}",
+    "notin": lambda of: f"other than {listed(of['forbidden_values'])}",
+    "in_range": lambda of: f"from {of['min_value']} to {of['max_value']}",
+    "greater_than": lambda of: f"greater than {of['min_value']}",
+    "greater_than_or_equal_to": lambda of: f"{of['min_value']} or more",
+    "less_than": lambda of: f"less than {of['max_value']}",
+    "less_than_or_equal_to": lambda of: f"{of['max_value']} or less",
+    "str_length": lambda of: f"of {of['min_value'] or 0} to {of['max_value'] or 'any number of'} characters",
+}
+"""The checks that a column may have: by Pandera's name, what a value is that passes, from the check's parameters."""
+
+
+def listed(names: Iterable[object], most: int = 8) -> str:
+    """Return names for a message, the first of them if there are many."""
+    names = [str(name) for name in names]
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def normalized(column: object) -> str:
+    """Return a column's name as it is compared: case, blanks and underscores do not count."""
+    return "".join(str(column).split()).replace("_", "").casefold()
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=_MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_as_tuple)]
+Value = str | int | float | bool
+
+
+class Document(BaseModel):
+    """What a file holds, as it is written; `parse_table` says what it means."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+    contract: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+    target: Name
+    positive: Value
+    group: Names = ()
+    keys: Names = ()
+    missing: tuple[Value, ...] = ()
+    aliases: dict[Name, Names] = {}
+    columns: dict[str, Any] = Field(alias="schema")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column that a model is given.
+
+    Attributes
+    ----------
+    column : Column
+        Its kind is `number` or `category`.
+    whole : bool
+        Whether a number has to be whole.
+    nullable : bool
+        Whether a value may be missing.
+    checks : tuple of (pandera.Check, str)
+        Each with what a value is that passes it.
+    description : str
+        For people; may be empty.
+    """
+
+    column: Column
+    whole: bool
+    nullable: bool
+    checks: tuple[tuple[pa.Check, str], ...]
+    description: str
+
+    @property
+    def allowed(self) -> tuple[Any, ...]:
+        """The values that it may take, if the file lists them."""
+        of = next((check.statistics for check, _ in self.checks if check.name == "isin"), None)
+        return tuple(of["allowed_values"]) if of else ()
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """What a file says of a table.
+
+    Attributes
+    ----------
+    name : str
+    target : str
+    positive, negative : str
+        The target's value that means phishing, and the other one, as they are written.
+    group : tuple of str
+        Columns; empty where equal rows are a group.
+    keys : tuple of str
+    missing : frozenset of str
+        What stands for a missing value, as `as_label` returns it.
+    names : dict of str to str
+        By each normalized name of a column, its name.
+    features : dict of str to Feature
+    text : str
+        The whole document, without comments.
+    """
+
+    name: str
+    target: str
+    positive: str
+    negative: str
+    group: tuple[str, ...]
+    keys: tuple[str, ...]
+    missing: frozenset[str]
+    names: dict[str, str]
+    features: dict[str, Feature]
+    text: str
+
+    def __hash__(self) -> int:
+        """Return the hash of the document."""
+        return hash(self.text)
+
+
+def read_table(path: Path) -> TableFile:
+    """Read the description of a table.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such file, it is too large, no YAML, or contradicts itself; the message is one line.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ConfigurationError(f"{path} is larger than {_MAX_BYTES:,} bytes: it describes no table")
+        text = content.decode("utf-8-sig")
+    except FileNotFoundError as exc:
+        raise ConfigurationError(f"there is no file {path}") from exc
+    except (OSError, UnicodeError) as exc:
+        raise ConfigurationError(f"{path} cannot be read: {one_line(exc)}") from exc
+    try:
+        return parse_table(text)
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{path}: {exc}") from exc.__cause__
+
+
+@lru_cache(maxsize=32)
+def parse_table(text: str) -> TableFile:
+    """Return what a document says of a table.
+
+    Raises
+    ------
+    ConfigurationError
+        It is no YAML, has unknown or missing keys, or contradicts itself.
+    """
+    content = _load(text)
+    try:
+        document = Document.model_validate(content)
+    except ValidationError as exc:
+        raise ConfigurationError("; ".join(_problem(error) for error in exc.errors())) from None
+    if document.contract in _TAKEN:
+        raise ConfigurationError(f"a table cannot be called {document.contract}: choose another name (contract)")
+    columns = _columns(document.columns)
+    if document.target not in columns:
+        raise ConfigurationError(f"the target {document.target!r} is not among the columns of the schema")
+    positive, negative = _labels(document, columns[document.target])
+    features = {name: _feature(name, column) for name, column in columns.items() if name != document.target}
+    if not features:
+        raise ConfigurationError("the schema has no column besides the target: there is nothing to learn from")
+    for what, names in (("group", document.group), ("keys", document.keys)):
+        if document.target in names:
+            raise ConfigurationError(f"the target {document.target!r} is also among the {what}")
+    if both := [name for name in document.keys if name in features]:
+        raise ConfigurationError(f"{listed(both)}: a key is not given to a model, so it cannot be in the schema too")
+    return TableFile(
+        name=document.contract,
+        target=document.target,
+        positive=positive,
+        negative=negative,
+        group=document.group,
+        keys=document.keys,
+        missing=frozenset(map(as_label, document.missing)),
+        names=_names(document, [*features, document.target]),
+        features=features,
+        text=yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120),
+    )
+
+
+def _load(text: str) -> dict[str, Any]:
+    try:
+        # Repeated by reference, a small document could be a huge one.
+        if any(isinstance(token, yaml.AliasToken | yaml.AnchorToken) for token in yaml.scan(text)):
+            raise ConfigurationError("anchors and references (& and *) are not supported: write the values out")
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as exc:
+        raise ConfigurationError(f"it is not YAML: {one_line(exc)}") from exc
+    if not isinstance(content, dict) or "contract" not in content:
+        raise ConfigurationError("it does not describe a table: it needs contract, target, positive and schema")
+    return content
+
+
+def _problem(error: Any) -> str:
+    place = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"{place} is no key of a contract; known are {', '.join(_keys())}"
+    if error["type"] == "missing":
+        return f"{place} is missing"
+    if place == "contract":
+        return "contract, the name, must be up to 40 lower-case letters, digits, - and _, and begin with a letter"
+    return f"{place}: {error['msg']}"
+
+
+def _keys() -> list[str]:
+    return [field.alias or name for name, field in Document.model_fields.items()]
+
+
+def _columns(schema: dict[str, Any]) -> dict[str, pa.Column]:
+    """Return the columns of Pandera's schema, after a check that nothing in it would be ignored."""
+    if unknown := [key for key in schema if key not in _SCHEMA_KEYS]:
+        raise ConfigurationError(f"schema: {listed(unknown)} is not supported; known are {', '.join(_SCHEMA_KEYS)}")
+    columns = schema.get("columns")
+    if not isinstance(columns, dict) or not columns:
+        raise ConfigurationError("schema.columns is missing: it holds a line for each column")
+    if len(columns) > _MAX_COLUMNS:
+        raise ConfigurationError(f"schema.columns has {len(columns):,} columns, more than {_MAX_COLUMNS:,}")
+    for name, column in columns.items():
+        if not isinstance(name, str) or not name.strip() or len(name) > _MAX_NAME or not name.isprintable():
+            raise ConfigurationError(
+                f"schema.columns: {str(name)[:40]!r} is not the name of a column: put it in quotes"
+            )
+        if not isinstance(column, dict) or "dtype" not in column:
+            raise ConfigurationError(f"column {name}: a dtype is needed, such as float64 or str")
+        checks = column.get("checks") or {}
+        used = [*column, *(checks if isinstance(checks, dict) else ["checks as a list"])]
+        if unknown := [key for key in used if key not in _COLUMN_KEYS | _SENTENCES.keys()]:
+            raise ConfigurationError(
+                f"column {name}: {listed(unknown)} is not supported; checks are {', '.join(_SENTENCES)}"
+            )
+    try:
+        return pa.DataFrameSchema.from_yaml(yaml.safe_dump(schema, sort_keys=False)).columns
+    except (TypeError, ValueError, KeyError, AttributeError, SchemaInitError, SchemaDefinitionError) as exc:
+        raise ConfigurationError(f"Pandera cannot read the schema: {one_line(exc)}") from exc
+
+
+def _feature(name: str, column: pa.Column) -> Feature:
+    dtype = str(column.dtype)
+    if not (_NUMBER.fullmatch(dtype) or _TEXT.fullmatch(dtype)):
+        raise ConfigurationError(f"column {name}: {dtype} is neither a number nor text: use float64, int64 or str")
+    checks = []
+    for check in column.checks:
+        if check.name not in _SENTENCES:
+            raise ConfigurationError(
+                f"column {name}: the check {check.name} is not supported; checks are {', '.join(_SENTENCES)}"
+            )
+        checks.append((check, _SENTENCES[check.name](check.statistics)))
+    return Feature(
+        column=Column(name, "number" if _NUMBER.fullmatch(dtype) else "category"),
+        whole="int" in dtype.lower(),
+        nullable=bool(column.nullable),
+        checks=tuple(checks),
+        description=column.description or column.title or "",
+    )
+
+
+def _labels(document: Document, column: pa.Column) -> tuple[str, str]:
+    """Return the target's values as they are written, the positive one first."""
+    target, values = document.target, _feature(document.target, column).allowed
+    if len({as_label(value) for value in values}) != 2 or len(values) != 2:
+        found = f"{len(values)} ({listed(values)})" if values else "none"
+        raise ConfigurationError(f"the target {target} needs two values (isin): there are {found}")
+    others = [value for value in values if as_label(value) != as_label(document.positive)]
+    if len(others) != 1:
+        raise ConfigurationError(f"positive is {document.positive!r}, and the target {target} is {listed(values)}")
+    return next(str(value) for value in values if value not in others), str(others[0])
+
+
+def _names(document: Document, columns: list[str]) -> dict[str, str]:
+    """Return the column's name by each of its normalized names."""
+    own = [*columns, *(name for name in (*document.group, *document.keys) if name not in columns)]
+    if unknown := [name for name in document.aliases if name not in own]:
+        raise ConfigurationError(f"aliases: {listed(unknown)} is no column of the table")
+    names: dict[str, str] = {}
+    for name, spelling in [(name, name) for name in own] + [
+        (name, alias) for name, aliases in document.aliases.items() for alias in aliases
+    ]:
+        if names.setdefault(normalized(spelling), name) != name:
+            raise ConfigurationError(f"{spelling!r} is the name of two columns: {names[normalized(spelling)]}, {name}")
+    return names

@@ -1,0 +1,106 @@
+import json
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from made_tables import SHOP, shop
+from pydantic import ValidationError
+from served import CSV, running
+
+from flows.evaluate import evaluate
+from flows.parameters import EvaluateParameters, ScoreParameters, TrainParameters
+from flows.score import score
+from flows.train import train
+from networksecurity.champion.gate import Gate
+from networksecurity.champion.registry import Registry
+from networksecurity.data.contracts import Table
+from networksecurity.exceptions import TrackingError
+from networksecurity.settings import settings
+from networksecurity.tracking.server import connect
+
+LAX = Gate(min_f1_score=0.5, min_recall_score=0.5, max_false_positive_rate=1, max_generalisation_gap=1)
+
+
+@pytest.fixture
+def files(workplace):
+    """Write a table's rows and its description; return what flows are asked for."""
+    shop(1_200).to_csv("rows.csv", index=False)
+    (workplace / "shop.yaml").write_text(SHOP)
+    return {"contract": "shop.yaml", "source": "rows.csv"}
+
+
+@pytest.mark.parametrize("model", ["Decision Tree", "Logistic Regression"])
+def test_a_model_of_a_table_answers_alike_in_memory_in_batch_over_http_and_from_mlflow(files, model):
+    report = train(TrainParameters(**files, models=model, gate=LAX))
+    assert (report.model_name, report.group, report.decision.outcome) == ("networksecurity-shop", "domain", "promote")
+    assert report.split["shared_vectors"] == 0
+    contract = Table.parse(SHOP)
+    registry = Registry(connect(settings()), report.model_name, contract)
+    version = registry.choose()
+    with registry.files(version) as folder:
+        assert Table.parse((folder / "contract.yaml").read_text()) == contract
+    X = contract.to_X(contract.validate(shop(50, random_state=1)).accepted)
+    in_memory = registry.load_model(version).predict_proba(X)[:, 1]
+
+    shop(50, random_state=1).rename(columns={"length": "URL Length"}).to_csv("new.csv", index=False)
+    state = score(ScoreParameters(contract="shop.yaml", source="new.csv", output="scored.parquet"), return_state=True)
+    assert state.is_completed()
+    scored = pd.read_parquet("scored.parquet")
+    assert scored["phishing_probability"].tolist() == in_memory.tolist()
+    assert list(scored)[:4] == ["row", "domain", "url", "status"]
+
+    with running(settings().model_copy(update={"serve_contract": "shop.yaml"})) as service:
+        rows = json.loads(shop(50, random_state=1).to_json(orient="records"))
+        answer = service.predict({"rows": [*rows, rows[0] | {"length": "long"}]})
+        table = service("POST", "/predict", content=Path("new.csv").read_bytes(), headers=CSV).json()
+        described = service("GET", "/openapi.json").json()["info"]["description"]
+    assert described.endswith("4 columns of the table shop.")
+    assert [of["phishing_probability"] for of in answer["predictions"][:-1]] == in_memory.tolist()
+    assert answer["predictions"][-1]["reasons"] == ["length is not a number"]
+    assert answer["predictions"][0]["keys"] == {key: rows[0][key] for key in ("domain", "url", "status")}
+    assert [of["phishing_probability"] for of in table["predictions"]] == in_memory.tolist()
+
+    stored = mlflow.pyfunc.load_model(f"models:/{report.model_name}@champion")
+    as_json = json.loads(X.head(5).to_json(orient="records"))
+    assert stored.predict(pd.DataFrame(as_json)).tolist() == (in_memory[:5] >= 0.5).astype(int).tolist()
+
+    state = evaluate(EvaluateParameters(**files), return_state=True)
+    assert state.result().review.total.n_rows == 1_200
+
+
+def test_a_table_of_numbers_alone_is_searched_by_all_models_and_its_forest_has_a_native_form(files, workplace):
+    numbers = SHOP.replace(
+        "    tld: {dtype: str, isin: [test, example]}\n    title: {dtype: str, nullable: true}\n", ""
+    )
+    (workplace / "numbers.yaml").write_text(numbers.replace("contract: shop", "contract: numbers"))
+    report = train(TrainParameters(contract="numbers.yaml", source="rows.csv", models="Random Forest", gate=LAX))
+    with running(settings().model_copy(update={"serve_contract": "numbers.yaml"})) as service:
+        model = service("GET", "/model").json()
+    assert report.model_name == model["name"] == "networksecurity-numbers"
+    assert "probe rows" in model["native"]
+
+
+def test_a_version_is_not_asked_about_rows_of_a_table_that_has_changed(files, workplace):
+    train(TrainParameters(**files, models="Decision Tree", gate=LAX))
+    (workplace / "shop.yaml").write_text(SHOP.replace("max_value: 200", "max_value: 300"))
+    with pytest.raises(TrackingError, match="version 1 of .* was trained under another contract shop"):
+        score(ScoreParameters(contract="shop.yaml", source="rows.csv", output="scored.csv"))
+    (workplace / "shop.yaml").write_text(SHOP.replace("characters of the address", "its length"))
+    assert score(ScoreParameters(**files, output="scored.csv"), return_state=True).is_completed()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"contract": "other.yaml"}, "there is no file other.yaml"),
+        (
+            {"contract": "shop"},
+            "there is no contract 'shop'; known are websites, addresses, and files",
+        ),
+        ({"contract": "shop.yaml", "models": "Character N-grams"}, "there is no model 'Character N-grams'"),
+    ],
+)
+def test_wrong_options_of_a_table_are_refused_in_a_line(files, options, message):
+    with pytest.raises(ValidationError, match=message):
+        TrainParameters(source="rows.csv", **options)
