@@ -23,6 +23,7 @@ from networksecurity.settings import NO_TELEMETRY, PROJECT_FOLDER, without_crede
 from .ending import FAILURE, INTERRUPTED, SUCCESS, TERMINATED, Terminated, ended, terminate
 from .local_server import local_server
 from .options import Output, Parameters, read_options
+from .surroundings import bypass_proxies, show_what_can_be_shown, while_somebody_reads
 
 ENVIRONMENT = {
     **NO_TELEMETRY,
@@ -66,12 +67,14 @@ def run(
     examples : tuple of str
         Options, for the end of the help.
     """
+    show_what_can_be_shown()
     given = sys.argv[1:] if arguments is None else arguments
     parameters, output = read_options(parameters_model, given, program, examples)
     if output.quiet:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    bypass_proxies(os.environ)
     signal.signal(signal.SIGTERM, terminate)
     atexit.register(gc.freeze)  # what is left at the end goes with the process
     gc.disable()
@@ -101,12 +104,13 @@ def run(
         _say_nothing_done(output)
         return SUCCESS
     summary = resolve_name(summarize)(result)
-    if output.json_document:
-        print(result.model_dump_json(indent=2))
-    elif output.quiet:
-        print(" ".join(f"{summary.title}: {summary.outcome}".split()))
-    else:
-        summary.show()
+    with while_somebody_reads():
+        if output.json_document:
+            print(result.model_dump_json(indent=2))
+        elif output.quiet:
+            print(" ".join(f"{summary.title}: {summary.outcome}".split()))
+        else:
+            summary.show()
     return summary.exit_code
 
 

@@ -10,7 +10,10 @@ from typing import Any, TypeVar
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from networksecurity.exceptions import shortened
+
 from .ending import WRONG_OPTION
+from .option_errors import in_words, refuse_misspelt
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
@@ -64,6 +67,7 @@ def read_options(
     source.root_parser.usage = " ".join([program, *asked, "[OPTION ...]"])
     if examples:
         source.root_parser.epilog = "\n".join(["examples:", *(f"  {program} {options}" for options in examples)])
+    refuse_misspelt(model, arguments, program)
     try:
         read = Command(_cli_settings_source=source(args=arguments)).model_dump()
         output = Output(quiet=read.pop("quiet"), json_document=read.pop("json_document"))
@@ -72,8 +76,10 @@ def read_options(
         for error in exc.errors():
             option = ".".join(map(str, error["loc"])).replace("_", "-")
             # Our own messages name what is wrong with the value, which may hold a password.
-            given = "" if error["type"] in {"value_error", "missing"} else f", not {error['input']!r}"
-            print(f"{program}: error: --{option}: {error['msg'].removeprefix('Value error, ')}{given}", file=sys.stderr)
+            given = (
+                "" if error["type"] in {"value_error", "missing"} else f", not {shortened(repr(error['input']), 100)}"
+            )
+            print(f"{program}: error: --{option}: {in_words(error)}{given}", file=sys.stderr)
         sys.exit(WRONG_OPTION)
 
 

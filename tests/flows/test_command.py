@@ -162,7 +162,7 @@ def test_rows_from_mongodb(served_command, collection, client):
         (["--source", "mongodb://127.0.0.1:9/db.rows"], 1, "error: .*127.0.0.1:9.*MONGODB_URI"),
         (["--source", "foo://bar"], 1, "error: unknown source"),
         (["--models", "SVM"], 2, "error: --models: there is no model 'SVM'; known are"),
-        (["--test-size", "3"], 2, "error: --test-size: Input should be less than 1, not '3'"),
+        (["--test-size", "3"], 2, "error: --test-size: has to be less than 1, not '3'"),
         (["--unknown"], 2, "error: unrecognized arguments: --unknown"),
         (["--source", "mongodb://me:hush@127.0.0.1/db.rows"], 2, "error: --source: .*MONGODB_URI"),
     ],
