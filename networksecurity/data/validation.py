@@ -179,7 +179,7 @@ class Validation:
         """Return how to read a target that is written in another way, if this one is."""
         if TARGET not in self._bad or self._recoding is not None:
             return ""
-        value = self._bad[TARGET].examples[0].strip("'")
+        value = shortened(self._bad[TARGET].examples[0].strip("'"), 20)
         return f". If {TARGET} is written in another way, say which value means phishing, such as --positive {value}"
 
     def finish(self) -> ValidationReport:

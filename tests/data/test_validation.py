@@ -140,6 +140,20 @@ def test_a_target_that_is_said_to_be_phishing_has_one_other_value(frame):
     assert validated.rejected[TARGET].unique().tolist() == ["na"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"x" * 5000 + str(n): 1 for n in range(20)},
+        {"SFH": "y" * 5000, "port": ["z" * 5000 + str(row) for row in range(200)], TARGET: "w" * 5000},
+    ],
+    ids=["names", "cells"],
+)
+def test_a_refusal_quotes_little_of_the_data(frame, change):
+    with pytest.raises(DataValidationError) as caught:
+        validate(frame.assign(**change))
+    assert sum(map(str(caught.value).count, "xyzw")) <= 220
+
+
 @pytest.mark.parametrize("marker", ["na", None])
 def test_a_missing_target_rejects_its_row(frame, marker):
     validated = validate(with_cell(frame, 5, TARGET, marker))

@@ -17,7 +17,7 @@ from networksecurity.data.mongodb.bson import Decoder, split, take_keys
 from networksecurity.data.mongodb.names import Spellings
 from networksecurity.data.mongodb.server import Address, Connection
 from networksecurity.data.raw import Batches, Rows
-from networksecurity.exceptions import ConfigurationError, DataSourceError
+from networksecurity.exceptions import ConfigurationError, DataSourceError, listed
 
 if TYPE_CHECKING:
     from bson.codec_options import CodecOptions
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_MOST_NAMES = 8
-"""Names that a message lists."""
 _ENDS = 20
 """Documents at either end of a collection that are read first, for a first impression of their fields."""
 _A_FEW = 5
@@ -156,7 +154,7 @@ class _Selection:
             _log.warning(
                 "%s: documents that lack a column have fields that are not known as one: %s",
                 self.shown,
-                ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else ""),
+                listed(names),
             )
 
 
@@ -274,7 +272,5 @@ def _first_impression(
             left_out |= {name for name in document if not known(name) and re.fullmatch(r"[^.$]+", name)}
     if not decoder.spellings:
         names = dict.fromkeys(name for document in ends for name in document)
-        raise DataSourceError(
-            f"{address.shown} holds no column of {address.contract.name}, only {', '.join(list(names)[:8])}"
-        )
+        raise DataSourceError(f"{address.shown} holds no column of {address.contract.name}, only {listed(list(names))}")
     return sorted(left_out - {"_id"})
