@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from networksecurity.data.validated import ValidationReport
 from networksecurity.tracking.markdown import markdown_table
+
+from .surroundings import ReportConsole
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Summary:
 
     def show(self) -> None:
         """Print all of it but the sections to the terminal."""
-        console = Console(soft_wrap=True, highlight=False)
+        console = ReportConsole(soft_wrap=True, highlight=False)
         if not console.is_terminal:
             console.width = 160  # no line of a table is cut in a file or a log
         console.print(escape(self.title))

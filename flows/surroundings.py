@@ -6,6 +6,8 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from io import TextIOWrapper
 
+from rich.console import Console
+
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -33,6 +35,14 @@ def show_what_can_be_shown() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+class ReportConsole(Console):
+    """A console that leaves it to `while_somebody_reads` what a reader means that stops reading; rich's own exits."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error again."""
+        raise BrokenPipeError
 
 
 @contextmanager

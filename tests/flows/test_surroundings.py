@@ -30,11 +30,12 @@ def test_a_terminal_that_cannot_show_a_sign_shows_a_question_mark(encoding, monk
     assert shown.getvalue().decode(encoding).replace("·", "?") == "train ? 0.9 ? 1\n"
 
 
-def test_a_reader_may_stop_reading():
+@pytest.mark.parametrize("shown_by", ["print", "ReportConsole().print"])
+def test_a_reader_may_stop_reading(shown_by):
     code = (
-        "from flows.surroundings import while_somebody_reads\n"
+        "from flows.surroundings import ReportConsole, while_somebody_reads\n"
         "with while_somebody_reads():\n"
-        "    for number in range(100_000): print(number)\n"
+        f"    for number in range(20_000): {shown_by}(number)\n"
     )
     command = f"'{sys.executable}' -c '{code}' | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True)
