@@ -240,8 +240,9 @@ def _winner_section(report: TrainingReport, picture: bytes) -> str:
         inline_picture(picture, "confusion matrix, ROC and precision-recall curve on the test rows"),
         (
             f"Split at random, {report.leakage.random_split_seen_share:.0%} of the test rows would share their "
-            f"{report.group} with a training row, and F1 would read {report.leakage.random_split_f1_score:.4f} (95 % "
-            f"interval {report.leakage.random_split_f1_low:.4f} to {report.leakage.random_split_f1_high:.4f})."
+            f"{report.group} with a training row, and F1 would read {report.leakage.random_split_f1_score:.4f} (mean "
+            f"of {len(report.leakage.random_split_f1_scores)} splits, 95 % interval "
+            f"{report.leakage.random_split_f1_low:.4f} to {report.leakage.random_split_f1_high:.4f})."
         ),
     ]
     return "\n\n".join(parts)

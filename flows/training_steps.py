@@ -264,7 +264,6 @@ def leakage_ledger(train: DataRef, test: DataRef, winner: Winner, chosen: Chosen
     """Compute what a careless split would have reported of the winner."""
     seed, (train_rows, test_rows) = winner.random_state, map(storage().get_frame, (train, test))
     how: dict[str, Any] = {"imputer": winner.imputer, "random_state": seed, "threshold": DECISION_THRESHOLD}
-    how["indicators"] = bool(winner.contract.feature_groups)
     pipeline = make_pipeline(_candidate(winner), winner.params, **how)
     how = {"finish": _finish(chosen), "random_state": seed, "contract": winner.contract}
     return leakage.leakage_ledger(pipeline, train_rows, test_rows, **how)

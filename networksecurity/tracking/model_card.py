@@ -102,7 +102,8 @@ def _careless_split(outcome: Outcome) -> str:
     found = (
         f"With a random split, {leakage.random_split_seen_share:.0%} of the test rows would share their "
         f"{outcome.contract.group} with a training row,\nand this model's F1 would be "
-        f"{leakage.random_split_f1_score:.4f} (95 % interval {leakage.random_split_f1_low:.4f} to "
+        f"{leakage.random_split_f1_score:.4f} (mean of "
+        f"{len(leakage.random_split_f1_scores)} splits, 95 % interval {leakage.random_split_f1_low:.4f} to "
         f"{leakage.random_split_f1_high:.4f}) instead of\n{with_interval(on_test, 'f1_score')}."
     )
     if leakage.ceiling_accuracy == 1:

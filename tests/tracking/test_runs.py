@@ -58,7 +58,7 @@ def test_the_two_runs_have_their_artifacts(done, outcome):
     assert {"permutation_importance.png", "permutation_importance.json"} <= of_test
     assert {"classification_report.json", "leakage_ledger.json"} <= of_test
     ledger = mlflow.artifacts.load_dict(f"runs:/{done.logged.test_run_id}/leakage_ledger.json")
-    assert ledger == {"grouped_f1_score": outcome.test.metrics["f1_score"], **outcome.leakage.model_dump()}
+    assert ledger == {"grouped_f1_score": outcome.test.metrics["f1_score"], **outcome.leakage.model_dump(mode="json")}
     known = mlflow.artifacts.load_dict(f"runs:/{done.logged.test_run_id}/known_features.json")
     assert KnownFeatures.model_validate(known) == outcome.known
     path = done.client.download_artifacts(done.training.train_run_id, "cv_results.parquet")

@@ -3,6 +3,8 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
+from sklearn.model_selection import train_test_split
 from sklearn.tree import DecisionTreeClassifier
 
 from networksecurity.data.schema import FEATURES, TARGET, to_X_y
@@ -11,7 +13,7 @@ from networksecurity.data.validation import validate
 from networksecurity.exceptions import DataValidationError
 from networksecurity.training.candidates import CANDIDATES, make_pipeline
 from networksecurity.training.evaluation import evaluate_model
-from networksecurity.training.leakage import LeakageLedger, leakage_ledger
+from networksecurity.training.leakage import N_SPLITS, LeakageLedger, leakage_ledger
 
 BITS = [name for name, domain in FEATURES.items() if domain == (-1, 1)]
 
@@ -55,16 +57,30 @@ def test_the_ledger_of_rows_without_duplicates_finds_nothing_seen():
     assert ledger.random_split_f1_low < ledger.random_split_f1_score < ledger.random_split_f1_high < 0.75
 
 
-def test_the_interval_of_the_flattering_figure_counts_vectors_not_copies():
+def test_the_flattering_figure_is_the_mean_of_random_splits_with_the_interval_of_a_corrected_t_test():
     rng = np.random.default_rng(0)
-    classes = np.where(rng.random((400, 1)) < 0.5, [9, 1], [1, 9])  # a tenth of the rows of a vector is wrong
-
-    def width(copies):
-        train, test = rows_with(copies * classes[:320]), rows_with(copies * classes[320:], start=320)
-        ledger = leakage_ledger(memoriser(train), train, test)
-        return ledger.random_split_f1_high - ledger.random_split_f1_low
-
-    assert width(20) > 0.4 * width(2)  # ten times the rows: 0.32 if rows were counted
+    counts = [(5, 1) if phishing else (1, 5) for phishing in rng.random(200) < 0.5]
+    train, test = rows_with(counts[:160]), rows_with(counts[160:], start=160)
+    model, rows = memoriser(train), pd.concat([train, test], ignore_index=True)
+    scores, seen = [], []
+    for seed in range(30):  # any splits have about the same mean
+        y = to_X_y(rows)[1]
+        one, other = train_test_split(rows, test_size=len(test), stratify=y, random_state=seed)
+        X, y = to_X_y(other)
+        scores.append(f1_score(y, memoriser(one).predict_proba(X)[:, 1] >= 0.5))
+        seen.append(
+            other[list(FEATURES)].apply(tuple, axis=1).isin(set(one[list(FEATURES)].apply(tuple, axis=1))).mean()
+        )
+    ledger = leakage_ledger(model, train, test)
+    of_splits = np.array(ledger.random_split_f1_scores)
+    assert of_splits[0] == scores[0]  # of the same seed
+    assert len(of_splits) == N_SPLITS
+    assert ledger.random_split_f1_score == pytest.approx(of_splits.mean())
+    assert ledger.random_split_f1_score == pytest.approx(np.mean(scores), abs=0.05)
+    assert ledger.random_split_seen_share == pytest.approx(np.mean(seen), abs=0.05)
+    error = of_splits.std(ddof=1) * np.sqrt(1 / N_SPLITS + len(test) / len(train))
+    half = 2.776 * error  # t with 4 degrees of freedom
+    assert ledger.random_split_f1_high - ledger.random_split_f1_low == pytest.approx(2 * half, rel=1e-3)
 
 
 def ceilings(counts):
