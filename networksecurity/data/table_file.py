@@ -36,10 +36,12 @@ from networksecurity.exceptions import ConfigurationError, one_line
 KINDS = (".yaml", ".yml")
 """What the name of such a file ends in."""
 
+TAKEN = ("websites", "addresses", "phishing")
+"""Names that no table may have."""
+
 _MAX_BYTES = 1_000_000
 _MAX_COLUMNS = 5_000
 _MAX_NAME = 200
-_TAKEN = ("websites", "addresses", "phishing")
 _SCHEMA_KEYS = {"schema_type", "version", "api", "columns", "name", "title", "description", "strict", "ordered"}
 _COLUMN_KEYS = {"dtype", "nullable", "title", "description", "checks", "coerce", "required"}
 _NUMBER = re.compile(r"(u?int|float)\d*", re.IGNORECASE)
@@ -201,7 +203,7 @@ def parse_table(text: str) -> TableFile:
         document = Document.model_validate(content)
     except ValidationError as exc:
         raise ConfigurationError("; ".join(_problem(error) for error in exc.errors())) from None
-    if document.contract in _TAKEN:
+    if document.contract in TAKEN:
         raise ConfigurationError(f"a table cannot be called {document.contract}: choose another name (contract)")
     columns = _columns(document.columns)
     if document.target not in columns:

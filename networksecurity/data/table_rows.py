@@ -82,7 +82,7 @@ class TableValidation:
             "; ".join(filter(None, cells))
             for cells in zip(*(why[rejected_rows] for why in reasons.values()), strict=True)
         ]
-        rejected = pd.DataFrame(frame.loc[rejected_rows, list(given.values())]).set_axis(list(given), axis=1)
+        rejected = pd.DataFrame(frame.loc[rejected_rows, list(given.values())]).set_axis(list(given), axis=1).copy()
         rejected[REASONS] = pd.Series(joined, rejected.index, dtype="str")
         self._count(accepted, rejected)
         return accepted, rejected

@@ -1,0 +1,128 @@
+"""`networksecurity contract`: the files that describe tables."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from networksecurity.cli.options import command_group
+from networksecurity.cli.tables import print_table
+from networksecurity.exceptions import ConfigurationError
+from networksecurity.settings import settings
+
+if TYPE_CHECKING:
+    from networksecurity.data import contracts as data
+
+contract = command_group(
+    "The contract of the rows: draft it from a table, check it, show it.",
+    "contract infer rows.csv --target status --positive phishing --group domain --output table.yaml",
+    "contract check table.yaml --source rows.csv",
+    "contract show addresses",
+)
+
+Named = Annotated[
+    str, typer.Argument(metavar="CONTRACT", help="The file of a table, or a contract's name: websites, addresses.")
+]
+
+
+@contract.command(short_help="Draft a contract from the rows of a table.")
+def infer(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Rows with their labels, such as rows.csv.")],
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="The column of the label.")],
+    positive: Annotated[str, typer.Option(metavar="LABEL", help="The value of the target that means phishing.")],
+    group: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Rows with the same value are never on both sides; may be repeated."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A new file, .yaml; by default, the draft is printed.")
+    ] = None,
+) -> None:
+    """Draft a contract from the rows of a table, with comments, for you to correct."""
+    from networksecurity.data import sources
+    from networksecurity.data.contracts import Table
+    from networksecurity.data.table_draft import draft_table, table_name
+    from networksecurity.data.table_file import KINDS
+
+    if output and output.suffix.lower() not in KINDS:
+        raise typer.BadParameter(f"{output}: its name must end in {' or '.join(KINDS)}")
+    if output and output.exists():
+        raise _exists(output)
+    source = sources.parse_file(file, settings())
+    stem = output.stem if output else re.split(r"[/\\]", source.shown)[-1].split(".")[0]
+    draft = draft_table(source.read().frame, name=table_name(stem), target=target, positive=positive, group=group or [])
+    if output is None:
+        print(draft, end="")
+        return
+    try:
+        with output.open("x", encoding="utf-8") as opened:
+            opened.write(draft)
+    except FileExistsError as exc:
+        raise _exists(output) from exc
+    except OSError as exc:
+        raise ConfigurationError(f"{output} cannot be written: {exc.strerror or exc}") from exc
+    print(f"{output} written. Correct it, then: networksecurity contract check {output} --source {file}")
+    print(_described(Table.at(output)))
+
+
+@contract.command(short_help="Say what a contract holds, and which rows it accepts.")
+def check(
+    name: Named,
+    source: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Rows to judge, such as rows.csv, mongodb or sample.")
+    ] = None,
+) -> None:
+    """Say what a contract holds; with --source, how many rows it accepts, and why it rejects others.
+
+    The exit code is 1 if a training would refuse the rows.
+    """
+    from networksecurity.data import sources
+    from networksecurity.data.contracts import get_contract
+
+    of_rows = get_contract(name)
+    print(_described(of_rows))
+    if source is None:
+        return
+    rows = sources.parse(source, settings(), of_rows)
+    validation = of_rows.validation()
+    accepted, rejected = validation.add(rows.read().frame)
+    print(f"{rows.shown}: {len(accepted):,} rows accepted, {len(rejected):,} rejected")
+    if len(rejected):
+        counts = rejected["reasons"].str.split("; ").explode().value_counts()
+        print_table(counts.rename_axis("reason").reset_index(name="rows"), title="Rejected")
+    validation.finish()
+
+
+@contract.command(short_help="Print a contract as a YAML document.")
+def show(name: Named) -> None:
+    """Print a contract as a YAML document."""
+    from networksecurity.data.contracts import get_contract
+
+    print(get_contract(name).document, end="")
+
+
+def _exists(output: Path) -> ConfigurationError:
+    return ConfigurationError(f"{output} exists already and is not overwritten: name another file")
+
+
+def _described(of_rows: "data.Contract") -> str:
+    """Return what a contract holds, a line each."""
+    from networksecurity.data.contracts import Table
+    from networksecurity.exceptions import listed
+
+    numbers = [column for column in of_rows.columns if column not in of_rows.text_columns]
+    texts = [column for column in of_rows.columns if column in of_rows.text_columns]
+    keys = of_rows.table.keys if isinstance(of_rows, Table) else ()
+    phishing, legitimate = (of_rows.to_label(phishing=phishing) for phishing in (True, False))
+    lines = [
+        f"contract    {of_rows.name}",
+        f"target      {of_rows.target}: {phishing} is phishing, {legitimate} is legitimate",
+        f"group       {of_rows.group}",
+        *(
+            f"{what:<11} {len(columns):,}: {listed(columns)}"
+            for what, columns in {"numbers": numbers, "text": texts, "keys": keys}.items()
+            if columns
+        ),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,251 @@
+"""The first draft of a table's description, made from its rows, for a person to correct.
+
+| a column is drafted as | if |
+| --- | --- |
+| a number | at least 95 % of its cells that are not missing are numbers |
+| a category | it holds few words: up to 20, each twice on average, or up to 1,000, each 20 times on average |
+| a key, not given to a model | it holds other text, one value only, none at all, or row numbers |
+
+The target and the columns of the group are what they are said to be.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from networksecurity.data.columns import Column
+from networksecurity.data.labels import label_text
+from networksecurity.data.table_file import TAKEN, Feature, normalized, parse_table
+from networksecurity.data.table_rows import as_text, read_numbers
+from networksecurity.exceptions import ConfigurationError, listed, shortened
+
+MIN_NUMBERS = 0.95
+"""Share of numbers among the cells of a column of numbers; the rows of the others are rejected."""
+
+_FEW_WORDS = (20, 2)
+_MORE_WORDS = (1_000, 20)
+_LONGEST_NAME = 40
+_LONGEST_COMMENT = 80
+_N_LABELS = 2
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """What a column is taken for.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"number", "category", "key"}
+    comment : str
+        What the column holds, or why it is a key.
+    nullable : bool
+    marks_missing : bool
+        Whether -1 is its only negative number, as where -1 stands for a missing value.
+    """
+
+    name: str
+    kind: Literal["number", "category", "key"]
+    comment: str
+    nullable: bool = False
+    marks_missing: bool = False
+
+
+def draft_table(rows: pd.DataFrame, *, name: str, target: str, positive: str, group: Sequence[str] = ()) -> str:
+    """Return a YAML document that describes rows; `table_file.parse_table` reads it.
+
+    Parameters
+    ----------
+    rows : DataFrame of shape (n_samples, n_columns)
+        Raw rows, as a source returns them.
+    name : str
+        What to call the table; see `table_name`.
+    target : str
+        The column of the label. Here and in `group`, case, blanks and underscores do not count.
+    positive : str
+        The value of the label that means phishing.
+    group : sequence of str, optional
+        Columns: rows with the same values there never stand on both sides of a split.
+
+    Raises
+    ------
+    ConfigurationError
+        There are no rows; a column is not there, or its name is that of another one too; the label does not have two
+        values, or `positive` is none of them; no column is left to learn from.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"url": ["a", "b", "c", "d"], "length": [7, 9, None, 7], "bad": [1, 0, 1, 0]})
+    >>> print(draft_table(rows, name="shop", target="bad", positive="1"))
+    # A first draft, made from 4 rows. Please check every line.
+    contract: shop
+    target: bad
+    positive: 1
+    # group: [COLUMN]  # rows with the same value there never stand on both sides of a split
+    keys:  # passed on, not given to a model
+    - url  # text, 4 different in 4 rows
+    schema:
+      schema_type: dataframe
+      columns:
+        length: {dtype: float64, nullable: true}  # from 7 to 9; 1 missing
+        bad: {dtype: int64, isin: [1, 0]}
+    <BLANKLINE>
+    """
+    if rows.empty:
+        raise ConfigurationError("there are no rows to draft a contract from")
+    rows = rows.set_axis([str(column) for column in rows], axis=1)
+    names = _by_normalized_name(rows)
+    target = _found(target, names)
+    groups = list(dict.fromkeys(_found(column, names) for column in group))
+    if target in groups:
+        raise ConfigurationError(f"the target {target!r} is also the group: name another column")
+    labels = _labels(rows[target], target, positive)
+    of_columns = [_drafted(name, rows[name]) for name in names.values() if name not in (target, *groups)]
+    if all(of.kind == "key" for of in of_columns):
+        why = listed([f"{of.name} ({of.comment})" for of in of_columns]) or "there is no other"
+        raise ConfigurationError(f"no column is left to learn from: {why}")
+    lines = [
+        f"# A first draft, made from {len(rows):,} rows. Please check every line.",
+        f"contract: {name}",
+        f"target: {_scalar(target)}",
+        f"positive: {_scalar(labels[0])}",
+        *_group(groups),
+        *_keys(of for of in of_columns if of.kind == "key"),
+        *_missing([of.name for of in of_columns if of.marks_missing]),
+        *_schema([of for of in of_columns if of.kind != "key"], target, labels),
+    ]
+    text = "\n".join([*lines, ""])
+    parse_table(text)
+    return text
+
+
+def table_name(stem: str) -> str:
+    """Return the name of a table in a file that is called so.
+
+    Examples
+    --------
+    >>> table_name("My Rows (2)"), table_name("2024"), table_name("phishing")
+    ('my-rows-2', 'table-2024', 'table-phishing')
+    """
+    name = re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-_")
+    if not name[:1].isalpha() or name in TAKEN:
+        name = f"table-{name}"
+    return name[:_LONGEST_NAME].strip("-_")
+
+
+def _by_normalized_name(rows: pd.DataFrame) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for column in map(str, rows):
+        if other := names.get(normalized(column)):
+            both = f"{shortened(other)!r} and {shortened(column)!r}"
+            raise ConfigurationError(f"the columns {both} have the same name: rename one of them")
+        names[normalized(column)] = column
+    return names
+
+
+def _found(column: str, names: dict[str, str]) -> str:
+    if (name := names.get(normalized(column))) is None:
+        raise ConfigurationError(f"there is no column {shortened(column)!r}; there are {listed([*names.values()])}")
+    return name
+
+
+def _labels(cells: pd.Series, target: str, positive: str) -> tuple[str | int, str | int]:
+    """Return the target's values in their most frequent spelling, the positive one first."""
+    spellings: dict[str, str] = {}
+    for text in as_text(cells, frozenset()).value_counts().index:
+        spellings.setdefault(label_text(text), str(text))
+    if len(spellings) != _N_LABELS:
+        seen = f"{len(spellings):,} ({listed([*spellings.values()])})" if spellings else "none"
+        raise ConfigurationError(f"the target {shortened(target)} needs two values: there are {seen}")
+    if (wanted := label_text(positive)) not in spellings:
+        raise ConfigurationError(
+            f"no row has {shortened(target)} = {shortened(positive)}: its values are {listed([*spellings.values()])}"
+        )
+    other = next(label for label in spellings if label != wanted)
+    if all(re.fullmatch(r"-?\d{1,9}", label) for label in spellings):
+        return int(wanted), int(other)
+    return spellings[wanted], spellings[other]
+
+
+def _drafted(name: str, cells: pd.Series) -> Drafted:
+    texts = as_text(cells, frozenset())
+    n_rows, n_known = len(texts), int(texts.notna().sum())
+    if not n_known:
+        return Drafted(name, "key", "no row has a value")
+    missing = f"; {n_rows - n_known:,} missing" if n_known < n_rows else ""
+    any_number = Feature(Column(name, "number"), whole=False, nullable=True, checks=(), description="")
+    numbers, why = read_numbers(cells, any_number, frozenset())
+    odd = why != ""
+    if odd.sum() <= (1 - MIN_NUMBERS) * n_known:
+        return _drafted_number(name, numbers[~odd & ~np.isnan(numbers)], texts[odd], missing)
+    words = texts.dropna().value_counts()
+    if len(words) == 1 and not missing:
+        return Drafted(name, "key", f"{_quoted(words.index)} in every row")
+    if any(len(words) <= most and len(words) * times <= n_known for most, times in (_FEW_WORDS, _MORE_WORDS)):
+        return Drafted(name, "category", f"{len(words):,}: {_quoted(words.index)}{missing}", bool(missing))
+    return Drafted(name, "key", f"text, {len(words):,} different in {n_known:,} rows")
+
+
+def _drafted_number(name: str, numbers: np.ndarray, odd: pd.Series, missing: str) -> Drafted:
+    distinct = np.unique(numbers)
+    lowest, highest = distinct[0], distinct[-1]
+    if len(distinct) == 1:
+        return Drafted(name, "key", f"{lowest:.6g} in every row{missing}")
+    whole = bool((distinct == np.trunc(distinct)).all())
+    if whole and len(distinct) == len(numbers) == highest - lowest + 1 and not missing:
+        return Drafted(name, "key", "a row number: each whole number once")
+    not_numbers = f"; {len(odd):,} rejected, no numbers: {_quoted(odd.unique())}" if len(odd) else ""
+    marks = whole and lowest == -1 and bool(distinct[1] >= 0) and highest > 1
+    return Drafted(
+        name, "number", f"from {lowest:.6g} to {highest:.6g}{missing}{not_numbers}", bool(missing), marks_missing=marks
+    )
+
+
+def _group(groups: list[str]) -> list[str]:
+    if groups:
+        return [f"group: [{', '.join(map(_scalar, groups))}]"]
+    return ["# group: [COLUMN]  # rows with the same value there never stand on both sides of a split"]
+
+
+def _keys(keys: Iterable[Drafted]) -> list[str]:
+    lines = [f"- {_scalar(of.name)}  # {of.comment}" for of in keys]
+    return ["keys:  # passed on, not given to a model", *lines] if lines else []
+
+
+def _missing(columns: list[str]) -> list[str]:
+    if not columns:
+        return []
+    return [f"# missing: [-1]  # the only negative number of {_quoted(columns)}: does it stand for a missing value?"]
+
+
+def _schema(features: list[Drafted], target: str, labels: tuple[str | int, str | int]) -> list[str]:
+    dtype = "int64" if isinstance(labels[0], int) else "str"
+    return [
+        "schema:",
+        "  schema_type: dataframe",
+        "  columns:",
+        *(f"    {_column(of)}" for of in features),
+        f"    {_scalar(target)}: {{dtype: {dtype}, isin: [{', '.join(map(_scalar, labels))}]}}",
+    ]
+
+
+def _column(of: Drafted) -> str:
+    dtype = "float64" if of.kind == "number" else "str"
+    return f"{_scalar(of.name)}: {{dtype: {dtype}{', nullable: true' if of.nullable else ''}}}  # {of.comment}"
+
+
+def _scalar(value: str | int) -> str:
+    """Return a value as it stands in a YAML document, quoted if need be."""
+    return yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=10_000).strip()[1:-1]
+
+
+def _quoted(words: Iterable[object]) -> str:
+    """Return words for a comment: on one line, and nothing in them that YAML refuses."""
+    return "".join(
+        letter if letter.isprintable() else "�" for letter in listed([*words], count=5, most=_LONGEST_COMMENT)
+    )
