@@ -22,7 +22,8 @@ from networksecurity.data.schema import FEATURES, to_X_y
 from networksecurity.data.splitting import split
 from networksecurity.data.validation import validate
 from networksecurity.data.vectors import vector_codes
-from networksecurity.monitoring.drift import Y_SCORE, DriftReport, compare, reference_profile
+from networksecurity.monitoring.drift import Y_SCORE, DriftReport, compare
+from networksecurity.monitoring.profile import reference_profile
 
 N_NEW = (500, 1_000, 2_000)
 DRAWS = ("rows", "rows, with replacement", "feature vectors")

@@ -30,9 +30,9 @@ def main() -> None:
     from networksecurity.data.sample import make_phishing_websites
     from networksecurity.data.schema import FEATURES, to_X, to_X_y
     from networksecurity.data.validation import validate
-    from networksecurity.monitoring.drift import reference_profile
+    from networksecurity.monitoring.profile import reference_profile
     from networksecurity.prediction.native import prepare
-    from networksecurity.prediction.reasons import Explainer, shares_of
+    from networksecurity.prediction.reasons import Explainer, FeatureValues, shares_of
     from networksecurity.tracking.model import probe_rows
     from networksecurity.training.candidates import CANDIDATES, make_pipeline
 
@@ -44,7 +44,7 @@ def main() -> None:
         most = {"n_estimators": 256} if "n_estimators" in candidate.param_grid else {}
         model = prepare(make_pipeline(candidate, most).fit(*to_X_y(complete)), probe_rows())
         for case, rows in (("", complete), (", gaps", gapped)):
-            explainer = Explainer(model, shares_of(reference_profile(rows, data_sha256="")))
+            explainer = Explainer(model, FeatureValues(shares_of(reference_profile(rows, data_sha256=""))))
 
             def one_by_one(explainer: Explainer = explainer) -> float:
                 seconds = []

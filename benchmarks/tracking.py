@@ -47,7 +47,7 @@ def make_outcome():
     from networksecurity.data.schema import to_X_y
     from networksecurity.data.storage import DataRef, fingerprint
     from networksecurity.data.validation import validate
-    from networksecurity.monitoring.drift import reference_profile
+    from networksecurity.monitoring.profile import reference_profile
     from networksecurity.tracking.figures import draw
     from networksecurity.tracking.outcome import Outcome, Side
     from networksecurity.training import search

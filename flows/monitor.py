@@ -25,7 +25,8 @@ from pydantic import BaseModel
 
 from networksecurity.champion.check import Check, Decided, check_version
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, WATERMARK_TAG, RegisteredVersion
-from networksecurity.data import mongodb, schema, sources, validation
+from networksecurity.data import mongodb
+from networksecurity.data.contracts import Contract
 from networksecurity.data.mongodb import Checkpoint, Collection
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef
@@ -40,7 +41,7 @@ from networksecurity.tracking.server import run_url
 
 from .parameters import MonitorParameters
 from .report import Summary, inline_picture
-from .steps import step, storage
+from .steps import contract_of, source_of, step, storage
 from .tracking import registry, tracking_server
 
 DRIFT_EVENT = "networksecurity.drift.detected"
@@ -59,6 +60,7 @@ class MonitorReport(BaseModel, frozen=True):
     """The outcome of a check, in plain values."""
 
     source: str
+    contract: str
     model_name: str
     model_version: str
     verdict: drift.Verdict
@@ -98,13 +100,13 @@ class NewRows(BaseModel, frozen=True):
 
 
 @step(task_run_name="model in use")
-def find_model() -> RegisteredVersion:
+def find_model(contract: Contract) -> RegisteredVersion:
     """Find the model in use."""
-    return registry().get(CHAMPION, CANDIDATE)
+    return registry(contract).get(CHAMPION, CANDIDATE)
 
 
 @step(task_run_name="read new rows")
-def read_new(source: Source, since: str, version: RegisteredVersion) -> NewRows:
+def read_new(source: Source, since: str, version: RegisteredVersion, contract: Contract) -> NewRows:
     """Read and validate the rows since the last check, or since the model was trained."""
     if isinstance(source, Collection):
         with mongodb.open(source) as opened:
@@ -114,8 +116,8 @@ def read_new(source: Source, since: str, version: RegisteredVersion) -> NewRows:
         checkpoint = Checkpoint(n_checks=last.n_checks + 1, watermark=new.watermark, state=last.state)
     else:
         new, checkpoint = source.read(), Checkpoint()
-    has_target = any(schema.canonical_name(name) == schema.TARGET for name in new.frame)
-    accepted, rejected = validation.Validation(with_target=has_target).add(new.frame)
+    has_target = any(contract.canonical_name(name) == contract.target for name in new.frame)
+    accepted, rejected = contract.validation(with_target=has_target).add(new.frame)
     # Rows that were checked before must not count twice: asked to look back, quality is judged on its own.
     before = QualityState() if since else QualityState.model_validate(checkpoint.state)
     stored = storage().put_frame(accepted)
@@ -128,7 +130,7 @@ def compare(
 ) -> Check:
     """Compare new rows, their scores and labels with those behind the model."""
     rows = storage().get_frame(new)
-    return check_version(registry(), version, rows, before=before, thresholds=thresholds, margin=margin)
+    return check_version(registry(version.contract), version, rows, before=before, thresholds=thresholds, margin=margin)
 
 
 @step(task_run_name="track")
@@ -167,16 +169,16 @@ def _trained_up_to(version: RegisteredVersion, source: Collection) -> int | None
 
 
 def _run_name() -> str:
-    return f"monitor · {sources.parse(flow_run.parameters['parameters'].source, settings()).shown}"
+    return f"monitor · {source_of(flow_run.parameters['parameters']).shown}"
 
 
 @flow(name="monitor", flow_run_name=_run_name, result_serializer="json")
 def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     """Compare new rows with those behind the model in use; emit an event on drift, and one if quality has decayed."""
     log = get_run_logger()
-    source = sources.parse(parameters.source, settings())
-    version = find_model()
-    new = read_new(source, parameters.since, version)
+    source, contract = source_of(parameters), contract_of(parameters)
+    version = find_model(contract)
+    new = read_new(source, parameters.since, version, contract.with_positive(parameters.positive))
     check = compare(new.rows, version, new.before, parameters.thresholds, parameters.margin)
     found = check.drift
 
@@ -184,6 +186,7 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     logged = track(version, check, n_check=new.checkpoint.n_checks or None) if checked else None
     report = MonitorReport(
         source=source.shown,
+        contract=contract.name,
         model_name=version.name,
         model_version=version.version,
         verdict=found.verdict,
@@ -240,6 +243,7 @@ def _report_event(event: str, report: MonitorReport, reason: str, *, occurred: b
             "prefect.resource.id": f"networksecurity.model.{report.model_name}",
             "prefect.resource.name": report.model_name,
             "networksecurity.model.version": report.model_version,
+            "networksecurity.contract": report.contract,
             **labels,
         },
         payload=report.model_dump(mode="json"),

@@ -315,6 +315,9 @@ class MonitorParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    contract: ContractName = _CONTRACT
+    positive: str | None = _POSITIVE
+    header: Header = _HEADER
     source: Annotated[str, AfterValidator(_without_password)] = Field(
         default="mongodb",
         min_length=1,

@@ -28,7 +28,6 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import BaseModel
-from sklearn.pipeline import Pipeline
 
 from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.data import mongodb
@@ -39,11 +38,8 @@ from networksecurity.data.mongodb import Checkpoint, Collection
 from networksecurity.data.override_store import overrides_in_force
 from networksecurity.data.raw import Batches
 from networksecurity.data.sources import Source
-from networksecurity.exceptions import TrackingError
-from networksecurity.monitoring.drift import ReferenceProfile
 from networksecurity.prediction import files as predictions
-from networksecurity.prediction.native import prepare
-from networksecurity.prediction.reasons import Explainer, shares_of
+from networksecurity.prediction.reasons import explainer_of
 from networksecurity.prediction.scoring import BatchScorer, ScoringReport
 from networksecurity.settings import settings
 from networksecurity.tracking.server import model_version_url
@@ -138,7 +134,7 @@ def _write(
         version=version.version,
         contract=contract,
         max_rejected=parameters.max_rejected,
-        explainer=_explainer(version, parts.model, parts.profile) if parameters.explain else None,
+        explainer=explainer_of(registry(contract), version, parts) if parameters.explain else None,
         overrides=overrides_in_force(settings(), contract.name, datetime.now(UTC)) if parameters.overrides else None,
         known=parts.known,
     )
@@ -152,15 +148,6 @@ def _write(
     rows = scorer.finish()
     gaps = find_gaps(version, rows.n_scored, rows.n_missing)
     return Written(rows=rows, quarantine=quarantine if rows.n_rejected else None, gaps=gaps)
-
-
-def _explainer(version: RegisteredVersion, model: Pipeline, profile: ReferenceProfile | None) -> Explainer:
-    if profile is None:
-        raise TrackingError(
-            f"version {version.version} of {version.name} has no reasons to give, because no profile of its rows was "
-            "stored with it: score without --explain, or train again"
-        )
-    return Explainer(prepare(model, registry(version.contract).load_probe(version)), shares_of(profile))
 
 
 @step(task_run_name="find the checkpoint")

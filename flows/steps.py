@@ -32,10 +32,11 @@ from networksecurity.exceptions import ConfigurationError, StorageError, Transie
 from networksecurity.settings import settings
 from networksecurity.tracking.provenance import code_version
 
-from .parameters import EvaluateParameters, IngestParameters, ScoreParameters, TrainParameters
+from .parameters import EvaluateParameters, IngestParameters, MonitorParameters, ScoreParameters, TrainParameters
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_Rows = TrainParameters | ScoreParameters | EvaluateParameters | MonitorParameters
 
 
 def _by_content(context: TaskRunContext, inputs: dict[str, Any]) -> str:
@@ -119,12 +120,12 @@ Its inputs and result are plain values and references by content (`DataRef`, `Mo
 """
 
 
-def contract_of(parameters: TrainParameters | ScoreParameters | EvaluateParameters | IngestParameters) -> Contract:
+def contract_of(parameters: _Rows | IngestParameters) -> Contract:
     """Return what a flow's rows are."""
     return get_contract(parameters.contract)
 
 
-def source_of(parameters: TrainParameters | ScoreParameters | EvaluateParameters | IngestParameters) -> Source:
+def source_of(parameters: _Rows | IngestParameters) -> Source:
     """Return where a flow's rows come from."""
     contract = contract_of(parameters)
     source = sources.parse(parameters.source, settings(), contract)

@@ -29,7 +29,7 @@ from prefect.task_runners import TaskRunner
 
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.registry import RegisteredVersion
-from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.contracts import Contract
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef, ModelRef
 from networksecurity.exceptions import ConfigurationError, NetworkSecurityException, TimeLimitError, TrainingError
@@ -321,7 +321,7 @@ def _fit_and_examine(
     explained = tasks.explain.submit(model, sides.test, title, winner.random_state, winner.contract)
     known = tasks.evaluate_known.submit(model, sides.test, parameters.f1_floor, winner.contract)
     findings = Findings(
-        reference=tasks.profile(accepted, model, sides.test) if winner.contract == WEBSITES else None,
+        reference=tasks.profile(accepted, model, sides.test, winner.contract),
         train_metrics=tasks.evaluate(model, sides.train, "train", parameters.base_rate, winner.contract),
         test_metrics=tasks.evaluate(model, sides.test, "test", parameters.base_rate, winner.contract),
         explained=explained.result(),

@@ -20,7 +20,7 @@ from networksecurity.data import splitting
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef, ModelRef, QuarantineRef
-from networksecurity.monitoring import drift
+from networksecurity.monitoring.profile import ReferenceProfile, reference_profile
 from networksecurity.settings import settings
 from networksecurity.tracking import figures, runs
 from networksecurity.tracking.outcome import TRAINING_TAG, Logged, Outcome, Side, Training
@@ -116,7 +116,7 @@ class Findings(BaseModel, frozen=True):
     explained: Explained
     leakage: LeakageLedger
     known: KnownFeatures | None
-    reference: drift.ReferenceProfile | None
+    reference: ReferenceProfile
     labelling: Labelling
 
 
@@ -302,12 +302,16 @@ def explain(model: ModelRef, test: DataRef, title: str, random_state: int, contr
 
 @cached_step(name="profile", task_run_name="reference profile")
 @one_thread
-def profile(accepted: DataRef, model: ModelRef, test: DataRef) -> drift.ReferenceProfile:
+def profile(accepted: DataRef, model: ModelRef, test: DataRef, contract: Contract) -> ReferenceProfile:
     """Describe the rows behind the model, for a monitor to compare new ones with."""
-    X, y = _rows(test, WEBSITES)  # scores of rows that the model has not learned from
-    y_score = storage().get_model(model).predict_proba(X)[:, 1]
-    return drift.reference_profile(
-        storage().get_frame(accepted), data_sha256=accepted.sha256, y_score=y_score, y_true=y
+    rows = storage().get_frame(test)  # the model has not learned from them
+    rows = rows.iloc[contract.independent(rows)]
+    return reference_profile(
+        storage().get_frame(accepted),
+        data_sha256=accepted.sha256,
+        y_score=storage().get_model(model).predict_proba(contract.to_X(rows))[:, 1],
+        y_true=contract.to_y(rows),
+        contract=contract,
     )
 
 

@@ -87,7 +87,7 @@ def outcome(rows):
     from networksecurity.data import splitting, vectors
     from networksecurity.data.schema import FEATURE_GROUPS, to_X_y
     from networksecurity.data.storage import DataRef, fingerprint
-    from networksecurity.monitoring.drift import reference_profile
+    from networksecurity.monitoring.profile import reference_profile
     from networksecurity.tracking.figures import draw
     from networksecurity.tracking.outcome import Outcome, Side
     from networksecurity.training import search, selection

@@ -100,15 +100,17 @@ def test_every_flow_has_a_deployment():
     assert set(DEPLOYMENTS) == {"train", "retrain", "ingest", "monitor", "score", "evaluate"}
 
 
-def test_retraining_listens_to_the_monitor():
-    (trigger,) = map(TypeAdapter(DeploymentTriggerTypes).validate_python, DEPLOYMENTS["retrain"]["triggers"])
-    assert trigger.expect == {DRIFT_EVENT, QUALITY_EVENT}
-    model = {"prefect.resource.id": "networksecurity.model.networksecurity-phishing"}
-    assert trigger.match.matches(model | RETRAINING)
-    assert not trigger.match.matches(model)  # the second event of a check that found both
-    parameters = TrainParameters.model_validate(trigger.parameters["parameters"])
-    assert parameters.skip_unchanged
-    assert parameters.source == "mongodb"
+def test_retraining_listens_to_the_monitor_of_each_contract():
+    triggers = [*map(TypeAdapter(DeploymentTriggerTypes).validate_python, DEPLOYMENTS["retrain"]["triggers"])]
+    for trigger, contract in zip(triggers, ("websites", "addresses"), strict=True):
+        assert trigger.expect == {DRIFT_EVENT, QUALITY_EVENT}
+        model = {"prefect.resource.id": "networksecurity.model.networksecurity-phishing"}
+        asked = model | RETRAINING | {"networksecurity.contract": contract}
+        assert [one.match.matches(asked) for one in triggers] == [one is trigger for one in triggers]
+        assert not trigger.match.matches(asked | {"networksecurity.retraining": ""})  # one event of a check has it
+        parameters = TrainParameters.model_validate(trigger.parameters["parameters"])
+        assert parameters.skip_unchanged
+        assert (parameters.source, parameters.contract) == ("mongodb", contract)
 
 
 FOLDER = PROJECT / "deployments"

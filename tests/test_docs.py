@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from flows.parameters import TrainParameters
+from networksecurity.data.address_features import ADDRESS_FEATURES
 from networksecurity.data.schema import DOMAINS, FEATURES, canonical_name, left_out
-from networksecurity.training.address_features import ADDRESS_FEATURES
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("deployments/*.md")]

@@ -1,5 +1,6 @@
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +65,27 @@ def test_a_label_is_one_of_two(command, place):
     code, _, err = command("add", "wrong.csv", "--label", "good", "--by", "jane", *place)
     assert code == 2
     assert "'good' is not one of 'phishing', 'legitimate'" in err
+
+
+def test_addresses_are_reported_one_by_one_or_in_a_file(command, place):
+    urls = ("--url", "hxxp://evil[.]test", "--url", "b.test/login")
+    code, out, _ = command("add", *urls, "--label", "phishing", "--by", "jane", *place)
+    assert (code, len(out.split())) == (0, 2)
+    Path("wrong.csv").write_text("link\nhttp://evil.test\n", encoding="utf-8")
+    of_addresses = ("--contract", "addresses")
+    assert command("add", "wrong.csv", "--label", "phishing", "--by", "jane", *of_addresses, *place) == (
+        0, f"{out.split()[0]}\n", ""  # the same report
+    )  # fmt: skip
+    _, listed, _ = command("list", "--json", *of_addresses, *place)
+    assert [of["features"] for of in json.loads(listed)] == [
+        {"url": "http://evil.test/"}, {"url": "http://b.test/login"}
+    ]  # fmt: skip
+    assert command("accept", out.split()[0], "--by", "boss", *of_addresses, *place)[0] == 0
+    assert command("reject", out.split()[1], "--by", "boss", *of_addresses, *place)[0] == 0
+
+
+@pytest.mark.parametrize("about", [(), ("wrong.csv", "--url", "a.test")])
+def test_a_report_is_about_a_file_or_about_addresses(command, about):
+    code, out, err = command("add", *about, "--label", "phishing", "--by", "jane")
+    assert (code, out) == (2, "")
+    assert "name either a file of rows, or addresses with --url" in err

@@ -6,9 +6,8 @@ from pydantic import BaseModel
 from sklearn.metrics import f1_score
 
 from networksecurity.champion.registry import Reference, RegisteredVersion, Registry
-from networksecurity.data.schema import TARGET, encode_target, to_X
+from networksecurity.data.contracts import Contract
 from networksecurity.data.splitting import is_test
-from networksecurity.data.vectors import vector_codes
 from networksecurity.monitoring import drift, quality
 from networksecurity.monitoring.drift import DriftReport
 from networksecurity.monitoring.expectation import Expectation, expect
@@ -67,33 +66,35 @@ def check_version(
     DataSourceError
         Its skops file is damaged, or holds a type that is not trusted.
     """
-    reference = registry.load_reference(version)
+    reference, contract = registry.load_reference(version), version.contract
     y_score = y_pred = None
     rule = LabelRule()
     if len(rows):
         model = registry.load_model(version)
-        y_score, rule = model.predict_proba(to_X(rows))[:, 1], rule_of(model)
+        y_score, rule = model.predict_proba(contract.to_X(rows))[:, 1], rule_of(model)
         y_pred = rule.classes(y_score)
-    found = drift.compare(reference.profile, rows, y_score=y_score, learned=reference.learned, thresholds=thresholds)
+    found = drift.compare(
+        reference.profile, rows, y_score=y_score, learned=reference.learned, thresholds=thresholds, contract=contract
+    )
     if y_score is None or y_pred is None or found.verdict == "too_few_rows":
         waiting = QualityReport(verdict="not_judged", reason="too few rows: they wait for the next check")
         return Check(drift=found, quality=waiting, expected=None, state=before)
     unseen = np.ones(len(rows), bool)
     if reference.learned is not None:
-        unseen = ~np.isin(vector_codes(rows), reference.learned)
+        unseen = ~np.isin(contract.groups(rows), reference.learned)
     expected = expect(reference.profile, y_score[unseen], y_pred[unseen])
     judged, state = _judge(version, reference, rows, y_pred, before=before, margin=margin)
-    decided = _decided(rule, rows[unseen], y_score[unseen]) if unseen.any() else None
+    decided = _decided(rule, rows[unseen], y_score[unseen], contract) if unseen.any() else None
     return Check(drift=found, quality=judged, expected=expected, state=state, decided=decided)
 
 
-def _decided(rule: LabelRule, rows: pd.DataFrame, y_score: np.ndarray) -> Decided | None:
+def _decided(rule: LabelRule, rows: pd.DataFrame, y_score: np.ndarray, contract: Contract) -> Decided | None:
     if rule.band is None:
         return None
     is_decided = ~rule.is_unsure(y_score)
     f1 = None
-    if TARGET in rows and is_decided.any():
-        y, y_pred = encode_target(rows[TARGET])[is_decided], rule.classes(y_score[is_decided])
+    if contract.target in rows and is_decided.any():
+        y, y_pred = contract.to_y(rows)[is_decided], rule.classes(y_score[is_decided])
         f1 = float(f1_score(y, y_pred, zero_division=0.0))
     return Decided(coverage=float(is_decided.mean()), f1_score=f1)
 
@@ -107,19 +108,19 @@ def _judge(
     before: QualityState,
     margin: float,
 ) -> tuple[QualityReport, QualityState]:
-    figures, split = version.test_figures, version.split
-    if TARGET not in rows:
+    figures, split, contract = version.test_figures, version.split, version.contract
+    if contract.target not in rows:
         return QualityReport(verdict="not_judged", reason="the new rows have no labels"), before
     if split is None or not figures.get("f1_score") or F1_LOW not in figures:
         why = f"version {version.version} was registered without its split or the interval of its F1: train again"
         return QualityReport(verdict="not_judged", reason=why), before
     test_size, random_state = split
     weight = quality.comparable(
-        vector_codes(rows),
-        is_test=is_test(rows, test_size=test_size, random_state=random_state),
+        contract.groups(rows),
+        is_test=is_test(rows, test_size=test_size, random_state=random_state, contract=contract),
         test_size=test_size,
         learned=reference.learned,
         tested=reference.tested,
     )
     baseline = Baseline(f1_score=figures["f1_score"], f1_score_low=figures[F1_LOW])
-    return quality.check(before, encode_target(rows[TARGET]), y_pred, weight, baseline=baseline, margin=margin)
+    return quality.check(before, contract.to_y(rows), y_pred, weight, baseline=baseline, margin=margin)

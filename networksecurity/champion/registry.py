@@ -26,7 +26,7 @@ from networksecurity.data.contracts import WEBSITES, Contract, option_of
 from networksecurity.data.model_files import load_model as load_skops
 from networksecurity.data.sample import is_synthetic
 from networksecurity.exceptions import TrackingError
-from networksecurity.monitoring.drift import ReferenceProfile
+from networksecurity.monitoring.profile import ReferenceProfile
 from networksecurity.tracking.outcome import (
     CARD_FILE,
     CONTRACT_SHA256_TAG,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from networksecurity.cli.options import Json, command_group
+from networksecurity.cli.options import Contract, Json, command_group
 from networksecurity.cli.tables import print_table
 from networksecurity.settings import settings
 
@@ -28,25 +28,37 @@ Reports = Annotated[list[str], typer.Argument(metavar="ID", help="As `feedback l
 _LABELS = typer.Option(help="phishing or legitimate.", metavar="LABEL")
 
 
-def _beside(place: str) -> "AbstractContextManager[OpenCollection]":
+def _beside(place: str, contract: str) -> "AbstractContextManager[OpenCollection]":
     from networksecurity.data import mongodb
+    from networksecurity.data.contracts import get_contract
 
-    return mongodb.open(mongodb.parse_target(place, settings()))
+    return mongodb.open(mongodb.parse_target(place, settings(), get_contract(contract)))
 
 
 @feedback.command(short_help="Report that each row of a file has this label.")
 def add(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Rows with the features, .csv or .parquet.")],
     label: Annotated[Literal["phishing", "legitimate"], _LABELS],
     by: By,
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="Rows, .csv or .parquet.")] = None,
+    url: Annotated[list[str] | None, typer.Option(metavar="URL", help="An address, in place of a file.")] = None,
     comment: Annotated[str, typer.Option(metavar="TEXT", help="Kept with the report.")] = "",
     place: Beside = "mongodb",
+    contract: Contract = "websites",
 ) -> None:
-    """Report that each row of a file has this label; it waits for a person to accept it."""
-    from networksecurity.data import sources
+    """Report that each row of a file, or each address, has this label; it waits for a person to accept it."""
+    import pandas as pd
 
-    rows = sources.parse_file(file, settings()).read().frame
-    with _beside(place) as opened:
+    from networksecurity.data import sources
+    from networksecurity.data.address_rows import URL
+    from networksecurity.data.contracts import get_contract
+
+    if (file is None) == (not url):
+        raise typer.BadParameter("name either a file of rows, or addresses with --url")
+    if file:
+        rows = sources.parse_file(file, settings(), get_contract(contract)).read().frame
+    else:
+        rows, contract = pd.DataFrame({URL: url}), "addresses"
+    with _beside(place, contract) as opened:
         print("\n".join(opened.add_feedback(rows, label=label, by=by, comment=comment)))
 
 
@@ -54,12 +66,13 @@ def add(
 def list_feedback(
     status: Annotated[Literal["open", "accepted", "rejected"] | None, typer.Option(metavar="STATUS")] = None,
     place: Beside = "mongodb",
+    contract: Contract = "websites",
     as_json: Json = False,
 ) -> None:
     """Show reports, oldest first; --status open, accepted or rejected."""
     import pandas as pd
 
-    with _beside(place) as opened:
+    with _beside(place, contract) as opened:
         reports = opened.list_feedback(status)
     if as_json:
         print(json.dumps([report.model_dump(mode="json") for report in reports], indent=2))
@@ -70,17 +83,17 @@ def list_feedback(
 
 
 @feedback.command(short_help="Make reports labelled rows.")
-def accept(names: Reports, by: By, place: Beside = "mongodb") -> None:
-    """Make reports labelled rows; rows with the same features get the label too."""
-    with _beside(place) as opened:
+def accept(names: Reports, by: By, place: Beside = "mongodb", contract: Contract = "websites") -> None:
+    """Make reports labelled rows; rows with the same features, or the same address, get the label too."""
+    with _beside(place, contract) as opened:
         for name in names:
             done = opened.accept_feedback(name, by=by)
             print(f"{name}: accepted, ingestion {done.ingestion}; {done.n_overridden:,} rows had the other label")
 
 
 @feedback.command()
-def reject(names: Reports, by: By, place: Beside = "mongodb") -> None:
+def reject(names: Reports, by: By, place: Beside = "mongodb", contract: Contract = "websites") -> None:
     """Close reports without a consequence."""
-    with _beside(place) as opened:
+    with _beside(place, contract) as opened:
         for name in names:
             print(f"{opened.reject_feedback(name, by=by).id}: rejected")

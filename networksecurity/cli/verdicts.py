@@ -15,6 +15,7 @@ def check(
     urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Addresses; - reads one a line from the input.")],
     model_version: Annotated[str, typer.Option(metavar="VERSION", help="A number or an alias.")] = "champion",
     overrides: Annotated[bool, typer.Option(help="Apply the verdicts set by hand.")] = True,
+    explain: Annotated[bool, typer.Option("--explain", help="Say which parts of an address speak for it.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say whether addresses are phishing, by their text alone: nothing is fetched.
@@ -24,12 +25,15 @@ def check(
     """
     from networksecurity.data.override_store import overrides_in_force
     from networksecurity.prediction.checking import Verdict, check_addresses, exit_code_of
+    from networksecurity.prediction.reasons import explainer_of
 
     texts = [text for url in urls for text in (sys.stdin.read().splitlines() if url == "-" else [url]) if text.strip()]
     registry = open_registry("addresses")
     version = registry.choose(model_version)
+    parts = registry.load_parts(version)
+    explainer = explainer_of(registry, version, parts) if explain else None
     by_hand = overrides_in_force(settings(), "addresses", datetime.now(UTC)) if overrides else None
-    verdicts: list[Verdict] = check_addresses(registry.load_model(version), texts, by_hand)
+    verdicts: list[Verdict] = check_addresses(parts.model, texts, by_hand, explainer)
     if as_json:
         found = {
             "model": registry.name,

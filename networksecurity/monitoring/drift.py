@@ -1,64 +1,38 @@
-"""Whether new rows are still like those a model was trained on: the reference profile, and the comparison with it.
+"""Whether new rows are still like those a model was trained on: the comparison with its reference profile.
 
 A column has drifted when its difference is significant *and* large: the chi-square test of homogeneity, corrected for
 the number of tests, says that it is more than chance, and an effect size says that it matters. Alone the first alarms
-at every million rows, the second at every small sample. Equal feature vectors are not taken for independent rows.
+at every million rows, the second at every small sample. Rows of a group (equal feature vectors, addresses of one
+registrable domain) are not taken for independent ones.
 `docs/drift.md` explains the method, the thresholds and how often they are wrong.
 """
 
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, NonNegativeInt, PositiveInt
 from scipy.stats import chi2_contingency, false_discovery_control
 from scipy.stats.contingency import expected_freq
 
-from networksecurity.data.schema import DOMAINS, FEATURES, MISSING, TARGET
-from networksecurity.data.vectors import vector_codes
+from networksecurity.data.contracts import WEBSITES, Contract
+from networksecurity.data.schema import MISSING
 from networksecurity.exceptions import DataValidationError
+from networksecurity.monitoring.profile import (
+    SCORE_EDGES,
+    Y_SCORE,
+    ReferenceProfile,
+    count_codes,
+    design_effect,
+    score_counts,
+)
 from networksecurity.monitoring.thresholds import Correction, Thresholds
-
-Y_SCORE = "y_score"
-"""The name of the model's scores among the columns of a report."""
-N_BINS = 10
-SCORE_EDGES = tuple(edge / N_BINS for edge in range(N_BINS + 1))
-"""Bins of the scores, of equal width; a score on an edge counts above it, 1 below."""
 
 Verdict = Literal["no_drift", "drift", "too_few_rows"]
 ColumnVerdict = Literal["no_drift", "drift", "not_compared"]
-
-
-class ReferenceProfile(BaseModel, frozen=True, extra="forbid"):
-    """The rows behind a model in counts; stored by `model_dump_json`, loaded by `model_validate_json`."""
-
-    data_sha256: str
-    n_rows: PositiveInt
-    design_effect: float = Field(ge=1)
-    """Rows per independent row, because equal feature vectors come together; 1 if no vector occurs twice."""
-    counts: dict[str, dict[int, NonNegativeInt]]
-    """Rows by value, for each feature and the target; values that no row holds are left out."""
-    missing: dict[str, NonNegativeInt]
-    """Rows without a value, for each feature and the target."""
-    score_counts: tuple[NonNegativeInt, ...] | None = Field(default=None, min_length=N_BINS, max_length=N_BINS)
-    """Scored rows by bin (`SCORE_EDGES`) of the model's probability of phishing."""
-    score_phishing: tuple[NonNegativeInt, ...] | None = Field(default=None, min_length=N_BINS, max_length=N_BINS)
-    """Those of them that are phishing; None in older profiles."""
-
-    @property
-    def missing_shares(self) -> dict[str, float]:
-        """The share of rows without a value, by column."""
-        return {name: count / self.n_rows for name, count in self.missing.items()}
-
-    @model_validator(mode="after")
-    def _adds_up(self) -> Self:
-        for name in DOMAINS:
-            if sum(self.counts.get(name, {}).values()) + self.missing.get(name, 0) != self.n_rows:
-                raise ValueError(f"the counts of {name} do not add up to {self.n_rows} rows")
-        return self
 
 
 DEFAULT_THRESHOLDS = Thresholds()
@@ -82,7 +56,7 @@ class ColumnDrift(BaseModel, frozen=True, extra="forbid"):
     missing_new: float = 0.0
     missing_p_corrected: float | None = None
     unseen: dict[int, PositiveInt] = {}
-    """Values that the reference never held, with the number of new rows that hold them."""
+    """Values that the reference never held, as keys of `ReferenceProfile.counts`, with the rows that hold them."""
     unseen_p_corrected: float | None = None
 
 
@@ -96,7 +70,7 @@ class DriftReport(BaseModel, frozen=True, extra="forbid"):
     n_rows: NonNegativeInt
     """New rows."""
     n_learned: NonNegativeInt = 0
-    """New rows with a feature vector that the model has learned from; their scores are not compared."""
+    """New rows of a group that the model has learned from; their scores are not compared."""
     design_effect: float | None = None
     """Of the new rows, and at most that of the reference; None if there were too few rows."""
     n_reference: PositiveInt
@@ -104,52 +78,12 @@ class DriftReport(BaseModel, frozen=True, extra="forbid"):
     """Of the reference's data."""
     thresholds: Thresholds
     columns: tuple[ColumnDrift, ...] = ()
-    """Features, target, scores, then those left out; empty if there were too few rows."""
+    """What was compared, the scores last, then what was left out; empty if there were too few rows."""
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per column, the fields of `ColumnDrift` as columns, indexed by name."""
         rows = [column.model_dump() for column in self.columns]
         return pd.DataFrame(rows, columns=list(ColumnDrift.model_fields)).set_index("name")
-
-
-def reference_profile(
-    accepted: pd.DataFrame,
-    *,
-    data_sha256: str,
-    y_score: np.ndarray | None = None,
-    y_true: np.ndarray | None = None,
-) -> ReferenceProfile:
-    """Return the profile of the rows behind a model.
-
-    Parameters
-    ----------
-    accepted : DataFrame of shape (n_samples, 31)
-        Rows that `validation.validate` accepted, at least one.
-    data_sha256 : str
-        Fingerprint of the data, kept in the profile.
-    y_score : array-like of shape (n_scored,), default=None
-        The model's probability of phishing for rows that it has *not* learned from, such as the test rows: it is
-        surer of its training rows. They need not be the rows of `accepted`.
-    y_true : array-like of shape (n_scored,), default=None
-        Whether each of these rows is phishing (1).
-
-    Raises
-    ------
-    DataValidationError
-        There are no rows, or a score is not a probability.
-    """
-    if accepted.empty:
-        raise DataValidationError("a reference profile needs rows, and there are none")
-    counted = {name: _counts(accepted[name]) for name in DOMAINS}
-    return ReferenceProfile(
-        data_sha256=data_sha256,
-        n_rows=len(accepted),
-        design_effect=_design_effect(accepted),
-        counts={name: counts for name, (counts, _) in counted.items()},
-        missing={name: n_missing for name, (_, n_missing) in counted.items()},
-        score_counts=None if y_score is None else _score_counts(y_score),
-        score_phishing=None if y_score is None or y_true is None else _score_counts(y_score, np.asarray(y_true) == 1),
-    )
 
 
 def compare(
@@ -159,23 +93,26 @@ def compare(
     y_score: np.ndarray | None = None,
     learned: np.ndarray | None = None,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
+    contract: Contract = WEBSITES,
 ) -> DriftReport:
     """Compare new rows with a reference profile.
 
     A model is surer of rows that it was fitted on, and the scores of the profile are those of rows that it was not:
-    new rows with a feature vector that the model has learned from are left out of the comparison of the scores.
+    new rows of a group that the model has learned from are left out of the comparison of the scores.
 
     Parameters
     ----------
     profile : ReferenceProfile
-    rows : DataFrame of shape (n_samples, 30 or 31)
-        Rows that `validation.validate` accepted, with or without the target.
+    rows : DataFrame of shape (n_samples, n_columns)
+        Rows that the contract's `validate` accepted, with or without the target.
     y_score : array-like of shape (n_samples,), default=None
         The model's probability of phishing for each of them.
-    learned : array-like of shape (n_vectors,), uint64, default=None
-        The `vectors.vector_codes` of the rows that the model was fitted on; None if they are not known, as of an
-        older model: then no row is left out.
+    learned : array-like of shape (n_groups,), uint64, default=None
+        The groups of the rows that the model was fitted on; None if they are not known, as of an older model: then no
+        row is left out.
     thresholds : Thresholds
+    contract : Contract, default=WEBSITES
+        What the rows are, those behind the model and the new ones.
 
     Returns
     -------
@@ -190,6 +127,7 @@ def compare(
     Examples
     --------
     >>> from networksecurity.data import sample, validation
+    >>> from networksecurity.monitoring.profile import reference_profile
     >>> before, new = (
     ...     validation.validate(sample.make_phishing_websites(n_rows, random_state=n_rows)).accepted
     ...     for n_rows in (4_000, 1_000)
@@ -200,11 +138,14 @@ def compare(
     >>> compare(profile, new.assign(Favicon=-new["Favicon"])).reason
     '1 of 31 columns drifted: Favicon'
     """
-    absent = [name for name in FEATURES if name not in rows]
-    if absent:
-        raise DataValidationError(f"rows to compare lack {len(absent)} features: {', '.join(absent)}")
     if y_score is not None and len(y_score) != len(rows):
         raise DataValidationError(f"{len(rows)} rows to compare came with {len(y_score)} scores")
+    kept = contract.independent(rows)
+    compared, y_score = rows.iloc[kept], None if y_score is None else np.asarray(y_score)[kept]
+    seen = contract.to_watched(compared)
+    absent = [column.name for column in contract.watched if column.name not in seen and column.name != contract.target]
+    if absent:
+        raise DataValidationError(f"rows to compare lack {len(absent)} features: {', '.join(absent)}")
     report = partial(
         DriftReport,
         n_rows=len(rows),
@@ -212,15 +153,18 @@ def compare(
         data_sha256=profile.data_sha256,
         thresholds=thresholds,
     )
-    if len(rows) < thresholds.min_rows:
-        reason = f"{len(rows):,} rows are too few for a judgement, {thresholds.min_rows:,} are needed (min_rows)"
+    if len(compared) < thresholds.min_rows:
+        of = "" if len(compared) == len(rows) else f", {len(compared):,} without the rest of large groups,"
+        reason = f"{len(rows):,} rows{of} are too few for a judgement, {thresholds.min_rows:,} are needed (min_rows)"
         return report(verdict="too_few_rows", reason=reason)
 
-    is_learned = np.zeros(len(rows), bool) if learned is None else np.isin(vector_codes(rows), learned)
-    pairs, left_out = _pairs(profile, rows, y_score, is_learned)
+    groups = contract.groups(compared)
+    is_learned = np.zeros(len(compared), bool) if learned is None else np.isin(groups, learned)
+    codes = {of.name: profile.codes(of.name, seen[of.name]) for of in contract.watched if of.name in seen}
+    pairs, left_out = _pairs(profile, codes, contract, y_score, is_learned)
     # More copies than in the reference are themselves a change of the data, and must not hide others.
-    design_effect = min(profile.design_effect, _design_effect(rows))
-    tests = _tests(pairs, np.array([profile.design_effect, design_effect]), thresholds)
+    effect = min(profile.design_effect, design_effect(groups))
+    tests = _tests(pairs, np.array([profile.design_effect, effect]), thresholds)
     columns = [_column_drift(name, pair, tests[name], thresholds) for name, pair in pairs.items()]
     columns += [ColumnDrift(name=name, verdict="not_compared", reason=reason) for name, reason in left_out.items()]
 
@@ -234,7 +178,7 @@ def compare(
         reason="; ".join(reasons),
         drifted=drifted,
         n_learned=int(is_learned.sum()),
-        design_effect=design_effect,
+        design_effect=effect,
         columns=tuple(columns),
     )
 
@@ -252,12 +196,15 @@ class _Pair:
         Rows without a value.
     unseen : dict
         New rows by value that the reference never held.
+    unseen_labels : tuple
+        What these values are for people.
     """
 
     labels: tuple[str, ...]
     values: np.ndarray
     missing: np.ndarray
     unseen: dict[int, int]
+    unseen_labels: tuple[str, ...] = ()
 
     def differences(self) -> dict[str, tuple[np.ndarray, float]]:
         """Return the tests by kind: counts of shape (n_cells, 2), and an effect size."""
@@ -278,29 +225,34 @@ class _Pair:
 
 
 def _pairs(
-    profile: ReferenceProfile, rows: pd.DataFrame, y_score: np.ndarray | None, is_learned: np.ndarray
+    profile: ReferenceProfile,
+    codes: dict[str, np.ndarray],
+    contract: Contract,
+    y_score: np.ndarray | None,
+    is_learned: np.ndarray,
 ) -> tuple[dict[str, _Pair], dict[str, str]]:
     """Return the columns that both sides have, and why the others were left out."""
     pairs, left_out = {}, {}
-    for name in DOMAINS:
-        if name == TARGET and (TARGET not in rows or rows[TARGET].isna().all()):
-            left_out[TARGET] = "the target was left out: the new rows have none"
+    for name in (column.name for column in contract.watched):
+        if name == contract.target and (name not in codes or (codes[name] == MISSING).all()):
+            left_out[name] = "the target was left out: the new rows have none"
             continue
         reference = profile.counts[name]
-        new, n_missing = _counts(rows[name])
+        new, n_missing = count_codes(codes[name])
         values = sorted(reference.keys() | new.keys())
         pairs[name] = _Pair(
-            labels=tuple(f"the value {value}" for value in values),
+            labels=tuple(f"the value {profile.label(name, value)}" for value in values),
             values=np.array([[reference.get(value, 0), new.get(value, 0)] for value in values]).reshape(-1, 2),
             missing=np.array([profile.missing[name], n_missing]),
             unseen={value: n_rows for value, n_rows in new.items() if not reference.get(value)},
+            unseen_labels=tuple(profile.label(name, value) for value in new if not reference.get(value)),
         )
     if profile.score_counts is not None and y_score is not None and is_learned.all():
-        left_out[Y_SCORE] = f"the scores were left out: the model has learned from all {len(rows):,} new rows"
+        left_out[Y_SCORE] = f"the scores were left out: the model has learned from all {len(is_learned):,} new rows"
     elif profile.score_counts is not None and y_score is not None:
         pairs[Y_SCORE] = _Pair(
             labels=tuple(f"a score of {low} to {high}" for low, high in pairwise(SCORE_EDGES)),
-            values=np.array([profile.score_counts, _score_counts(np.asarray(y_score)[~is_learned])]).T,
+            values=np.array([profile.score_counts, score_counts(np.asarray(y_score)[~is_learned])]).T,
             missing=np.zeros(2),
             unseen={},
         )
@@ -366,7 +318,8 @@ def _reason(kind: str, pair: _Pair, test: dict[str, Any]) -> str:
         before, after = pair.missing_shares()
         return f"{after:.1%} of the rows have no value, {before:.1%} of the reference (p {test['p_corrected']:.2g})"
     if kind == "unseen":
-        values = ", ".join(f"{value} in {n_rows:,} rows" for value, n_rows in pair.unseen.items())
+        named = zip(pair.unseen_labels, pair.unseen.values(), strict=True)
+        values = ", ".join(f"{label} in {n_rows:,} rows" for label, n_rows in named)
         return f"values that the reference never held: {values} (p {test['p_corrected']:.2g})"
     p, q = (pair.values / pair.values.sum(axis=0)).T
     most = int((q - p).argmax())
@@ -374,30 +327,6 @@ def _reason(kind: str, pair: _Pair, test: dict[str, Any]) -> str:
         f"{pair.labels[most]} makes up {q[most]:.1%}, {p[most]:.1%} of the reference "
         f"(PSI {test['effect']:.4f}, p {test['p_corrected']:.2g})"
     )
-
-
-def _counts(column: pd.Series) -> tuple[dict[int, int], int]:
-    """Return the rows by value, and the number of rows without one."""
-    values, n_rows = np.unique(column.to_numpy("int8", na_value=MISSING), return_counts=True)
-    counts = dict(zip(values.tolist(), n_rows.tolist(), strict=True))
-    return counts, counts.pop(MISSING, 0)
-
-
-def _score_counts(y_score: np.ndarray, counted: np.ndarray | None = None) -> tuple[int, ...]:
-    """Return rows by bin of their score: all, or those that are `counted`."""
-    scores = np.asarray(y_score, dtype="float64")
-    if not scores.size or not ((scores >= 0) & (scores <= 1)).all():
-        raise DataValidationError("scores are probabilities of phishing, one for each row and each between 0 and 1")
-    return tuple(np.histogram(scores if counted is None else scores[counted], SCORE_EDGES)[0].tolist())
-
-
-def _design_effect(rows: pd.DataFrame) -> float:
-    """Return the mean, over the rows, of how many rows share the row's feature vector.
-
-    It is the design effect of a sample drawn in clusters of equal members: Kish, "Survey sampling", 1965.
-    """
-    n_copies = pd.util.hash_pandas_object(rows[list(FEATURES)], index=False).value_counts()
-    return float((n_copies**2).sum() / len(rows))
 
 
 def _homogeneity(table: np.ndarray) -> tuple[float, float]:

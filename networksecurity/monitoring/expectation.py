@@ -11,7 +11,7 @@ It is an estimate: when phishing begins to look different, the calibration is ou
 import numpy as np
 from pydantic import BaseModel
 
-from networksecurity.monitoring.drift import SCORE_EDGES, ReferenceProfile
+from networksecurity.monitoring.profile import SCORE_EDGES, ReferenceProfile, score_bins
 
 
 class Expectation(BaseModel, frozen=True, extra="forbid"):
@@ -43,7 +43,7 @@ def expect(profile: ReferenceProfile, y_score: np.ndarray, y_pred: np.ndarray) -
     --------
     >>> from networksecurity.data.sample import make_phishing_websites
     >>> from networksecurity.data.validation import validate
-    >>> from networksecurity.monitoring.drift import reference_profile
+    >>> from networksecurity.monitoring.profile import reference_profile
     >>> rows = validate(make_phishing_websites(1_000, random_state=0)).accepted
     >>> y_score = np.repeat([0.05, 0.95], 500)
     >>> y_true = np.r_[np.arange(500) < 50, np.arange(500) < 400]
@@ -57,8 +57,7 @@ def expect(profile: ReferenceProfile, y_score: np.ndarray, y_pred: np.ndarray) -
     middle = (np.array(SCORE_EDGES[:-1]) + np.array(SCORE_EDGES[1:])) / 2
     # One row at the middle of its bin is added: an empty bin is calibrated too.
     calibrated = (np.array(profile.score_phishing) + middle) / (np.array(profile.score_counts) + 1)
-    of_bin = np.clip(np.searchsorted(SCORE_EDGES, y_score, side="right") - 1, 0, len(middle) - 1)
-    probability, called = calibrated[of_bin], np.asarray(y_pred) == 1
+    probability, called = calibrated[score_bins(y_score)], np.asarray(y_pred) == 1
     tp, n_called, n_phishing = float(probability[called].sum()), int(called.sum()), float(probability.sum())
     return Expectation(
         n_rows=len(probability),

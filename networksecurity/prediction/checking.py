@@ -12,6 +12,7 @@ from networksecurity.data.contracts import Addresses
 from networksecurity.data.overrides import Override, Overrides
 from networksecurity.data.schema import CLASS_LABELS, LABEL, REASONS, SCORE, UNSURE
 from networksecurity.exceptions import DataValidationError
+from networksecurity.prediction.reasons import Explainer
 from networksecurity.prediction.scoring import score
 
 EXIT_PHISHING, EXIT_UNSURE = 3, 4
@@ -34,9 +35,11 @@ class Verdict(BaseModel, frozen=True):
     """From then on the model decides again."""
     problem: str | None = None
     """Why it is no address; None if it is one."""
+    explanation: list[dict[str, Any]] | None = None
+    """The strongest reasons, the strongest first, if they were asked for."""
 
     def to_line(self) -> str:
-        """Return the verdict in one line.
+        """Return the verdict in one line, and one for each reason.
 
         Examples
         --------
@@ -47,7 +50,11 @@ class Verdict(BaseModel, frozen=True):
         if self.label is None:
             return f"no address          {shown}  ({self.problem})"
         by_hand = f"  (set by hand until {self.until:%Y-%m-%d}: {self.override})" if self.until else ""
-        return f"{self.label:<10}  {self.phishing_probability:.4f}  {shown}{by_hand}"
+        lines = [f"{self.label:<10}  {self.phishing_probability:.4f}  {shown}{by_hand}"]
+        for of in self.explanation or []:
+            value = str(of["value"] or "none").encode("unicode_escape").decode("ascii")
+            lines.append(f"{'':<10} {of['effect']:+.4f}  {of['description']}: {value}")
+        return "\n".join(lines)
 
 
 def exit_code_of(verdicts: Iterable[Verdict]) -> int:
@@ -70,7 +77,9 @@ def exit_code_of(verdicts: Iterable[Verdict]) -> int:
     return EXIT_UNSURE if UNSURE in labels else 0
 
 
-def check_addresses(model: Any, texts: list[str], overrides: Overrides | None = None) -> list[Verdict]:
+def check_addresses(
+    model: Any, texts: list[str], overrides: Overrides | None = None, explainer: Explainer | None = None
+) -> list[Verdict]:
     """Return a model's verdict on each text, in their order.
 
     Parameters
@@ -81,6 +90,8 @@ def check_addresses(model: Any, texts: list[str], overrides: Overrides | None = 
         Addresses, also as analysts write them: `hxxp://evil[.]example`.
     overrides : Overrides, optional
         Those in force.
+    explainer : Explainer, optional
+        With it, each verdict has its reasons.
 
     Raises
     ------
@@ -94,12 +105,14 @@ def check_addresses(model: Any, texts: list[str], overrides: Overrides | None = 
     problems = dict(zip(rejected.index, rejected[REASONS], strict=True))
     found = score(model, accepted, contract)
     scored = dict(zip(found.index, zip(found[LABEL], found[SCORE], strict=True), strict=True))
-    by_hand = (overrides or Overrides(contract.name)).find(contract.to_X(accepted).to_numpy())
+    X = contract.to_X(accepted).to_numpy()
+    by_hand = (overrides or Overrides(contract.name)).find(X)
     set_by = {accepted.index[i]: one for i, one in by_hand.items()}
+    reasons = dict(zip(accepted.index, explainer.explain(X), strict=True)) if explainer else {}
     return [
         Verdict(url=text, problem=problems[i].removeprefix("url: "))
         if i in problems
-        else _verdict(text, *scored[i], set_by.get(i))
+        else _verdict(text, *scored[i], set_by.get(i)).model_copy(update={"explanation": reasons.get(i)})
         for i, text in enumerate(texts)
     ]
 

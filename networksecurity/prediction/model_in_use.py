@@ -13,7 +13,7 @@ from networksecurity.data.override_store import overrides_in_force
 from networksecurity.data.overrides import Overrides
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.prediction.native import FastPipeline, prepare
-from networksecurity.prediction.reasons import Explainer, shares_of
+from networksecurity.prediction.reasons import Explainer, alternatives_of
 from networksecurity.settings import Settings
 from networksecurity.tracking.server import connect
 from networksecurity.training.known_features import KnownFeatures
@@ -118,7 +118,8 @@ class ModelInUse:
             parts = registry.load_parts(version)
             # One that cannot answer the probe does not take over.
             model = prepare(parts.model, registry.load_probe(version))
-            explainer = Explainer(model, shares_of(parts.profile)) if parts.profile else None
+            others = alternatives_of(parts.profile) if parts.profile else None
+            explainer = Explainer(model, others) if others else None
             card, now = registry.load_card(version), datetime.now(UTC)
             self.current = LoadedVersion(version, model, explainer, parts.known, card, now)
             _log.info("version %s of %s is in use", version.version, version.name)

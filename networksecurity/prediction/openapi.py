@@ -1,9 +1,9 @@
 """What is asked of the service and what it answers, as its OpenAPI document describes it."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from networksecurity.data.address_rows import URL
 from networksecurity.data.contracts import WEBSITES, Contract, Table
@@ -81,7 +81,7 @@ def request_body(max_rows: int, contract: Contract = WEBSITES) -> dict[str, Any]
     examples = {
         "one row": {"value": {**example, "id": 1}},
         "many rows, one of them not valid, with the reasons for the predictions": {
-            "value": {"rows": [example, {**example, **bad}], "explain": websites}
+            "value": {"rows": [example, {**example, **bad}], "explain": True}
         },
     }
     return {
@@ -99,11 +99,15 @@ def request_body(max_rows: int, contract: Contract = WEBSITES) -> dict[str, Any]
     }
 
 
-def report_body() -> dict[str, Any]:
+def report_body(contract: Contract = WEBSITES) -> dict[str, Any]:
     """Return the OpenAPI description of what `/feedback` takes."""
-    schema = Report.model_json_schema()
-    schema["properties"]["row"] = _ROW
-    example = {"row": _EXAMPLE, "label": "legitimate", "by": "jane", "comment": "our own shop"}
+    schema, websites = Report.model_json_schema(), contract == WEBSITES
+    schema["properties"]["row"] = _ROW if websites else _ADDRESS
+    if websites:
+        del schema["properties"]["url"]
+        schema["required"] = ["row", *schema["required"]]
+    told = {"row": _EXAMPLE} if websites else {URL: "https://shop.example.test/"}
+    example = {**told, "label": "legitimate", "by": "jane", "comment": "our own shop"}
     return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
 
 
@@ -121,13 +125,13 @@ class ModelName(BaseModel):
 
 
 class Reason(BaseModel):
-    """The part of one feature in a prediction."""
+    """The part of one feature in a prediction, or of one part of an address."""
 
     feature: str
     description: str
     """What the feature is about."""
-    value: int | float | None
-    """Of the row; null if it is not known."""
+    value: int | float | str | None
+    """Of the row; null if it is not known, or if the address has no such part."""
     effect: float
     """In [-1, 1]: by how much this value raises the probability, compared with a value drawn from the rows that the
     model has learned from."""
@@ -179,12 +183,20 @@ class Predictions(BaseModel):
 class Report(BaseModel, extra="forbid"):
     """What somebody says is right about one row."""
 
-    row: dict[str, Any] = Field(max_length=200)
+    row: dict[str, Any] | None = Field(default=None, max_length=200)
     """The 30 features, null for an unknown value; other fields are left out."""
+    url: str | None = None
+    """In place of a row, where the service is asked about addresses."""
     label: Literal["phishing", "legitimate"]
     by: str = Field(min_length=1, max_length=MAX_BY)
     """Who says so."""
     comment: str = Field(default="", max_length=MAX_COMMENT)
+
+    @model_validator(mode="after")
+    def _says_what_it_is_about(self) -> Self:
+        if (self.row is None) == (self.url is None):
+            raise ValueError("give either `row` or `url`")
+        return self
 
 
 class Reported(BaseModel):

@@ -1,7 +1,8 @@
 """Why a model gives a row its probability: for each feature, what another value of it would change.
 
 The effect of a feature is the difference that its value makes, everything else left as it is, against a value drawn
-from the rows behind the model. `docs/serving.md` says what that means and what it does not.
+from the rows behind the model. The features of an address are its parts (`address_parts`), whatever the model makes of
+them. `docs/serving.md` says what that means and what it does not.
 """
 
 from collections.abc import Mapping
@@ -9,9 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from networksecurity.champion.registry import Parts, RegisteredVersion, Registry
 from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES
-from networksecurity.monitoring.drift import ReferenceProfile
-from networksecurity.prediction.native import FastPipeline
+from networksecurity.exceptions import TrackingError
+from networksecurity.monitoring.profile import ReferenceProfile
+from networksecurity.prediction.address_parts import AddressParts
+from networksecurity.prediction.alternatives import Alternatives, Changed
+from networksecurity.prediction.native import FastPipeline, prepare
 
 N_REASONS = 5
 """Most reasons given for a prediction: the strongest."""
@@ -44,7 +49,7 @@ def shares_of(profile: ReferenceProfile) -> dict[str, Shares]:
     --------
     >>> from networksecurity.data.sample import make_phishing_websites
     >>> from networksecurity.data.validation import validate
-    >>> from networksecurity.monitoring.drift import reference_profile
+    >>> from networksecurity.monitoring.profile import reference_profile
     >>> rows = validate(make_phishing_websites(1000, random_state=0)).accepted
     >>> profile = reference_profile(rows.assign(SFH=rows["SFH"].mask(rows["SFH"] == 0)), data_sha256="")
     >>> shares_of(profile)["SFH"]
@@ -59,15 +64,73 @@ def shares_of(profile: ReferenceProfile) -> dict[str, Shares]:
     return found
 
 
+class FeatureValues:
+    """The other values of each column: one column, one feature.
+
+    Parameters
+    ----------
+    shares : mapping
+        By feature, in the order of the model's columns, its values and their shares among the rows behind the model.
+        A number of many values comes as the middles of its quantile bins.
+    """
+
+    def __init__(self, shares: Mapping[str, Shares]) -> None:
+        self.names = list(shares)
+        self.most = sum(len(of.values) for of in shares.values())
+        self._columns = np.repeat(np.arange(len(shares)), [len(of.values) for of in shares.values()])
+        self._values = np.concatenate([of.values for of in shares.values()])
+        self._shares = np.concatenate([of.shares for of in shares.values()])
+
+    def change(self, X: np.ndarray) -> Changed:
+        """Put each other value into each row."""
+        present = X[:, self._columns]
+        # The shares of a feature add up to 1: only values other than the row's own contribute.
+        row, change = np.nonzero(~((present == self._values) | (np.isnan(present) & np.isnan(self._values))))
+        changed = X[row]
+        changed[np.arange(len(row)), self._columns[change]] = self._values[change]
+        return Changed(row, self._columns[change], self._shares[change], changed)
+
+    def describe(self, x: np.ndarray, feature: int) -> tuple[str, object]:
+        """Return what a feature is about, and the row's value as a plain one, None if it is missing."""
+        value = float(x[feature])
+        plain = None if np.isnan(value) else int(value) if value.is_integer() else value
+        return FEATURE_DESCRIPTIONS[self.names[feature]], plain
+
+
+def explainer_of(registry: Registry, version: RegisteredVersion, parts: Parts) -> "Explainer":
+    """Return what explains the predictions of a version that was loaded.
+
+    Raises
+    ------
+    TrackingError
+        There is no profile, or the rows are those of a table.
+    """
+    if parts.profile is None:
+        raise TrackingError(
+            f"version {version.version} of {version.name} has no reasons to give, because no profile of its rows was "
+            "stored with it: ask without --explain, or train again"
+        )
+    alternatives = alternatives_of(parts.profile)
+    if alternatives is None:
+        raise TrackingError(f"models of {version.contract.name} give no reasons: ask without --explain")
+    return Explainer(prepare(parts.model, registry.load_probe(version)), alternatives)
+
+
+def alternatives_of(profile: ReferenceProfile) -> Alternatives | None:
+    """Return what else a row could have held, as the profile of the rows behind a model has it; of a table, None."""
+    if profile.examples:
+        return AddressParts(profile.examples)
+    return FeatureValues(shares_of(profile)) if profile.counts.keys() >= FEATURES.keys() else None
+
+
 class Explainer:
     """Gives the reasons for a model's predictions.
 
     Parameters
     ----------
     model : FastPipeline
-    shares : mapping
-        By feature, in the order of the model's columns, its values and their shares among the rows behind the model.
-        A number of many values comes as the middles of its quantile bins.
+    alternatives : Alternatives
+        What else a row could have held; see `alternatives_of`.
 
     Notes
     -----
@@ -82,25 +145,22 @@ class Explainer:
     >>> from networksecurity.data.sample import make_phishing_websites
     >>> from networksecurity.data.schema import to_X_y
     >>> from networksecurity.data.validation import validate
-    >>> from networksecurity.monitoring.drift import reference_profile
+    >>> from networksecurity.monitoring.profile import reference_profile
     >>> from networksecurity.prediction.native import prepare
     >>> from networksecurity.training.candidates import get_candidate, make_pipeline
     >>> rows = validate(make_phishing_websites(500, random_state=0)).accepted
     >>> X, y = to_X_y(rows)
     >>> model = prepare(make_pipeline(get_candidate("Decision Tree"), {"max_depth": 2}).fit(X, y), X)
-    >>> explainer = Explainer(model, shares_of(reference_profile(rows, data_sha256="")))
+    >>> explainer = Explainer(model, alternatives_of(reference_profile(rows, data_sha256="")))
     >>> for reason in explainer.explain(X.to_numpy()[:1])[0]:
     ...     print(f"{reason['feature']} {reason['value']}: {reason['effect']:+.3f}")
     URL_of_Anchor 1: -0.223
     SSLfinal_State 1: +0.035
     """
 
-    def __init__(self, model: FastPipeline, shares: Mapping[str, Shares]) -> None:
+    def __init__(self, model: FastPipeline, alternatives: Alternatives) -> None:
         self._model = model
-        self._names = list(shares)
-        self._columns = np.repeat(np.arange(len(shares)), [len(of.values) for of in shares.values()])
-        self._values = np.concatenate([of.values for of in shares.values()])
-        self._shares = np.concatenate([of.shares for of in shares.values()])
+        self._alternatives = alternatives
 
     def effects(self, X: np.ndarray) -> np.ndarray:
         """Return by how much each value raises the probability of phishing.
@@ -110,28 +170,24 @@ class Explainer:
 
         Parameters
         ----------
-        X : ndarray of shape (n_samples, n_features), float64
-            NaN where a value is missing.
+        X : ndarray of shape (n_samples, n_columns)
+            What the model is given: float64, NaN where a value is missing; of addresses, str.
 
         Returns
         -------
         effects : ndarray of shape (n_samples, n_features), float64
             In [-1, 1]: positive where the value speaks for phishing, negative where it speaks for legitimate.
         """
-        at_once = max(1, _MAX_CHANGED_ROWS // len(self._values))
+        at_once = max(1, _MAX_CHANGED_ROWS // self._alternatives.most)
         parts = [self._effects(X[start : start + at_once]) for start in range(0, len(X), at_once)]
-        return np.concatenate(parts) if parts else np.empty((0, len(self._names)))
+        return np.concatenate(parts) if parts else np.empty((0, len(self._alternatives.names)))
 
     def _effects(self, X: np.ndarray) -> np.ndarray:
-        present = X[:, self._columns]
-        # The shares of a feature add up to 1: only values other than the row's own contribute.
-        row, change = np.nonzero(~((present == self._values) | (np.isnan(present) & np.isnan(self._values))))
-        changed = X[row]
-        changed[np.arange(len(row)), self._columns[change]] = self._values[change]
-        y_score = self._model.score(np.concatenate([X, changed]))
-        differences = self._shares[change] * (y_score[row] - y_score[len(X) :])
-        effects = np.zeros(X.shape)
-        np.add.at(effects, (row, self._columns[change]), differences)
+        changed = self._alternatives.change(X)
+        y_score = self._model.score(np.concatenate([X, changed.X]))
+        differences = changed.share * (y_score[changed.row] - y_score[len(X) :])
+        effects = np.zeros((len(X), len(self._alternatives.names)))
+        np.add.at(effects, (changed.row, changed.feature), differences)
         return effects
 
     def explain(self, X: np.ndarray, n_reasons: int = N_REASONS) -> list[list[dict[str, object]]]:
@@ -139,8 +195,8 @@ class Explainer:
 
         Parameters
         ----------
-        X : ndarray of shape (n_samples, n_features), float64
-            NaN where a value is missing.
+        X : ndarray of shape (n_samples, n_columns)
+            What the model is given: float64, NaN where a value is missing; of addresses, str.
         n_reasons : int, default=5
             Most reasons of a row; features without an effect are left out.
 
@@ -153,11 +209,11 @@ class Explainer:
         effects = self.effects(X).round(_DIGITS)
         strongest = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :n_reasons]
         return [
-            [self._reason(j, row[j], of[j]) for j in order if of[j]]
-            for row, of, order in zip(X.tolist(), effects.tolist(), strongest.tolist(), strict=True)
+            [self._reason(x, j, of[j]) for j in order if of[j]]
+            for x, of, order in zip(X, effects.tolist(), strongest.tolist(), strict=True)
         ]
 
-    def _reason(self, column: int, value: float, effect: float) -> dict[str, object]:
-        name = self._names[column]
-        plain = None if np.isnan(value) else int(value) if value.is_integer() else value
-        return {"feature": name, "description": FEATURE_DESCRIPTIONS[name], "value": plain, "effect": effect}
+    def _reason(self, x: np.ndarray, feature: int, effect: float) -> dict[str, object]:
+        description, value = self._alternatives.describe(x, feature)
+        name = self._alternatives.names[feature]
+        return {"feature": name, "description": description, "value": value, "effect": effect}

@@ -33,6 +33,7 @@ from threadpoolctl import threadpool_limits
 
 from networksecurity import __version__
 from networksecurity.data import mongodb
+from networksecurity.data.address_rows import URL
 from networksecurity.data.contracts import get_contract
 from networksecurity.exceptions import (
     ConfigurationError,
@@ -124,7 +125,7 @@ def create_app(settings: Settings, checked: Checked | None = None) -> FastAPI:
     # Into the finished document: while building it FastAPI would drop the nulls of the examples.
     app.openapi()["paths"]["/predict"]["post"]["requestBody"] = request_body(settings.serve_max_rows, contract)
     if settings.mongodb_uri:
-        app.openapi()["paths"]["/feedback"]["post"]["requestBody"] = report_body()
+        app.openapi()["paths"]["/feedback"]["post"]["requestBody"] = report_body(contract)
     return app
 
 
@@ -213,8 +214,8 @@ class _Endpoints:
         return Reported(id=name)
 
     def _store(self, report: Report) -> str:
-        row = pd.DataFrame([report.row], dtype=object)
-        with mongodb.open(mongodb.parse_target("mongodb", self._settings)) as opened:
+        row = pd.DataFrame([{URL: report.url} if report.row is None else report.row], dtype=object)
+        with mongodb.open(mongodb.parse_target("mongodb", self._settings, self._contract)) as opened:
             (name,) = opened.add_feedback(row, label=report.label, by=report.by, comment=report.comment)
         return name
 

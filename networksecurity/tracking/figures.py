@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _DPI = 100
 _MOST_BARS = 30
 """Features whose importance is drawn, the most important first."""
+_MOST_COLUMNS = 40
+"""Columns whose distance from the reference is drawn."""
 
 
 def draw(explanation: Explanation, title: str) -> dict[str, bytes]:
@@ -140,6 +142,8 @@ def _permutation_importance(explanation: Explanation, ax: "Axes") -> None:
 
 def _drift(report: DriftReport, ax: "Axes") -> None:
     drifted = [(column.name, column.psi or 0.0, column.verdict == "drift") for column in report.columns]
+    if len(drifted) > _MOST_COLUMNS:  # those that drifted, then those farthest from their reference
+        drifted = sorted(drifted, key=lambda of: (not of[2], -of[1]))[:_MOST_COLUMNS]
     names, psi, red = zip(*drifted, strict=True)
     ax.barh(names, psi, color=["C3" if each else "C0" for each in red])
     ax.axvline(report.thresholds.psi, color="black", linestyle=":", label=f"PSI {report.thresholds.psi:g} matters")

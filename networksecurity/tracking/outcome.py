@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.storage import DataRef
-from networksecurity.monitoring.drift import ReferenceProfile
+from networksecurity.monitoring.profile import ReferenceProfile
 from networksecurity.training.explanation import Explanation
 from networksecurity.training.known_features import KnownFeatures
 from networksecurity.training.labelling import Labelling

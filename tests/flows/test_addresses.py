@@ -8,7 +8,14 @@ from pydantic import ValidationError
 
 from flows.evaluate import evaluate
 from flows.ingest import ingest
-from flows.parameters import EvaluateParameters, IngestParameters, ScoreParameters, TrainParameters
+from flows.monitor import monitor
+from flows.parameters import (
+    EvaluateParameters,
+    IngestParameters,
+    MonitorParameters,
+    ScoreParameters,
+    TrainParameters,
+)
 from flows.score import score
 from flows.train import train
 from flows.training_report import summarize
@@ -18,6 +25,7 @@ from networksecurity.champion.registry import Registry
 from networksecurity.data.address_sample import make_addresses
 from networksecurity.data.contracts import Addresses
 from networksecurity.exceptions import TrackingError
+from networksecurity.prediction.address_parts import PARTS
 from networksecurity.settings import settings
 from networksecurity.tracking.server import connect
 from networksecurity.training.candidates import ENABLED
@@ -47,11 +55,14 @@ def test_a_model_of_addresses_is_trained_promoted_asked_and_evaluated(workplace,
     scored = pd.read_csv(workplace / "scored.csv")
     assert scored[["row", "key", "link", "model"]].values.tolist() == [[0, 1, "hxxp://a[.]test", registry.name]]
 
-    monkeypatch.setattr(sys, "argv", ["networksecurity", "check", "--json", "hxxp://a[.]test", "no address"])
+    monkeypatch.setattr(
+        sys, "argv", ["networksecurity", "check", "--json", "--explain", "hxxp://a[.]test", "no address"]
+    )
     with pytest.raises(SystemExit) as ended:
         cli.main()
     asked = json.loads(capsys.readouterr().out)["verdicts"]
     assert asked[0]["phishing_probability"] == scored["phishing_probability"][0]
+    assert {reason["feature"] for reason in asked[0]["explanation"]} <= set(PARTS)
     assert asked[1]["problem"] == "the host is no host name"
     assert ended.value.code == (3 if asked[0]["label"] == "phishing" else 1)
 
@@ -67,6 +78,14 @@ def test_models_of_one_contract_are_not_found_under_another(workplace):
     assert train(TrainParameters(source="sample:600", models="Decision Tree"), return_state=True).is_completed()
     with pytest.raises(TrackingError, match="no version of networksecurity-addresses has the alias champion"):
         score(ScoreParameters(contract="addresses", source="sample:10", output="scored.csv"))
+
+
+def quarantine(monkeypatch, *arguments):
+    """Run `networksecurity quarantine …` for addresses."""
+    monkeypatch.setattr(sys, "argv", ["networksecurity", "quarantine", *arguments, "--contract=addresses"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
 
 
 def test_a_collection_of_addresses_is_filled_trained_on_scored_and_evaluated(workplace, collection, monkeypatch):
@@ -95,17 +114,29 @@ def test_a_collection_of_addresses_is_filled_trained_on_scored_and_evaluated(wor
     assert beside.count_documents({}) == 1_539
     assert evaluate(EvaluateParameters(**source), return_state=True).result().review.total.n_rows == 1_539
 
-    monkeypatch.setattr(sys, "argv", ["networksecurity", "quarantine", "export", "aside.csv", "--contract=addresses"])
-    with pytest.raises(SystemExit):
-        cli.main()
-    aside = pd.read_csv("aside.csv").assign(url="http://corrected.test/")
-    aside.to_csv("corrected.csv", index=False)
-    command = ["networksecurity", "quarantine", "resubmit", "corrected.csv", "--contract=addresses", "--positive=1"]
-    monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code in (0, None)
-    assert score(ScoreParameters(**source, output="mongodb"), return_state=True).result().rows.n_scored == 1
+    assert monitor(MonitorParameters(**source), return_state=True).name == "Too few rows"
+    new = make_addresses(2_500, random_state=5)
+    new["url"] = new["url"].str.replace("https://", "http://login.")
+    new.to_csv("new.csv", index=False)
+    ingest(IngestParameters(contract="addresses", source="new.csv"))
+    state = monitor(MonitorParameters(**source), return_state=True)
+    found = state.result()
+    n_new = len(Addresses().validate(new).accepted)
+    assert (state.name, found.contract, found.n_rows) == ("Drift detected", "addresses", 40 + n_new)
+    assert {"https", "host_words"} <= set(found.drifted)
+    assert found.quality.verdict in {"no_decay", "decayed"}
+    assert 0 < found.expected.f1_score <= 1
+    assert monitor(MonitorParameters(**source), return_state=True).result().n_rows == 0
+    explained = ScoreParameters(**source, output="explained.csv", explain=True, since="3")
+    assert score(explained, return_state=True).result().rows.n_scored == n_new
+    reasons = json.loads(pd.read_csv("explained.csv")["explanation"][0])
+    assert {reason["feature"] for reason in reasons} <= set(PARTS)
+
+    quarantine(monkeypatch, "export", "aside.csv")
+    aside = pd.read_csv("aside.csv", dtype=str).query("label in ('0', '1')")
+    aside.assign(url="http://corrected.test/").to_csv("corrected.csv", index=False)
+    quarantine(monkeypatch, "resubmit", "corrected.csv", "--positive=1")
+    assert score(ScoreParameters(**source, output="mongodb"), return_state=True).result().rows.n_scored == n_new + 1
     for suffix in ("", "_quarantine", "_ingestions", "_scores", "_watches"):
         collection.database.drop_collection(f"{collection.name}_addresses{suffix}")
 

@@ -436,7 +436,7 @@ def test_a_failure_is_told_by_what_is_set_up_once(prefect, inbox):
     done = prefect.command("deployments/bootstrap.py", "--notify", "custom-webhook/ops", "--dead-after", DEAD_AFTER)
     assert done.returncode == 0, done.stderr
     assert {one.id for one in prefect.client.read_automations()} == {one.id for one in before}
-    assert len(before) == 5
+    assert len(before) == 6
     assert prefect.client.read_work_pool("networksecurity").base_job_template == template
 
     failed = prefect.ended(prefect.submit("ingest/ingest", source="nowhere.csv"))

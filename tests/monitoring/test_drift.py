@@ -19,14 +19,12 @@ from networksecurity.monitoring.drift import (
     Y_SCORE,
     ColumnDrift,
     DriftReport,
-    ReferenceProfile,
     Thresholds,
-    _design_effect,
     _homogeneity,
     _psi,
     compare,
-    reference_profile,
 )
+from networksecurity.monitoring.profile import ReferenceProfile, design_effect, reference_profile
 
 COUNTS = st.integers(0, 5_000)
 
@@ -110,8 +108,8 @@ def test_no_rows_make_no_profile(reference):
 
 def test_the_design_effect_is_the_mean_number_of_copies(reference):
     one, other = reference.iloc[:1], reference.drop_duplicates(list(FEATURES)).iloc[-1:]
-    assert _design_effect(reference.drop_duplicates(list(FEATURES))) == 1
-    assert _design_effect(pd.concat([one] * 3 + [other])) == pytest.approx((3 * 3 + 1) / 4)
+    assert design_effect(vector_codes(reference.drop_duplicates(list(FEATURES)))) == 1
+    assert design_effect(vector_codes(pd.concat([one] * 3 + [other]))) == pytest.approx((3 * 3 + 1) / 4)
 
 
 # ------------------------------------------------------------------------------------------------------------ verdicts

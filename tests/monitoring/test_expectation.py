@@ -3,8 +3,8 @@ import pytest
 
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.validation import validate
-from networksecurity.monitoring.drift import reference_profile
 from networksecurity.monitoring.expectation import expect
+from networksecurity.monitoring.profile import reference_profile
 
 
 @pytest.fixture(scope="module")

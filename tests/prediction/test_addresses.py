@@ -6,8 +6,11 @@ from networksecurity.data.contracts import Addresses
 from networksecurity.data.splitting import split
 from networksecurity.data.storage import Storage
 from networksecurity.exceptions import DataValidationError
+from networksecurity.monitoring.profile import reference_profile
+from networksecurity.prediction.address_parts import PARTS
 from networksecurity.prediction.checking import check_addresses
 from networksecurity.prediction.native import prepare
+from networksecurity.prediction.reasons import Explainer, alternatives_of
 from networksecurity.prediction.rows import predict
 from networksecurity.prediction.scoring import BatchScorer, score
 from networksecurity.tracking.model import probe_rows
@@ -82,3 +85,40 @@ def test_each_address_gets_a_verdict_in_its_order(model):
 def test_control_characters_of_an_address_do_not_reach_the_terminal(model):
     (verdict,) = check_addresses(model, ["http://a.test/\x1b[2J"])
     assert "\x1b" not in verdict.to_line()
+
+
+def test_reasons_are_the_same_in_the_service_in_batch_and_for_a_command(model, rows):
+    explainer = Explainer(
+        prepare(model, probe_rows(CONTRACT)),
+        alternatives_of(reference_profile(rows, data_sha256="", contract=CONTRACT)),
+    )
+    urls = rows["url"].head(5).tolist()
+    answers = predict(prepare(model, probe_rows(CONTRACT)), [{"url": url} for url in urls], explainer, CONTRACT)
+    explained = [answer["explanation"] for answer in answers]
+    assert any(explained)
+    assert {reason["feature"] for reasons in explained for reason in reasons} <= set(PARTS)
+    assert [verdict.explanation for verdict in check_addresses(model, urls, explainer=explainer)] == explained
+    scorer = BatchScorer(model, name="m", version="1", max_rejected=0.5, explainer=explainer, contract=CONTRACT)
+    scored, _ = scorer.add(pd.DataFrame({"link": [*urls, urls[0]]}))
+    kept = ("feature", "value", "effect")
+    short = [[{key: reason[key] for key in kept} for reason in reasons] for reasons in explained]
+    assert scored["explanation"].tolist() == [*short, short[0]]
+
+
+def test_a_verdict_shows_its_reasons_without_control_characters(rows):
+    model = fitted("Logistic Regression", rows)
+    profile = reference_profile(rows, data_sha256="", contract=CONTRACT)
+    explainer = Explainer(prepare(model, probe_rows(CONTRACT)), alternatives_of(profile))
+    (verdict,) = check_addresses(
+        model, ["http://login-verify.bank.example.test/a%1B\x1b/signin.php"], explainer=explainer
+    )
+    first, *lines = verdict.to_line().splitlines()
+    assert first.startswith(verdict.label)
+    assert len(lines) == len(verdict.explanation) > 0
+    assert "\x1b" not in verdict.to_line()
+
+
+def test_a_rejected_address_stands_once_beside_its_reason(model):
+    scorer = BatchScorer(model, name="m", version="1", max_rejected=1, contract=CONTRACT)
+    _, rejected = scorer.add(pd.DataFrame({"id": [1], "url": ["?"]}))
+    assert rejected.to_dict("records") == [{"row": 0, "id": 1, "url": "?", "reasons": "url: there is no host"}]

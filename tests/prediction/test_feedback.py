@@ -81,3 +81,20 @@ def test_the_document_describes_a_report(collecting):
     content = body["content"]["application/json"]
     assert set(content["schema"]["properties"]) == {"row", "label", "by", "comment"}
     assert collecting("POST", "/feedback", json=content["example"]).status_code == 201
+
+
+def test_an_address_is_reported_by_itself(place, uri, collection):
+    settings = place.model_copy(
+        update={"mongodb_uri": SecretStr(uri), "mongodb_timeout": 1, "serve_contract": "addresses"}
+    )
+    said = {"url": "hxxp://evil[.]test", "label": "phishing", "by": "jane"}
+    with running(settings) as service:
+        answer = service("POST", "/feedback", json=said)
+        assert answer.status_code == 201
+        assert service("POST", "/feedback", json=said | {"url": "?"}).status_code == 422
+        assert "give either `row` or `url`" in service("POST", "/feedback", json=said | {"row": {}}).json()["detail"]
+        document = service("GET", "/openapi.json").json()["paths"]["/feedback"]["post"]["requestBody"]
+    assert "url" in document["content"]["application/json"]["example"]
+    (report,) = collection.database[f"{collection.name}_addresses_feedback"].find()
+    assert (report["_id"], report["features"]) == (answer.json()["id"], {"url": "http://evil.test/"})
+    collection.database.drop_collection(f"{collection.name}_addresses_feedback")

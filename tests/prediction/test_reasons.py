@@ -8,10 +8,10 @@ from hypothesis.extra.numpy import arrays
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES, to_X, to_X_y
 from networksecurity.data.validation import validate
-from networksecurity.monitoring.drift import reference_profile
+from networksecurity.monitoring.profile import reference_profile
 from networksecurity.prediction import native, reasons
 from networksecurity.prediction.native import FastPipeline, prepare
-from networksecurity.prediction.reasons import Explainer, Shares, shares_of
+from networksecurity.prediction.reasons import Explainer, FeatureValues, Shares, alternatives_of, shares_of
 from networksecurity.tracking.model import probe_rows
 from networksecurity.training.candidates import CANDIDATES, make_pipeline
 
@@ -53,7 +53,7 @@ def test_effects_are_those_of_trying_every_row_behind_the_model(learned, name, i
     monkeypatch.setattr(native, "_crossover", lambda *_: 10**9)  # timed for nothing
     model = fitted(learned, name, imputer=imputer)
     few = learned.head(100 if imputer == "most_frequent" else 20)
-    explainer = Explainer(prepare(model, probe_rows()), shares_of(reference_profile(few, data_sha256="")))
+    explainer = Explainer(prepare(model, probe_rows()), alternatives_of(reference_profile(few, data_sha256="")))
     X = to_X(learned).iloc[[3, 700]]
     found = explainer.effects(X.to_numpy())
     for i in range(len(X)):
@@ -94,7 +94,7 @@ def test_a_linear_model_is_explained_by_its_weights_and_an_ignored_feature_by_no
     weights[ignored] = 0
     values = np.array([-1, 0, 1, np.nan])
     shares = {name: Shares(values, of / of.sum()) for name, of in zip(FEATURES, parts, strict=False)}
-    (found,) = Explainer(linear(weights), shares).effects(row[None])
+    (found,) = Explainer(linear(weights), FeatureValues(shares)).effects(row[None])
     means = np.array([of.shares @ np.nan_to_num(values) for of in shares.values()])
     np.testing.assert_allclose(found, weights * (np.nan_to_num(row) - means), rtol=0, atol=1e-12)
     assert found[ignored] == 0
@@ -103,7 +103,7 @@ def test_a_linear_model_is_explained_by_its_weights_and_an_ignored_feature_by_no
 def test_a_feature_that_a_forest_ignores_has_no_effect(learned, shares):
     constant = learned.assign(SFH=np.int8(1))
     model = prepare(fitted(constant, "Random Forest"), probe_rows())
-    found = Explainer(model, shares).effects(to_X(learned.head(50)).to_numpy())
+    found = Explainer(model, FeatureValues(shares)).effects(to_X(learned.head(50)).to_numpy())
     ignored = list(FEATURES).index("SFH")
     assert (found[:, ignored] == 0).all()
     assert (np.delete(found, ignored, axis=1) != 0).any(axis=0).mean() > 0.5
@@ -111,13 +111,13 @@ def test_a_feature_that_a_forest_ignores_has_no_effect(learned, shares):
 
 def test_a_value_that_the_profile_never_held_is_compared_with_those_it_holds():
     shares = {"SFH": Shares(np.array([-1.0, 1.0]), np.array([0.25, 0.75]))}
-    assert Explainer(linear(np.array([0.2])), shares).effects(np.array([[0.0]])) == pytest.approx(-0.1)
+    assert Explainer(linear(np.array([0.2])), FeatureValues(shares)).effects(np.array([[0.0]])) == pytest.approx(-0.1)
 
 
 def test_many_rows_are_explained_in_parts_as_each_alone(learned, shares, monkeypatch):
     fast = prepare(fitted(learned, "Gradient Boosting"), probe_rows())
     X = to_X(learned.head(30)).to_numpy()
-    explainer = Explainer(fast, shares)
+    explainer = Explainer(fast, FeatureValues(shares))
     alone = np.concatenate([explainer.effects(X[[i]]) for i in range(len(X))])
     sizes = []
     scored = FastPipeline.score
@@ -130,7 +130,7 @@ def test_many_rows_are_explained_in_parts_as_each_alone(learned, shares, monkeyp
 
 
 def test_the_strongest_reasons_come_first_with_their_description_and_value(learned, shares):
-    explainer = Explainer(prepare(fitted(learned, "Random Forest"), probe_rows()), shares)
+    explainer = Explainer(prepare(fitted(learned, "Random Forest"), probe_rows()), FeatureValues(shares))
     X = to_X(learned.head(40))
     effects = explainer.effects(X.to_numpy())
     for i, found in enumerate(explainer.explain(X.to_numpy(), 4)):
@@ -146,5 +146,5 @@ def test_the_strongest_reasons_come_first_with_their_description_and_value(learn
 
 def test_features_without_an_effect_are_no_reasons():
     shares = {name: Shares(np.array([-1.0, 1.0]), np.array([0.5, 0.5])) for name in ("SFH", "port")}
-    found = Explainer(linear(np.array([0.1, 0])), shares).explain(np.array([[1.0, 1.0]]))
+    found = Explainer(linear(np.array([0.1, 0])), FeatureValues(shares)).explain(np.array([[1.0, 1.0]]))
     assert [[(reason["feature"], reason["effect"]) for reason in of] for of in found] == [[("SFH", 0.1)]]

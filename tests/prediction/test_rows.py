@@ -16,7 +16,7 @@ from networksecurity.data.files import File
 from networksecurity.data.schema import FEATURES, LABELS, to_X
 from networksecurity.prediction import openapi
 from networksecurity.prediction.native import prepare
-from networksecurity.prediction.reasons import Explainer, shares_of
+from networksecurity.prediction.reasons import Explainer, alternatives_of
 from networksecurity.settings import Settings
 from networksecurity.tracking.model import probe_rows
 
@@ -222,7 +222,7 @@ def test_too_many_rows_are_refused(shared, headers):
 @pytest.fixture(scope="module")
 def expected_reasons(outcome):
     """Return the reasons for the prediction of the row that all tests send."""
-    explainer = Explainer(prepare(outcome.model, probe_rows()), shares_of(outcome.reference))
+    explainer = Explainer(prepare(outcome.model, probe_rows()), alternatives_of(outcome.reference))
     return explainer.explain(np.ones((1, len(FEATURES))))[0]
 
 

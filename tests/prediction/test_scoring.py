@@ -9,10 +9,10 @@ from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, TARGET, to_X, to_X_y
 from networksecurity.data.storage import Storage
 from networksecurity.exceptions import DataValidationError
-from networksecurity.monitoring.drift import reference_profile
+from networksecurity.monitoring.profile import reference_profile
 from networksecurity.prediction import scoring
 from networksecurity.prediction.native import prepare
-from networksecurity.prediction.reasons import Explainer, shares_of
+from networksecurity.prediction.reasons import Explainer, alternatives_of
 from networksecurity.tracking.model import probe_rows
 from networksecurity.training import candidates, search
 from networksecurity.training.threshold import choose_threshold
@@ -191,7 +191,7 @@ def test_rows_without_a_feature_are_refused(sides, raw):
 def explained(rows):
     """Return a model and its explainer."""
     model = candidates.make_pipeline(candidates.CANDIDATES["Decision Tree"], {"max_depth": 5}).fit(*to_X_y(rows))
-    return model, Explainer(prepare(model, probe_rows()), shares_of(reference_profile(rows, data_sha256="")))
+    return model, Explainer(prepare(model, probe_rows()), alternatives_of(reference_profile(rows, data_sha256="")))
 
 
 def with_reasons(explained, frames):

@@ -8,9 +8,10 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
+from networksecurity.data.address_features import ADDRESS_FEATURES
 from networksecurity.data.model_files import TRUSTED_TYPES
 from networksecurity.exceptions import AddressError
-from networksecurity.training.address_features import ADDRESS_FEATURES, AddressFeatures
+from networksecurity.training.address_features import AddressFeatures
 
 NAMES = list(ADDRESS_FEATURES)
 

@@ -6,14 +6,19 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
+import pandera.pandas
+import pyarrow as pa
 
 from networksecurity.data import address_rows, schema
+from networksecurity.data.address_features import ADDRESS_FEATURES, address_features
 from networksecurity.data.address_rows import DOMAIN, URL, AddressRows, AddressValidation
 from networksecurity.data.address_sample import make_addresses
 from networksecurity.data.columns import Column
 from networksecurity.data.contracts.contract import Contract, RowValidation
 from networksecurity.data.hashing import hashed
+
+_SUFFIX = "suffix"
+_N_EXAMPLES = 32
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Addresses(Contract):
         return address_rows.TARGET
 
     @property
-    def schema(self) -> pa.DataFrameSchema:
+    def schema(self) -> pandera.pandas.DataFrameSchema:
         """The address, its domain and the label."""
         return AddressRows.to_schema()
 
@@ -137,3 +142,35 @@ class Addresses(Contract):
         """Return the column of that very name or, if there is none, those of its other names."""
         found = super().spellings(columns)
         return {name: [name] if name in spellings else spellings for name, spellings in found.items()}
+
+    @property
+    def watched(self) -> tuple[Column, ...]:
+        """The address features, the public suffix, and the label."""
+        numbers = (Column(name, "number") for name in ADDRESS_FEATURES)
+        return *numbers, Column(_SUFFIX, "category"), Column(address_rows.TARGET, "code")
+
+    def to_watched(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return the address features, the suffix and the label; an IP literal has no suffix."""
+        urls, domains = (pa.array(accepted[name], pa.large_string()) for name in (URL, DOMAIN))
+        seen = pd.DataFrame(address_features(urls, domains), accepted.index, list(ADDRESS_FEATURES))
+        suffix = accepted[DOMAIN].str.replace(r"^[^.]*\.?", "", regex=True).mask(seen["ip"] == 1)
+        target = {name: accepted[name] for name in (address_rows.TARGET,) if name in accepted}
+        return seen.assign(**{_SUFFIX: suffix}, **target)
+
+    def independent(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the addresses without the rest of large domains: one in a thousand rows may be of one domain.
+
+        So a campaign with a thousand addresses counts as little as its one site. A share and no number: the same
+        domains then weigh the same in a small and in a large sample.
+        """
+        # By hash: drawn at random, and the same ones in whatever order the rows came.
+        order = np.argsort(address_rows.hashed(accepted[URL]), kind="stable")
+        domains = accepted[DOMAIN].iloc[order]
+        number = domains.groupby(domains.to_numpy()).cumcount().to_numpy()
+        return np.sort(order[number < max(1, len(accepted) // 1_000)])
+
+    def examples(self, accepted: pd.DataFrame) -> tuple[str, ...]:
+        """Return addresses of distinct domains, without any that may hold a mail address or a user's name."""
+        rows = accepted[~accepted[URL].str.contains("@|%40")]
+        drawn = rows.iloc[np.argsort(address_rows.hashed(rows[URL]), kind="stable")].drop_duplicates(DOMAIN)
+        return tuple(drawn[URL].head(_N_EXAMPLES))

@@ -169,6 +169,23 @@ class Contract(ABC):
         return found
 
     @property
+    @abstractmethod
+    def watched(self) -> tuple[Column, ...]:
+        """The columns that drift compares: codes, numbers and categories; the target last."""
+
+    @abstractmethod
+    def to_watched(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns of `watched` of accepted rows, and the target only of rows that have one."""
+
+    def independent(self, accepted: pd.DataFrame) -> np.ndarray:
+        """Return the positions of the rows that drift counts: all, unless some groups are too large."""
+        return np.arange(len(accepted))
+
+    def examples(self, accepted: pd.DataFrame) -> tuple[str, ...]:  # noqa: ARG002 (most contracts need none)
+        """Return some rows to compare a prediction's row with, where no counts of columns can do that."""
+        return ()
+
+    @property
     def document(self) -> str:
         """The contract as a YAML document, for people and for what is stored with a model."""
         about = {"contract": self.name, "target": self.target, "group": self.group}

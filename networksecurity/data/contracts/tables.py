@@ -183,6 +183,15 @@ class Table(Contract):
         groups = [Column(name, "text") for name in self.table.group if name not in self.table.features]
         return (*features, *groups, Column(self.target, "category"))
 
+    @property
+    def watched(self) -> tuple[Column, ...]:
+        """The features and the target."""
+        return (*(of.column for of in self.table.features.values()), Column(self.target, "code"))
+
+    def to_watched(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return the features, and the target of rows that have one."""
+        return accepted[[of.name for of in self.watched if of.name in accepted]]
+
     def to_raw(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return the rows with the target's own values."""
         values = {0: self.table.negative, 1: self.table.positive}

@@ -124,5 +124,14 @@ class Websites(Contract):
         """Return the schema's name of a column."""
         return schema.canonical_name(column)
 
+    @property
+    def watched(self) -> tuple[Column, ...]:
+        """The 31 columns."""
+        return self.stored
+
+    def to_watched(self, accepted: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows."""
+        return accepted
+
 
 WEBSITES = Websites()

@@ -2,7 +2,8 @@
 
 They are kept beside the rows, in a collection of their own, and no training reads that. An accepted report becomes a
 row of the collection, in an ingestion of its own: readers of what is new, the monitor among them, find it. Rows with
-the same features and the other label get the accepted one; `corrected` keeps what they had.
+the same features (the same normalized address) and the other label get the accepted one; `corrected` keeps what they
+had.
 """
 
 import hashlib
@@ -10,14 +11,13 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field
 
-from networksecurity.data.mongodb.ingestion import ingest
+from networksecurity.data.contracts import Contract
+from networksecurity.data.mongodb.ingestion import ingest, to_cells
 from networksecurity.data.mongodb.server import Connection
-from networksecurity.data.schema import CLASS_LABELS, FEATURES, MISSING, TARGET, decode_target
-from networksecurity.data.validation import Validation
+from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.exceptions import ConfigurationError, DataValidationError
 
 Label = Literal["phishing", "legitimate"]
@@ -31,7 +31,8 @@ class Feedback(BaseModel, frozen=True):
     """A report about one row."""
 
     id: str
-    features: dict[str, int | None]
+    features: dict[str, int | float | str | None]
+    """What a model is given of the row: 30 features, or the normalized address under `url`."""
     label: Label
     """What is said to be right."""
     by: str = Field(min_length=1, max_length=MAX_BY)
@@ -60,7 +61,7 @@ def add_feedback(opened: Connection, rows: pd.DataFrame, *, label: Label, by: st
     ----------
     opened : Connection
     rows : DataFrame of shape (n_rows, n_columns)
-        Raw rows: the features under any of their names; other columns are left out.
+        Raw rows of the collection's contract, under any of its names; other columns are left out.
     label : "phishing" or "legitimate"
     by : str
         Who says so.
@@ -78,12 +79,13 @@ def add_feedback(opened: Connection, rows: pd.DataFrame, *, label: Label, by: st
             f"a report needs the name of who makes it, of at most {MAX_BY} characters, and a comment of at most "
             f"{MAX_COMMENT:,}"
         )
-    accepted, rejected = Validation(with_target=False).add(rows.reset_index(drop=True))
+    contract = opened.address.contract
+    accepted, rejected = contract.validation(with_target=False).add(rows.reset_index(drop=True))
     if len(rejected) or accepted.empty:
         why = f"row {rejected.index[0]}: {rejected['reasons'].iloc[0]}" if len(rejected) else "there are no rows"
         raise DataValidationError(f"nothing was reported, {len(rejected)} of {len(rows)} rows are not valid: {why}")
     reports, stored = [], opened.writable("_feedback")
-    for features in _cells(accepted):
+    for features in _features(contract, accepted):
         told = {"features": features, "label": label, "by": by.strip(), "comment": comment}
         name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
         report = {**told, "at": datetime.now(UTC), "status": "open"}
@@ -109,13 +111,14 @@ def accept_feedback(opened: Connection, name: str, *, by: str) -> Accepted:
         As in `ingest`.
     """
     report = _decide(opened, name, "accepted", by)
-    target = int(decode_target(np.array([report.label == CLASS_LABELS[1]]))[0])
+    contract, phishing = opened.address.contract, report.label == CLASS_LABELS[1]
+    right, wrong = (contract.to_label(phishing=of) for of in (phishing, not phishing))
     # In this order: the report's own row, inserted next, is no correction of anything.
-    corrected = {"feedback": name, "was": f"${TARGET}"}
-    others = {**report.features, TARGET: -target, "_id.file": {"$ne": _file(name)}}
-    n_overridden = opened.writable().update_many(others, [{"$set": {"corrected": corrected, TARGET: target}}])
-    row = pd.DataFrame([{**report.features, TARGET: target}])
-    done = ingest(opened, [Validation().add(row)], sha256=_file(name), source=f"feedback of {report.by}")
+    corrected = {"feedback": name, "was": f"${contract.target}"}
+    others = {**report.features, contract.target: wrong, "_id.file": {"$ne": _file(name)}}
+    n_overridden = opened.writable().update_many(others, [{"$set": {"corrected": corrected, contract.target: right}}])
+    row = pd.DataFrame([{**report.features, contract.target: right}])
+    done = ingest(opened, [contract.validation().add(row)], sha256=_file(name), source=f"feedback of {report.by}")
     return Accepted(id=name, ingestion=done.ingestion, n_overridden=n_overridden.modified_count)
 
 
@@ -147,12 +150,9 @@ def _file(name: str) -> str:
     return f"feedback-{name}"
 
 
-def _cells(accepted: pd.DataFrame) -> list[dict[str, int | None]]:
-    columns = [accepted[name].to_numpy("int8", na_value=MISSING).tolist() for name in FEATURES]
-    return [
-        {name: None if cell == MISSING else cell for name, cell in zip(FEATURES, cells, strict=True)}
-        for cells in zip(*columns, strict=True)
-    ]
+def _features(contract: Contract, accepted: pd.DataFrame) -> list[dict[str, Any]]:
+    columns = [to_cells(accepted[name]) for name in contract.columns]
+    return [dict(zip(contract.columns, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
 def _as_value(found: dict[str, Any]) -> Feedback:

@@ -236,12 +236,12 @@ def to_documents(
 ) -> Iterator[dict[str, Any]]:
     """Yield accepted rows as documents, keyed by `sha256` and the frame's index."""
     raw = contract.to_raw(accepted)
-    names, columns = [str(name) for name in raw], [_cells(column) for _, column in raw.items()]
+    names, columns = [str(name) for name in raw], [to_cells(column) for _, column in raw.items()]
     for row, *cells in zip(raw.index.tolist(), *columns, strict=True):
         yield {"_id": {"file": sha256, "row": row}, **dict(zip(names, cells, strict=True)), "ingestion": ingestion}
 
 
-def _cells(column: pd.Series) -> list[Any]:
+def to_cells(column: pd.Series) -> list[Any]:
     """Return a column as Python objects, None where a value is missing."""
     cells = column.tolist() if isinstance(column.dtype, np.dtype) else column.array.to_numpy(object).tolist()
     if not column.hasnans:

@@ -155,3 +155,27 @@ def test_addresses_are_scored_from_a_collection_to_another(place, target):
         assert aside == {"_id": "odd", "values": {"url": "?"}, "reasons": ["url: there is no host"]}
         for suffix in ("", "_quarantine"):
             scores.beside(suffix).drop()
+
+
+def test_accepted_feedback_is_a_row_and_overrides_the_label_of_the_same_address(place):
+    frame = pd.DataFrame({"url": ["hxxp://A[.]test", "http://a.test:80/", "http://b.test/"], "label": ["bad"] * 3})
+    ingest(place, frame)
+    before = place.read().watermark
+    said = pd.DataFrame({"link": ["a.test"]})
+    (name,) = place.add_feedback(said, label="legitimate", by="jane", comment="ours")
+    assert place.add_feedback(said, label="legitimate", by="jane", comment="ours") == [name]
+    (report,) = place.list_feedback("open")
+    assert report.features == {"url": "http://a.test/"}
+    assert len(place.read().frame) == 3  # until a person has decided
+    done = place.accept_feedback(name, by="boss")
+    assert (done.n_overridden, place.accept_feedback(name, by="boss").n_overridden) == (2, 0)
+    assert place.read(since=before).frame.to_dict("list") == {"url": ["http://a.test/"], "label": ["legitimate"]}
+    labels = dict(place.read().frame.groupby("url")["label"].agg(set))
+    assert labels == {"http://a.test/": {"legitimate"}, "http://b.test/": {"phishing"}}
+    assert place.beside().find_one({"_id.row": 0})["corrected"] == {"feedback": name, "was": "phishing"}
+
+
+def test_feedback_about_what_is_no_address_is_refused(place):
+    with pytest.raises(DataValidationError, match="1 of 1 rows are not valid: row 0: url: the scheme is not http"):
+        place.add_feedback(pd.DataFrame({"url": ["ftp://a.test/"]}), label="phishing", by="jane")
+    assert place.list_feedback() == []
