@@ -20,6 +20,7 @@ import yaml
 
 from networksecurity.data.columns import Column
 from networksecurity.data.labels import label_text
+from networksecurity.data.schema import is_row_number
 from networksecurity.data.table_file import TAKEN, Feature, normalized, parse_table
 from networksecurity.data.table_rows import as_text, read_numbers
 from networksecurity.exceptions import ConfigurationError, listed, shortened
@@ -173,17 +174,17 @@ def _labels(cells: pd.Series, target: str, positive: str) -> tuple[str | int, st
 
 
 def _drafted(name: str, cells: pd.Series) -> Drafted:
-    texts = as_text(cells, frozenset())
-    n_rows, n_known = len(texts), int(texts.notna().sum())
-    if not n_known:
-        return Drafted(name, "key", "no row has a value")
-    missing = f"; {n_rows - n_known:,} missing" if n_known < n_rows else ""
     any_number = Feature(Column(name, "number"), whole=False, nullable=True, checks=(), description="")
     numbers, why = read_numbers(cells, any_number, frozenset())
     odd = why != ""
+    known = odd | ~np.isnan(numbers)
+    n_known = int(known.sum())
+    if not n_known:
+        return Drafted(name, "key", "no row has a value")
+    missing = f"; {len(known) - n_known:,} missing" if n_known < len(known) else ""
     if odd.sum() <= (1 - MIN_NUMBERS) * n_known:
-        return _drafted_number(name, numbers[~odd & ~np.isnan(numbers)], texts[odd], missing)
-    words = texts.dropna().value_counts()
+        return _drafted_number(name, numbers[known & ~odd], cells[odd], missing)
+    words = as_text(cells, frozenset()).value_counts()
     if len(words) == 1 and not missing:
         return Drafted(name, "key", f"{_quoted(words.index)} in every row")
     if any(len(words) <= most and len(words) * times <= n_known for most, times in (_FEW_WORDS, _MORE_WORDS)):
@@ -197,8 +198,9 @@ def _drafted_number(name: str, numbers: np.ndarray, odd: pd.Series, missing: str
     if len(distinct) == 1:
         return Drafted(name, "key", f"{lowest:.6g} in every row{missing}")
     whole = bool((distinct == np.trunc(distinct)).all())
-    if whole and len(distinct) == len(numbers) == highest - lowest + 1 and not missing:
-        return Drafted(name, "key", "a row number: each whole number once")
+    counts_on = len(distinct) == highest - lowest + 1 or is_row_number(name)
+    if whole and counts_on and len(distinct) == len(numbers) and not missing:
+        return Drafted(name, "key", "a row number: a whole number of its own in every row")
     not_numbers = f"; {len(odd):,} rejected, no numbers: {_quoted(odd.unique())}" if len(odd) else ""
     marks = whole and lowest == -1 and bool(distinct[1] >= 0) and highest > 1
     return Drafted(

@@ -47,9 +47,10 @@ def test_a_draft_accepts_the_rows_that_it_was_made_from(rows, options, n_columns
 
 
 def test_a_draft_says_why_a_column_is_not_given_to_a_model():
-    rows = shop(100).assign(number=np.arange(5, 105), empty=None, fixed=7, one="x")
+    rows = shop(100).assign(number=np.arange(5, 105), Index=np.arange(0, 700, 7), empty=None, fixed=7, one="x")
     draft = drafted(rows)
-    assert line_of(draft, "number") == "- number  # a row number: each whole number once"
+    assert line_of(draft, "number") == "- number  # a row number: a whole number of its own in every row"
+    assert line_of(draft, "Index") == "- Index  # a row number: a whole number of its own in every row"
     assert line_of(draft, "empty") == "- empty  # no row has a value"
     assert line_of(draft, "fixed") == "- fixed  # 7 in every row"
     assert line_of(draft, "one") == "- one  # x in every row"
