@@ -49,7 +49,7 @@ def add(
     import pandas as pd
 
     from networksecurity.data import sources
-    from networksecurity.data.address_rows import URL
+    from networksecurity.data.address_names import URL
     from networksecurity.data.contracts import get_contract
 
     if (file is None) == (not url):

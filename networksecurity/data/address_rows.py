@@ -12,20 +12,17 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaError
 
+from networksecurity.data.address_names import NAMES, TARGET, URL, canonical_name, normalized
 from networksecurity.data.addresses import parse_addresses
 from networksecurity.data.hashing import hashed
 from networksecurity.data.labels import Recoding, label_text
+from networksecurity.data.look_alikes import look_alike
 from networksecurity.data.schema import CLASS_LABELS, MISSING_MARKERS, REASONS, is_row_number
 from networksecurity.data.validated import ValidationReport
 from networksecurity.exceptions import DataValidationError, listed
 
-URL, DOMAIN, TARGET = "url", "domain", "label"
+DOMAIN = "domain"
 
-# In the order in which a message lists them; case, blanks and underscores do not count.
-_NAMES = {
-    URL: ("url", "urls", "link", "address", "website", "uri", "domain"),
-    TARGET: ("label", "status", "type", "class", "result", "target", "phishing", "isphishing"),
-}
 _PHISHING = {"phishing", "phish", "bad", "malicious", "spam", "defacement", "malware"}
 _LEGITIMATE = {"legitimate", "legit", "good", "benign", "safe", "clean"}
 _MEANINGS = dict.fromkeys(_PHISHING, 1) | dict.fromkeys(_LEGITIMATE, 0)
@@ -191,35 +188,21 @@ status, type, class, result, target, phishing or isphishing; there are link, y
         )
 
 
-def is_address_column(column: object) -> bool:
-    """Return whether a column holds addresses, by its name."""
-    return _normalized(column) in _NAMES[URL]
-
-
-def canonical_name(column: object) -> str | None:
-    """Return `url` or `label` for a column that is called so by any of its names, None for any other."""
-    return next((name for name, names in _NAMES.items() if _normalized(column) in names), None)
-
-
-def _normalized(column: object) -> str:
-    return "".join(str(column).split()).replace("_", "").casefold()
-
-
 def _resolve(frame: pd.DataFrame, *, with_target: bool) -> dict[str, Any]:
     """Return, for `url` and `label`, what the column is called in the frame."""
     found: dict[str, Any] = {}
     for name in (URL, TARGET) if with_target else (URL,):
-        names = _NAMES[name]
-        fitting = [column for column in frame if _normalized(column) in names and not is_row_number(column)]
-        exact = [column for column in fitting if _normalized(column) == name]
+        fitting = [column for column in frame if canonical_name(column) == name and not is_row_number(column)]
+        exact = [column for column in fitting if normalized(column) == name]
         if len(exact or fitting) > 1:
             raise DataValidationError(
                 f"several columns could be the {name}: {listed(exact or fitting)}; keep one of them"
             )
         if not fitting:
+            names, hint = NAMES[name], look_alike([*frame], instead_of="addresses", with_target=with_target)
             raise DataValidationError(
                 f"these are not addresses{' with a label' if with_target else ''}: no column is called "
-                f"{', '.join(names[:-1])} or {names[-1]}; there are {listed(list(frame))}"
+                f"{', '.join(names[:-1])} or {names[-1]}; there are {listed(list(frame))}{hint}"
             )
         found[name] = (exact or fitting)[0]
     return found

@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from networksecurity.data import sources
-from networksecurity.data.address_rows import is_address_column
+from networksecurity.data.address_names import is_address_column
 from networksecurity.data.contracts import Contract
 from networksecurity.data.files import ENDINGS, kind_of
 from networksecurity.data.overrides import MOST_IN_FORCE, Covers, Label, Override, read_target, row_value

@@ -14,6 +14,7 @@ import pandera.pandas as pa
 from pandera.errors import SchemaError
 
 from networksecurity.data.labels import label_text as as_label
+from networksecurity.data.look_alikes import look_alike
 from networksecurity.data.raw import CONFLICT
 from networksecurity.data.schema import CLASS_LABELS, MISSING_MARKERS, REASONS
 from networksecurity.data.table_file import Feature, TableFile, listed, normalized
@@ -99,9 +100,12 @@ class TableValidation:
             if column == name or name not in given:
                 given[name] = column
         if missing := [name for name in self._wanted if name not in given]:
+            hint = ""
+            if len(missing) > len(self._wanted) / 2:
+                hint = look_alike([*frame], instead_of=self._table.name, with_target=self._with_target)
             raise DataValidationError(
                 f"these are not rows of {self._table.name}: {len(missing)} of its {len(self._wanted)} columns "
-                f"{'is' if len(missing) == 1 else 'are'} missing ({listed(missing)}); there are {listed(frame)}"
+                f"{'is' if len(missing) == 1 else 'are'} missing ({listed(missing)}); there are {listed(frame)}{hint}"
             )
         self._renamed = {str(column): name for name, column in given.items() if column != name}
         self._dropped = [str(column) for column in frame if column not in given.values()]

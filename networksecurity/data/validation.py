@@ -15,6 +15,7 @@ import pyarrow.compute
 from pandera.errors import SchemaError
 
 from networksecurity.data.labels import Recoding
+from networksecurity.data.look_alikes import look_alike
 from networksecurity.data.raw import CONFLICT
 from networksecurity.data.schema import (
     DOMAINS,
@@ -251,8 +252,11 @@ def _resolve_columns(frame: pd.DataFrame, domains: dict[str, Any]) -> tuple[dict
     ]
     if problems:
         wanted = f"{len(FEATURES)} features" + (f" and {TARGET}" if TARGET in domains else "")
+        hint = ""
+        if len(missing) > len(domains) / 2:
+            hint = look_alike([*frame], instead_of="websites", with_target=TARGET in domains)
         raise DataValidationError(
-            f"these are not the columns of the phishing websites data ({wanted}); " + "; ".join(problems)
+            f"these are not the columns of the phishing websites data ({wanted}); {'; '.join(problems)}{hint}"
         )
     return columns, dropped
 

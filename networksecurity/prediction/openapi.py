@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from networksecurity.data.address_rows import URL
+from networksecurity.data.address_names import URL
 from networksecurity.data.contracts import WEBSITES, Contract, Table
 from networksecurity.data.mongodb.feedback import MAX_BY, MAX_COMMENT
 from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES, VALUE_DESCRIPTIONS

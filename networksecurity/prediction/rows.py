@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from pydantic_core import from_json
 
-from networksecurity.data.address_rows import URL, is_address_column
+from networksecurity.data.address_names import URL, is_address_column
 from networksecurity.data.addresses import parse_address
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.overrides import Overrides

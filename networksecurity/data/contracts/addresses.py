@@ -9,9 +9,10 @@ import pandas as pd
 import pandera.pandas
 import pyarrow as pa
 
-from networksecurity.data import address_rows, schema
+from networksecurity.data import address_names, schema
 from networksecurity.data.address_features import ADDRESS_FEATURES, address_features
-from networksecurity.data.address_rows import DOMAIN, URL, AddressRows, AddressValidation
+from networksecurity.data.address_names import URL
+from networksecurity.data.address_rows import DOMAIN, AddressRows, AddressValidation
 from networksecurity.data.address_sample import make_addresses
 from networksecurity.data.columns import Column
 from networksecurity.data.contracts.contract import Contract, RowValidation
@@ -54,7 +55,7 @@ class Addresses(Contract):
     @property
     def target(self) -> str:
         """The column `label`."""
-        return address_rows.TARGET
+        return address_names.TARGET
 
     @property
     def schema(self) -> pandera.pandas.DataFrameSchema:
@@ -115,7 +116,7 @@ class Addresses(Contract):
 
     def to_y(self, accepted: pd.DataFrame) -> np.ndarray:
         """Return the label."""
-        return accepted[address_rows.TARGET].to_numpy("int8")
+        return accepted[address_names.TARGET].to_numpy("int8")
 
     def is_own(self, column: object) -> bool:  # noqa: ARG002 (an address is passed on with its prediction)
         """Return False: the address as it was given stands beside its prediction."""
@@ -124,11 +125,11 @@ class Addresses(Contract):
     @property
     def stored(self) -> tuple[Column, ...]:
         """The address and the word for its label: whose domain it is, is read anew."""
-        return Column(URL, "text"), Column(address_rows.TARGET, "category")
+        return Column(URL, "text"), Column(address_names.TARGET, "category")
 
     def to_raw(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return the normalized addresses, with `phishing` or `legitimate`."""
-        return accepted[[URL]].assign(**{address_rows.TARGET: accepted[address_rows.TARGET].map(schema.CLASS_LABELS)})
+        return accepted[[URL]].assign(**{address_names.TARGET: accepted[address_names.TARGET].map(schema.CLASS_LABELS)})
 
     def to_label(self, *, phishing: bool) -> str:
         """Return `phishing` or `legitimate`."""
@@ -136,7 +137,7 @@ class Addresses(Contract):
 
     def canonical_name(self, column: object) -> str | None:
         """Return `url` or `label` for a column that is called so by any of its names."""
-        return address_rows.canonical_name(column)
+        return address_names.canonical_name(column)
 
     def spellings(self, columns: Iterable[str]) -> dict[str, list[str]]:
         """Return the column of that very name or, if there is none, those of its other names."""
@@ -147,14 +148,14 @@ class Addresses(Contract):
     def watched(self) -> tuple[Column, ...]:
         """The address features, the public suffix, and the label."""
         numbers = (Column(name, "number") for name in ADDRESS_FEATURES)
-        return *numbers, Column(_SUFFIX, "category"), Column(address_rows.TARGET, "code")
+        return *numbers, Column(_SUFFIX, "category"), Column(address_names.TARGET, "code")
 
     def to_watched(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return the address features, the suffix and the label; an IP literal has no suffix."""
         urls, domains = (pa.array(accepted[name], pa.large_string()) for name in (URL, DOMAIN))
         seen = pd.DataFrame(address_features(urls, domains), accepted.index, list(ADDRESS_FEATURES))
         suffix = accepted[DOMAIN].str.replace(r"^[^.]*\.?", "", regex=True).mask(seen["ip"] == 1)
-        target = {name: accepted[name] for name in (address_rows.TARGET,) if name in accepted}
+        target = {name: accepted[name] for name in (address_names.TARGET,) if name in accepted}
         return seen.assign(**{_SUFFIX: suffix}, **target)
 
     def independent(self, accepted: pd.DataFrame) -> np.ndarray:
@@ -164,7 +165,7 @@ class Addresses(Contract):
         domains then weigh the same in a small and in a large sample.
         """
         # By hash: drawn at random, and the same ones in whatever order the rows came.
-        order = np.argsort(address_rows.hashed(accepted[URL]), kind="stable")
+        order = np.argsort(hashed(accepted[URL]), kind="stable")
         domains = accepted[DOMAIN].iloc[order]
         number = domains.groupby(domains.to_numpy()).cumcount().to_numpy()
         return np.sort(order[number < max(1, len(accepted) // 1_000)])
@@ -172,5 +173,5 @@ class Addresses(Contract):
     def examples(self, accepted: pd.DataFrame) -> tuple[str, ...]:
         """Return addresses of distinct domains, without any that may hold a mail address or a user's name."""
         rows = accepted[~accepted[URL].str.contains("@|%40")]
-        drawn = rows.iloc[np.argsort(address_rows.hashed(rows[URL]), kind="stable")].drop_duplicates(DOMAIN)
+        drawn = rows.iloc[np.argsort(hashed(rows[URL]), kind="stable")].drop_duplicates(DOMAIN)
         return tuple(drawn[URL].head(_N_EXAMPLES))
