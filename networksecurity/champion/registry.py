@@ -22,13 +22,14 @@ from mlflow.models import Model
 from pydantic import BaseModel, Field, SerializeAsAny
 from sklearn.pipeline import Pipeline
 
-from networksecurity.data.contracts import WEBSITES, Contract, option_of
+from networksecurity.data.contracts import WEBSITES, Contract, file_of, option_of
 from networksecurity.data.model_files import load_model as load_skops
 from networksecurity.data.sample import is_synthetic
 from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.profile import ReferenceProfile
 from networksecurity.tracking.outcome import (
     CARD_FILE,
+    CONTRACT_FILE,
     CONTRACT_SHA256_TAG,
     CONTRACT_TAG,
     KNOWN_FILE,
@@ -232,7 +233,7 @@ class Registry:
             raise TrackingError(
                 f"version {version.version} of {self.name} was trained under another contract {name} (SHA-256 "
                 f"{sha256[:12]}…) than the given one ({asked.sha256[:12]}…): train again, or give its own, "
-                f"`networksecurity contract show {name}`"
+                f"`networksecurity contract show {file_of(asked)} --version {version.version}`"
             )
 
     def version(self, number: str) -> RegisteredVersion:
@@ -288,6 +289,20 @@ class Registry:
             yield Path(
                 mlflow.artifacts.download_artifacts(version.source, dst_path=folder, tracking_uri=self.server.uri)
             )
+
+    def document(self, number: str) -> str:
+        """Return the contract that a version was trained under, as a YAML document.
+
+        Raises
+        ------
+        TrackingError
+            There is no such version, or no contract was stored with it.
+        """
+        with self.files(self.version(number)) as folder:
+            try:
+                return (folder / CONTRACT_FILE).read_text(encoding="utf-8")
+            except FileNotFoundError as exc:
+                raise TrackingError(f"no contract is stored with version {number} of {self.name}") from exc
 
     def load_model(self, version: RegisteredVersion) -> Pipeline:
         """Return the pipeline of a version, for rows that were validated.

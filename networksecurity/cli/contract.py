@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from networksecurity.cli.options import command_group
+from networksecurity.cli.options import command_group, open_registry
 from networksecurity.cli.tables import print_table
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import settings
@@ -19,6 +19,7 @@ contract = command_group(
     "contract infer rows.csv --target status --positive phishing --group domain --output table.yaml",
     "contract check table.yaml --source rows.csv",
     "contract show addresses",
+    "contract show table.yaml --version 2",
 )
 
 Named = Annotated[
@@ -95,11 +96,17 @@ def check(
 
 
 @contract.command(short_help="Print a contract as a YAML document.")
-def show(name: Named) -> None:
-    """Print a contract as a YAML document."""
+def show(
+    name: Named,
+    version: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="VERSION", help="The one that this version of the model was trained under."),
+    ] = None,
+) -> None:
+    """Print a contract as a YAML document; with --version, as it was when that version was trained."""
     from networksecurity.data.contracts import get_contract
 
-    print(get_contract(name).document, end="")
+    print(open_registry(name).document(str(version)) if version else get_contract(name).document, end="")
 
 
 def _exists(output: Path) -> ConfigurationError:

@@ -7,6 +7,7 @@ import pytest
 from made_tables import SHOP, shop
 from pydantic import ValidationError
 from served import CSV, running
+from typer.testing import CliRunner
 
 from flows.evaluate import evaluate
 from flows.parameters import EvaluateParameters, ScoreParameters, TrainParameters
@@ -14,6 +15,7 @@ from flows.score import score
 from flows.train import train
 from networksecurity.champion.gate import Gate
 from networksecurity.champion.registry import Registry
+from networksecurity.cli import app
 from networksecurity.data.contracts import Table
 from networksecurity.exceptions import TrackingError
 from networksecurity.settings import settings
@@ -86,6 +88,8 @@ def test_a_version_is_not_asked_about_rows_of_a_table_that_has_changed(files, wo
     (workplace / "shop.yaml").write_text(SHOP.replace("max_value: 200", "max_value: 300"))
     with pytest.raises(TrackingError, match="version 1 of .* was trained under another contract shop"):
         score(ScoreParameters(contract="shop.yaml", source="rows.csv", output="scored.csv"))
+    shown = CliRunner().invoke(app, ["contract", "show", "shop.yaml", "--version", "1"])
+    assert shown.output == Table.parse(SHOP).document
     (workplace / "shop.yaml").write_text(SHOP.replace("characters of the address", "its length"))
     assert score(ScoreParameters(**files, output="scored.csv"), return_state=True).is_completed()
 

@@ -22,6 +22,7 @@ __all__ = [
     "RowValidation",
     "Table",
     "Websites",
+    "file_of",
     "get_contract",
     "option_of",
 ]
@@ -30,11 +31,14 @@ CONTRACTS: dict[str, Contract] = {contract.name: contract for contract in (WEBSI
 """Those that need no file, by the name in `--contract`."""
 
 
+def file_of(contract: Contract) -> str:
+    """Return what `--contract` takes for a contract: its name, or of a table the file that it may be in."""
+    return contract.name if contract.name in CONTRACTS else f"{contract.name}{KINDS[0]}"
+
+
 def option_of(contract: Contract) -> str:
     """Return what a command needs to be about a contract: nothing for that of the websites, a file for a table."""
-    if contract.name == WEBSITES.name:
-        return ""
-    return f" --contract {contract.name}{'' if contract.name in CONTRACTS else KINDS[0]}"
+    return "" if contract.name == WEBSITES.name else f" --contract {file_of(contract)}"
 
 
 def get_contract(name: str, positive: str | None = None) -> Contract:
