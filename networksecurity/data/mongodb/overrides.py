@@ -8,7 +8,7 @@ from networksecurity.data.overrides import Override, check_number
 
 
 def add_overrides(opened: Connection, overrides: list[Override]) -> None:
-    """Store overrides; each ends the one before it that covers the same.
+    """Store overrides; each ends those before it that cover the same.
 
     Raises
     ------
@@ -22,12 +22,12 @@ def add_overrides(opened: Connection, overrides: list[Override]) -> None:
         now = max(one.at for one in overrides)
         check_number(len(read_overrides(opened, contract, in_force_at=now)), len(overrides))
     for one in overrides:
-        # The new one first: interrupted here, both are in force, and the newer one decides.
+        # The new one first: interrupted here, both are in force, and the newer one decides. Only older ones are ended:
+        # of two writers at once, each would otherwise end the other's.
         stored.update_one({"_id": one.id}, {"$setOnInsert": one.model_dump()}, upsert=True)
         same: dict[str, Any] = {"contract": one.contract, "covers": one.covers, "value": one.value}
-        stored.update_many(
-            {**same, "ended_at": None, "_id": {"$ne": one.id}}, {"$set": {"ended_at": one.at, "ended_by": one.by}}
-        )
+        older = {"$or": [{"at": {"$lt": one.at}}, {"at": one.at, "_id": {"$lt": one.id}}]}
+        stored.update_many({**same, **older, "ended_at": None}, {"$set": {"ended_at": one.at, "ended_by": one.by}})
 
 
 def remove_override(opened: Connection, name: str, *, at: datetime, by: str) -> Override | None:
