@@ -174,7 +174,7 @@ def test_a_damaged_file_of_the_storage_is_reported(command, tmp_path):
     assert [path.name for path in folder.iterdir()] == ["x.parquet.damaged"]
 
 
-@pytest.mark.parametrize("group", ["", "champion", "feedback", "overrides", "quarantine"])
+@pytest.mark.parametrize("group", ["", "champion", "contract", "feedback", "overrides", "quarantine"])
 def test_without_a_command_the_help_is_shown(group, command):
     code, out, err = command(*group.split())
     assert (code, err) == (0, "")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from networksecurity.data import contracts as data
 
 contract = command_group(
-    "The contract of the rows: draft it from a table, check it, show it.",
+    "What the rows are: draft, check and show contracts.",
     "contract infer rows.csv --target status --positive phishing --group domain --output table.yaml",
     "contract check table.yaml --source rows.csv",
     "contract show addresses",

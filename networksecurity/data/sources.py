@@ -56,7 +56,7 @@ def parse(text: str, settings: Settings, contract: Contract = WEBSITES) -> Sourc
     --------
     >>> from networksecurity.settings import Settings
     >>> parse("sample:100", Settings())
-    Sample(shown='sample:100', n_samples=100, contract=Websites(name='websites'))
+    Sample(shown='sample:100', n_samples=100, contract=Websites(name='websites', positive=None))
     >>> parse("https://jane:secret@example.org/rows.csv?token=secret", Settings()).shown
     'https://example.org/rows.csv'
     """

@@ -148,7 +148,7 @@ def test_reasons_go_to_files_and_collections(growing, workplace, scores):
 def test_a_version_without_a_profile_has_no_reasons(champion, workplace, monkeypatch):
     load = Registry.load_parts
     monkeypatch.setattr(Registry, "load_parts", lambda *of: replace(load(*of), profile=None))
-    with pytest.raises(TrackingError, match=r"has no reasons to give, .*: score without --explain, or train again"):
+    with pytest.raises(TrackingError, match=r"has no reasons to give, .*: ask without --explain, or train again"):
         run(write_csv(workplace), workplace / "scored.csv", explain=True).result()
     assert run(write_csv(workplace), workplace / "scored.csv").name == "Scored"
 
