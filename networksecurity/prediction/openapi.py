@@ -1,7 +1,7 @@
 """What is asked of the service and what it answers, as its OpenAPI document describes it."""
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -218,7 +218,7 @@ class ModelDescription(ModelName):
 
     threshold: float
     """The probability of phishing from which the label is phishing, if every row is decided."""
-    band: tuple[float, float] | None
+    band: Annotated[list[float], Field(min_length=2, max_length=2)] | None
     """The probabilities from which, and below which, the label is unsure; null if every row is decided."""
     loaded_at: datetime
     figures: dict[str, float]

@@ -225,7 +225,7 @@ class _Endpoints:
         return ModelDescription(
             **_name(loaded).model_dump(),
             threshold=loaded.model.threshold,
-            band=loaded.model.rule.band,
+            band=list(band) if (band := loaded.model.rule.band) else None,
             loaded_at=loaded.loaded_at,
             figures={name: float(of) for name in _FIGURES if (of := loaded.version.tags.get(name))},
             native_up_to=loaded.model.up_to,

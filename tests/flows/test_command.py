@@ -338,8 +338,8 @@ def test_another_machine_takes_results_from_the_storage_they_share(command, tmp_
     computed, taken = ({name for name, state in tasks if state == "Cached"} for tasks in said)
     assert computed == set()
     assert taken == {
-        "validate", "split", "folds", "search · Decision Tree", "fit · Decision Tree", "explain", "leakage ledger",
-        "reference profile", "evaluate · train", "evaluate · test",
+        "validate", "split", "folds", "search · Decision Tree", "threshold · Decision Tree", "fit · Decision Tree",
+        "known features", "explain", "leakage ledger", "reference profile", "evaluate · train", "evaluate · test",
     }  # fmt: skip
 
 
