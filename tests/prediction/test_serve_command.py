@@ -31,6 +31,8 @@ from networksecurity.data.overrides import row_value
 from networksecurity.data.schema import FEATURES
 from networksecurity.prediction.http import LONGEST_HEAD
 from networksecurity.settings import Settings
+from networksecurity.tracking.model import probe_rows
+from networksecurity.tracking.outcome import PROBE_FILE
 from networksecurity.tracking.server import connect
 from networksecurity.training.candidates import get_candidate
 from networksecurity.training.search import fit_best
@@ -257,6 +259,7 @@ def address_process(tmp_path_factory, mlflow_database):
         skops_trusted_types=TRUSTED_TYPES,
         pip_requirements=[],
     )
+    probe_rows(contract).to_parquet(folder / "model" / PROBE_FILE)
     server = connect(Settings(mlflow_tracking_uri=database))
     registry = Registry(server, "networksecurity-addresses", contract)
     with server.client() as client:
