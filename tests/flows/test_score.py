@@ -400,7 +400,8 @@ def test_real_data_through_the_command(command, real_data, tmp_path):
     done = command("--source", str(real_data), "--output", "scored.csv")
     assert done.returncode == 0, done.stderr
     assert re.search(
-        r"rows read +11,055\s+scored +11,055\s+phishing +[\d,]+ \(\d\d\.\d%\)\s+quarantined +0", done.stdout
+        r"rows read +11,055\s+scored +11,055\s+phishing +[\d,]+ \(\d\d\.\d%\)\s+set by hand +0\s+quarantined +0",
+        done.stdout,
     )
     assert len(pd.read_csv(tmp_path / "scored.csv")) == 11_055
 
