@@ -294,7 +294,12 @@ def by_the_package(champion):
     server = connect(Settings(mlflow_tracking_uri=SecretStr(champion.environment["MLFLOW_TRACKING_URI"])))
     registry = Registry(server, "networksecurity-phishing")
     found = score(registry.load_model(registry.get(CHAMPION)), champion.rows)
-    return found["phishing_probability"], found["label"] == "phishing"
+    return found["phishing_probability"], predicted(found["label"])
+
+
+def predicted(labels):
+    """Return the class of each label, and -1 where too little is known of the row."""
+    return pd.Series(labels).map({"phishing": 1, "legitimate": 0, "unsure": -1})
 
 
 def by_the_flow(champion):
@@ -310,7 +315,7 @@ def by_the_flow(champion):
     assert done.returncode == 0, done.stderr
     found = pd.read_parquet(champion.folder / "scored.parquet")
     assert found["row"].tolist() == list(range(len(champion.rows)))
-    return found["phishing_probability"], found["label"] == "phishing"
+    return found["phishing_probability"], predicted(found["label"])
 
 
 def by_mlflow_models_serve(champion):
@@ -363,7 +368,7 @@ def by_the_service(champion):
         finally:
             server.kill()
     found = pd.DataFrame(answer["predictions"])
-    return found["phishing_probability"], found["label"] == "phishing"
+    return found["phishing_probability"], predicted(found["label"])
 
 
 @pytest.mark.integration
@@ -372,8 +377,11 @@ def by_the_service(champion):
 def test_predictions_are_those_of_the_pipeline_in_memory(way, champion):
     X = to_X(champion.rows)
     assert X.isna().any(axis=None)
-    y_score, is_phishing = way(champion)
+    y_score, y_pred = way(champion)
     if y_score is not None:
         # Up to the order in which another number of rows is added up.
         np.testing.assert_allclose(y_score, champion.pipeline.predict_proba(X)[:, 1], rtol=0, atol=1e-12)
-    assert (np.asarray(is_phishing) == (champion.pipeline.predict(X) == 1)).all()
+    y_pred = np.asarray(y_pred, dtype=int)
+    is_decided = y_pred >= 0
+    assert is_decided.mean() > 0.8
+    assert (y_pred == champion.pipeline.predict(X))[is_decided].all()
