@@ -202,6 +202,21 @@ def dagshub_standin(mlflow_server):
 
 
 @pytest.fixture
+def command(monkeypatch, capsys):
+    """Return a function that runs `networksecurity …` in this process and returns its exit code and what it printed."""
+    from networksecurity import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["networksecurity", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
 def closed_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))  # bound and not listening: refuses, and nobody else can take it

@@ -1,11 +1,10 @@
 import json
 import shutil
-import sys
+from functools import partial
 
 import pytest
 from mlflow import MlflowClient
 
-from networksecurity import cli
 from networksecurity.champion import changes
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.gate import Gate
@@ -36,17 +35,9 @@ def registry(tmp_path, mlflow_database, monkeypatch):
 
 
 @pytest.fixture
-def command(registry, monkeypatch, capsys):
+def command(command, registry):
     """Return a function that runs `networksecurity champion …` here and returns its exit code and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["networksecurity", "champion", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return run
+    return partial(command, "champion")
 
 
 def consider(registry, version, outcome):

@@ -33,20 +33,6 @@ def environment(tmp_path, monkeypatch):
     settings.cache_clear()
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Return a function that runs the command in this process and returns its exit code and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["networksecurity", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return run
-
-
 def bad_rows():
     frame = make_phishing_websites(100, random_state=0).astype(object)
     frame.loc[[3, 8], "SFH"] = "abc"

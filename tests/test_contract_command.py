@@ -1,10 +1,7 @@
-import sys
-
 import pytest
 import yaml
 from made_tables import SHOP, shop
 
-from networksecurity import cli
 from networksecurity.data.contracts import WEBSITES, Addresses, Table
 from networksecurity.settings import settings
 
@@ -20,20 +17,6 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "shop.yaml").write_text(SHOP)
     yield tmp_path
     settings.cache_clear()
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Return a function that runs the command in this process and returns its exit code and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["networksecurity", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 def test_a_draft_is_written_and_accepts_the_rows(command, folder):

@@ -1,31 +1,23 @@
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from networksecurity import cli
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES
 from networksecurity.settings import settings
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
+def command(command, tmp_path, monkeypatch):
     """Return a function that runs `networksecurity feedback …` and returns exit code and output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MONGODB_URI", raising=False)
     settings.cache_clear()
     make_phishing_websites(2, random_state=0)[[*FEATURES]].to_csv("wrong.csv", index=False)
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["networksecurity", "feedback", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    yield run
+    yield partial(command, "feedback")
     settings.cache_clear()
 
 

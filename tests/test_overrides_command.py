@@ -1,10 +1,9 @@
 import json
 import re
-import sys
+from functools import partial
 
 import pytest
 
-from networksecurity import cli
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES
 from networksecurity.settings import settings
@@ -14,21 +13,14 @@ ADDRESSES = ("--contract", "addresses")
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
+def command(command, tmp_path, monkeypatch):
     """Return a function that runs `networksecurity overrides …` and returns exit code and output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MONGODB_URI", raising=False)
     monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(tmp_path / "storage"))
     settings.cache_clear()
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["networksecurity", "overrides", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    yield run
+    yield partial(command, "overrides")
     settings.cache_clear()
 
 
