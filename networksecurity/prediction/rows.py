@@ -198,23 +198,22 @@ class _Read:
 
 
 def _read_features(rows: list[dict[str, Any]]) -> _Read:
-    spellings: dict[tuple[str, ...], dict[str, str]] = {}
+    spellings: dict[tuple[str, ...], tuple[str, ...]] = {}
     read = _Read(np.full((len(rows), len(FEATURES)), np.nan), [[] for _ in rows], [])
     unusual: dict[int, list[Any]] = {}
     for i, row in enumerate(rows):
         keys = tuple(row)
         if keys not in spellings:
             spellings[keys] = _spelling(keys, i + 1)
-        spelling = spellings[keys]
-        cells = [row[spelling[name]] for name in FEATURES]
+        features = spellings[keys]
+        cells = [row[key] for key in features]
         values = _usual_values(cells)
         if values is None:
             unusual[i] = cells
         else:
             read.X[i] = values
-        features = spelling.values() if len(keys) > len(FEATURES) else keys
-        others = {key: value for key, value in row.items() if key not in features}
-        read.keys.append(others)
+        is_more = len(keys) > len(features)
+        read.keys.append({key: value for key, value in row.items() if key not in features} if is_more else {})
     if unusual:
         accepted, rejected = Validation(with_target=False).add(
             pd.DataFrame(unusual.values(), index=list(unusual), columns=list(FEATURES), dtype=object)
@@ -294,13 +293,13 @@ def _usual_values(cells: list[Any]) -> list[float] | None:
     if bool in map(type, cells):  # True is equal to 1, and is not a whole number
         return None
     try:
-        return [usual[cell] for usual, cell in zip(_USUAL_VALUES, cells, strict=True)]
+        return list(map(dict.__getitem__, _USUAL_VALUES, cells))
     except (KeyError, TypeError):  # TypeError: a list has no hash
         return None
 
 
-def _spelling(keys: tuple[str, ...], number: int) -> dict[str, str]:
-    """Return, for each feature, its key in a row; `number` counts rows from 1."""
+def _spelling(keys: tuple[str, ...], number: int) -> tuple[str, ...]:
+    """Return the key of each feature in a row; `number` counts rows from 1."""
     spelling: dict[str, str] = {}
     for key in keys:
         name = key if key in FEATURES else canonical_name(key)
@@ -312,4 +311,4 @@ def _spelling(keys: tuple[str, ...], number: int) -> dict[str, str]:
         raise DataValidationError(
             f"row {number} lacks {', '.join(missing)}: all 30 features are needed, null for an unknown value"
         )
-    return spelling
+    return tuple(spelling[name] for name in FEATURES)
