@@ -9,6 +9,7 @@ import pytest
 
 from networksecurity.data.contracts import WEBSITES, Addresses
 from networksecurity.data.model_files import TRUSTED_TYPES
+from networksecurity.data.schema import CLASS_LABELS, LABELS
 from networksecurity.data.sources import parse
 from networksecurity.data.storage import Storage
 from networksecurity.prediction import native, rows
@@ -17,6 +18,7 @@ from networksecurity.prediction.scoring import score
 from networksecurity.settings import Settings
 from networksecurity.tracking.model import probe_rows
 from networksecurity.training.candidates import ADDRESS_CANDIDATES, CANDIDATES, get_candidate
+from networksecurity.training.label_rule import LabelRule, rule_of, with_rule
 from networksecurity.training.search import fit_best
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -58,12 +60,13 @@ def in_each_form(monkeypatch):
 def assert_one_answer(model, accepted, contract, folder, in_each_form):
     """Compare the probabilities, up to the order of a sum, and the labels, exactly."""
     X = contract.to_X(accepted)
-    y_score, is_phishing = model.predict_proba(X)[:, 1], model.predict(X) == 1
-    assert 0 < is_phishing.sum() < len(X)
+    y_score, predicted = model.predict_proba(X)[:, 1], model.predict(X)
+    labels = [LABELS[code] for code in predicted]
+    assert set(labels) == set((LABELS if rule_of(model).band else CLASS_LABELS).values())
 
-    def assert_same(found, labels):
+    def assert_same(found, its_labels):
         np.testing.assert_allclose(found, y_score[: len(found)], rtol=0, atol=1e-12)
-        assert ([label == "phishing" for label in labels] == is_phishing[: len(found)]).all()
+        assert list(its_labels) == labels[: len(found)]
 
     storage = Storage(str(folder / "storage"))
     stored = storage.get_model(storage.put_model(model))
@@ -76,7 +79,7 @@ def assert_one_answer(model, accepted, contract, folder, in_each_form):
         skops_trusted_types=TRUSTED_TYPES,
         pip_requirements=[],
     )
-    assert (mlflow.pyfunc.load_model(str(folder / "model")).predict(X) == is_phishing).all()
+    assert (mlflow.pyfunc.load_model(str(folder / "model")).predict(X) == predicted).all()
 
     asked = json.loads(accepted[list(contract.columns)].to_json(orient="records"))
     for form in in_each_form(stored, contract):
@@ -88,25 +91,30 @@ def assert_one_answer(model, accepted, contract, folder, in_each_form):
 
 # The search for the nearest rows takes long: a sixth of the rows are asked for where it is done.
 @pytest.mark.parametrize(
-    ("imputer", "threshold", "groups", "every"),
-    [("most_frequent", 0.5, {}, 1), ("knn", 0.25, WEBSITES.feature_groups, 6)],
+    ("imputer", "rule", "groups", "every"),
+    [
+        ("most_frequent", LabelRule(), {}, 1),
+        ("knn", LabelRule(threshold=0.25, band=(0.2, 0.5)), WEBSITES.feature_groups, 6),
+    ],
 )
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_model_of_websites_gives_one_answer_to_each_real_row(
-    websites, name, imputer, threshold, groups, every, tmp_path, in_each_form
+    websites, name, imputer, rule, groups, every, tmp_path, in_each_form
 ):
     candidate = get_candidate(name)
     params = {"n_estimators": 16} if "n_estimators" in candidate.param_grid else {}
     learned = websites.iloc[::8]  # with gaps, too
-    how = {"imputer": imputer, "threshold": threshold, "feature_groups": groups}
-    model = fit_best(candidate, params, *WEBSITES.to_X_y(learned), **how)
+    how = {"imputer": imputer, "feature_groups": groups}
+    model = with_rule(fit_best(candidate, params, *WEBSITES.to_X_y(learned), **how), rule)
     assert_one_answer(model, websites.iloc[::every].reset_index(drop=True), WEBSITES, tmp_path, in_each_form)
 
 
-@pytest.mark.parametrize("threshold", [0.5, 0.48])  # AdaBoost's probabilities are close to one half
+@pytest.mark.parametrize(  # AdaBoost's probabilities are close to one half
+    "rule", [LabelRule(), LabelRule(threshold=0.48, band=(0.47, 0.5))]
+)
 @pytest.mark.parametrize("name", ADDRESS_CANDIDATES)
-def test_a_model_of_addresses_gives_one_answer_to_each_real_row(addresses, name, threshold, tmp_path, in_each_form):
+def test_a_model_of_addresses_gives_one_answer_to_each_real_row(addresses, name, rule, tmp_path, in_each_form):
     contract, candidate = Addresses(), get_candidate(name, "addresses")
     params = {"n_estimators": 16} if "n_estimators" in candidate.param_grid else {}
-    model = fit_best(candidate, params, *contract.to_X_y(addresses.iloc[::8]), threshold=threshold)
+    model = with_rule(fit_best(candidate, params, *contract.to_X_y(addresses.iloc[::8])), rule)
     assert_one_answer(model, addresses, contract, tmp_path, in_each_form)
