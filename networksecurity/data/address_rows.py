@@ -4,10 +4,8 @@ Accepted rows have the normalized address (`url`), its registrable domain (`doma
 phishing, 0 legitimate. Nothing is guessed: a label is one of the words below, or the value that the user says.
 """
 
-from collections import Counter
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaError
@@ -18,7 +16,7 @@ from networksecurity.data.hashing import hashed
 from networksecurity.data.labels import Recoding, label_text
 from networksecurity.data.look_alikes import look_alike
 from networksecurity.data.schema import CLASS_LABELS, MISSING_MARKERS, REASONS, is_row_number
-from networksecurity.data.validated import ValidationReport
+from networksecurity.data.validated import Tally, ValidationReport
 from networksecurity.exceptions import DataValidationError, listed
 
 DOMAIN = "domain"
@@ -26,8 +24,8 @@ DOMAIN = "domain"
 _PHISHING = {"phishing", "phish", "bad", "malicious", "spam", "defacement", "malware"}
 _LEGITIMATE = {"legitimate", "legit", "good", "benign", "safe", "clean"}
 _MEANINGS = dict.fromkeys(_PHISHING, 1) | dict.fromkeys(_LEGITIMATE, 0)
-_N_EXAMPLES = 3
-_LONGEST_SHOWN = 60
+_UNREADABLE = "label: neither phishing nor legitimate"
+_SAY_WHICH = ". Say which value of the label means phishing: --positive VALUE"
 
 
 class AddressRows(pa.DataFrameModel):
@@ -73,15 +71,10 @@ status, type, class, result, target, phishing or isphishing; there are link, y
     """
 
     def __init__(self, *, max_rejected: float = 0.05, with_target: bool = True, positive: str | None = None) -> None:
-        self._max_rejected = max_rejected
         self._with_target = with_target
         self._recoding = None if positive is None else Recoding(positive)
-        self._n_rows = 0
-        self._n_rejected = 0
-        self._n_labels = np.zeros(len(CLASS_LABELS), np.int64)
+        self._tally = Tally(max_rejected)
         self._n_refanged = 0
-        self._rejections: Counter[str] = Counter()
-        self._examples: dict[str, list[str]] = {}
         self._seen: dict[int, int] = {}
         """By the hash of an address, a bit for each of its labels."""
         self._n_duplicates = 0
@@ -127,22 +120,20 @@ status, type, class, result, target, phishing or isphishing; there are link, y
         texts = raw.map(label_text, na_action="ignore")
         missing = texts.isna() | texts.isin(MISSING_MARKERS)
         labels = self._recoding.read(raw) if self._recoding else texts.map(_MEANINGS).astype("Int8")
-        unreadable = pd.Series("label: neither phishing nor legitimate", raw.index, dtype="str")
+        unreadable = pd.Series(_UNREADABLE, raw.index, dtype="str")
         unreadable[missing] = "label: it is missing"
         return labels, unreadable.where(labels.isna())
 
     def _count(self, n_rows: int, n_refanged: int, accepted: pd.DataFrame, rejected: pd.DataFrame) -> None:
-        self._n_rows += n_rows
-        self._n_rejected += len(rejected)
+        labels = accepted[TARGET].to_numpy("int8") if self._with_target else None
+        self._tally.add(n_rows, len(rejected), labels)
+        reasons = rejected[REASONS].to_numpy(object)
+        for name in rejected.columns.drop(REASONS):
+            is_of = rejected[REASONS].str.startswith(f"{name}: ").to_numpy(bool)
+            self._tally.reject(reasons[is_of], rejected[name][is_of])
         self._n_refanged += n_refanged
-        self._rejections.update(rejected[REASONS].tolist())
-        for reason, rows in rejected.groupby(REASONS, sort=False):
-            cells = rows[URL if str(reason).startswith(URL) else TARGET].head(_N_EXAMPLES)
-            shown = [repr(str(cell)[:_LONGEST_SHOWN]) for cell in cells]
-            self._examples[str(reason)] = [*self._examples.get(str(reason), []), *shown][:_N_EXAMPLES]
-        if self._with_target:
-            self._n_labels += np.bincount(accepted[TARGET].to_numpy("int8"), minlength=len(CLASS_LABELS))
-            for code, label in zip(hashed(accepted[URL]).tolist(), accepted[TARGET].tolist(), strict=True):
+        if labels is not None:
+            for code, label in zip(hashed(accepted[URL]).tolist(), labels.tolist(), strict=True):
                 known = self._seen.get(code, 0)
                 self._n_duplicates += known > 0
                 self._seen[code] = known | 1 << label
@@ -155,36 +146,17 @@ status, type, class, result, target, phishing or isphishing; there are link, y
         DataValidationError
             No rows; more rejected rows than `max_rejected`; only one class.
         """
-        if not self._n_rows:
-            raise DataValidationError("there are no rows: the source has the right columns, but they are empty")
-        if self._n_rejected > self._max_rejected * self._n_rows:
-            raise DataValidationError(self._too_many())
-        if self._with_target and not self._n_labels.all():
-            found = CLASS_LABELS[int(self._n_labels.argmax())]
-            raise DataValidationError(f"both classes are needed to learn from: all {self._n_labels.sum()} are {found}")
-        n_accepted = self._n_rows - self._n_rejected
-        return ValidationReport(
-            n_rows=self._n_rows,
-            n_accepted=n_accepted,
-            n_rejected=self._n_rejected,
-            phishing_share=float(self._n_labels[1] / n_accepted) if self._with_target else None,
-            rejections=dict(self._rejections),
+        most_frequent = [reason for reason, _ in self._tally.rejections.most_common(1)]
+        return self._tally.report(
+            {value: f"label = {name}" for value, name in CLASS_LABELS.items()} if self._with_target else None,
+            hint=". Say which value of the label means phishing: --positive VALUE"
+            if most_frequent == [_UNREADABLE]
+            else "",
             dropped_columns=self._dropped,
             renamed_columns=self._renamed,
             n_refanged=self._n_refanged,
             n_duplicates=self._n_duplicates,
             n_conflicts=sum(1 for labels in self._seen.values() if labels == 3),
-        )
-
-    def _too_many(self) -> str:
-        most = sorted(self._rejections.items(), key=lambda item: -item[1])[:_N_EXAMPLES]
-        listed = "; ".join(f"{n} times {reason}, such as {', '.join(self._examples[reason])}" for reason, n in most)
-        hint = ""
-        if most[0][0].startswith("label: neither"):
-            hint = ". Say which value of the label means phishing: --positive VALUE"
-        return (
-            f"{self._n_rejected} of {self._n_rows} rows ({self._n_rejected / self._n_rows:.1%}) are not valid, more "
-            f"than the tolerated {self._max_rejected:.1%} (max_rejected): {listed}{hint}"
         )
 
 

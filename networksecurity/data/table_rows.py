@@ -18,11 +18,8 @@ from networksecurity.data.look_alikes import look_alike
 from networksecurity.data.raw import CONFLICT
 from networksecurity.data.schema import CLASS_LABELS, MISSING_MARKERS, REASONS
 from networksecurity.data.table_file import Feature, TableFile, listed, normalized
-from networksecurity.data.validated import ValidationReport
+from networksecurity.data.validated import Tally, ValidationReport
 from networksecurity.exceptions import DataValidationError
-
-_N_EXAMPLES = 3
-_LONGEST_SHOWN = 60
 
 
 class TableValidation:
@@ -39,16 +36,11 @@ class TableValidation:
 
     def __init__(self, table: TableFile, *, max_rejected: float = 0.05, with_target: bool = True) -> None:
         self._table = table
-        self._max_rejected = max_rejected
         self._with_target = with_target
         self._schema = accepted_schema(table, with_target=with_target)
         self._wanted = [*self._schema.columns]
-        self._n_rows = 0
-        self._n_rejected = 0
-        self._n_labels = np.zeros(len(CLASS_LABELS), np.int64)
+        self._tally = Tally(max_rejected)
         self._n_missing: Counter[str] = Counter()
-        self._rejections: Counter[str] = Counter()
-        self._examples: dict[str, list[str]] = {}
         self._renamed: dict[str, str] = {}
         self._dropped: list[str] = []
 
@@ -74,7 +66,7 @@ class TableValidation:
             found[name], why = self._read(name, frame[given[name]])
             if (bad := why != "").any():
                 reasons[name] = why
-                self._note(why[bad], frame[given[name]][bad])
+                self._tally.reject(why[bad], frame[given[name]][bad])
         rejected_rows = np.zeros(len(frame), dtype=bool)
         for why in reasons.values():
             rejected_rows |= why != ""
@@ -133,12 +125,6 @@ class TableValidation:
             labels >= 0, "", np.where(missing & (labels < 0), f"{table.target} is missing", wrong)
         ).astype(object)
 
-    def _note(self, reasons: np.ndarray, cells: pd.Series) -> None:
-        self._rejections.update(reasons.tolist())
-        for reason in dict.fromkeys(reasons.tolist()):
-            shown = [repr(str(cell)[:_LONGEST_SHOWN]) for cell in cells[reasons == reason].head(_N_EXAMPLES)]
-            self._examples[reason] = list(dict.fromkeys([*self._examples.get(reason, []), *shown]))[:_N_EXAMPLES]
-
     def _conforming(self, accepted: pd.DataFrame) -> pd.DataFrame:
         try:
             return self._schema.validate(accepted)
@@ -146,11 +132,9 @@ class TableValidation:
             raise DataValidationError(f"accepted rows do not conform to the schema: {exc}") from exc
 
     def _count(self, accepted: pd.DataFrame, rejected: pd.DataFrame) -> None:
-        self._n_rows += len(accepted) + len(rejected)
-        self._n_rejected += len(rejected)
+        labels = accepted[self._table.target].to_numpy() if self._with_target else None
+        self._tally.add(len(accepted) + len(rejected), len(rejected), labels)
         self._n_missing.update({str(name): int(n) for name, n in accepted.isna().sum().items() if n})
-        if self._with_target:
-            self._n_labels += np.bincount(accepted[self._table.target], minlength=len(CLASS_LABELS))
 
     def finish(self) -> ValidationReport:
         """Judge all rows together and return what was found.
@@ -160,29 +144,13 @@ class TableValidation:
         DataValidationError
             No rows; more rejected rows than `max_rejected`; only one class.
         """
-        if not self._n_rows:
-            raise DataValidationError("there are no rows: the source has the right columns, but they are empty")
-        if self._n_rejected > self._max_rejected * self._n_rows:
-            most = self._rejections.most_common(_N_EXAMPLES)
-            found = "; ".join(f"{n} times {reason}, such as {', '.join(self._examples[reason])}" for reason, n in most)
-            raise DataValidationError(
-                f"{self._n_rejected} of {self._n_rows} rows ({self._n_rejected / self._n_rows:.1%}) are not valid, "
-                f"more than the tolerated {self._max_rejected:.1%} (max_rejected): {found}"
-            )
-        if self._with_target and not self._n_labels.all():
-            only = (self._table.negative, self._table.positive)[int(self._n_labels.argmax())]
-            raise DataValidationError(
-                f"both classes are needed to learn from: all {self._n_labels.sum()} rows have {self._table.target} = "
-                f"{only}"
-            )
-        n_accepted = self._n_rows - self._n_rejected
-        return ValidationReport(
-            n_rows=self._n_rows,
-            n_accepted=n_accepted,
-            n_rejected=self._n_rejected,
-            phishing_share=float(self._n_labels[1] / n_accepted) if self._with_target else None,
+        labels = {
+            0: f"{self._table.target} = {self._table.negative}",
+            1: f"{self._table.target} = {self._table.positive}",
+        }
+        return self._tally.report(
+            labels if self._with_target else None,
             n_missing={name: self._n_missing[name] for name in self._wanted if self._n_missing[name]},
-            rejections=dict(self._rejections),
             dropped_columns=self._dropped,
             renamed_columns=self._renamed,
         )

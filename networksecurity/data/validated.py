@@ -1,8 +1,17 @@
 """The outcome of a check of raw rows: the accepted ones, the rejected ones, and what was found."""
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
+import numpy as np
 import pandas as pd
+
+from networksecurity.exceptions import DataValidationError
+
+_N_EXAMPLES = 3
+_LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -67,3 +76,95 @@ class Validated:
     accepted: pd.DataFrame
     rejected: pd.DataFrame
     report: ValidationReport
+
+
+def check_rejected(n_rejected: int, n_rows: int, max_rejected: float, found: Callable[[], str]) -> None:
+    """Refuse a source that is empty or, with what was `found`, of which too large a share is rejected.
+
+    Raises
+    ------
+    DataValidationError
+        No rows, or more rejected rows than `max_rejected`.
+    """
+    if not n_rows:
+        raise DataValidationError("there are no rows: the source has the right columns, but they are empty")
+    if n_rejected > max_rejected * n_rows:
+        raise DataValidationError(
+            f"{n_rejected} of {n_rows} rows ({n_rejected / n_rows:.1%}) are not valid, more than the tolerated "
+            f"{max_rejected:.1%} (max_rejected): {found()}"
+        )
+
+
+@dataclass
+class Tally:
+    """What was found in batches of rows so far, to judge them together.
+
+    Examples
+    --------
+    >>> tally = Tally(max_rejected=0.5)
+    >>> tally.add(n_rows=3, n_rejected=1, y=np.array([1, 0], "int8"))
+    >>> tally.reject(np.array(["url: there is none"]), pd.Series([""]))
+    >>> tally.report({0: "label = good", 1: "label = bad"}).phishing_share
+    0.5
+    """
+
+    max_rejected: float
+    """Largest share of rejected rows, in [0, 1], that is not taken for a sign of a wrong file."""
+    n_rows: int = 0
+    n_rejected: int = 0
+    n_labels: np.ndarray = field(default_factory=lambda: np.zeros(2, np.int64))
+    """Accepted rows that are legitimate, and that are phishing."""
+    rejections: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    """Some cells, by the reason to reject them."""
+
+    def add(self, n_rows: int, n_rejected: int, y: np.ndarray | None) -> None:
+        """Count the rows of a batch; `y` is the label of the accepted ones, None where rows have none."""
+        self.n_rows += n_rows
+        self.n_rejected += n_rejected
+        if y is not None:
+            self.n_labels += np.bincount(y, minlength=2)
+
+    def reject(self, reasons: np.ndarray, cells: pd.Series) -> None:
+        """Count cells that are not valid, with the reason of each."""
+        self.rejections.update(reasons.tolist())
+        for reason in dict.fromkeys(reasons.tolist()):
+            shown = [repr(str(cell)[:_LONGEST_SHOWN]) for cell in cells[reasons == reason].head(_N_EXAMPLES)]
+            self.examples[reason] = list(dict.fromkeys([*self.examples.get(reason, []), *shown]))[:_N_EXAMPLES]
+
+    def report(self, labels: dict[int, str] | None, *, hint: str = "", **found: Any) -> ValidationReport:
+        """Judge all rows together.
+
+        Parameters
+        ----------
+        labels : dict or None
+            What each label is called; None where rows have none.
+        hint : str, default=''
+            What to do about too many rejected rows.
+        found
+            Other fields of the report.
+
+        Raises
+        ------
+        DataValidationError
+            No rows; more rejected rows than `max_rejected`; only one class.
+        """
+        check_rejected(self.n_rejected, self.n_rows, self.max_rejected, lambda: self._most_frequent() + hint)
+        n_accepted = self.n_rows - self.n_rejected
+        if labels is not None and not self.n_labels.all():
+            only = (
+                f"all {n_accepted} rows have {labels[int(self.n_labels.argmax())]}" if n_accepted else "no row is left"
+            )
+            raise DataValidationError(f"both classes are needed to learn from: {only}")
+        return ValidationReport(
+            n_rows=self.n_rows,
+            n_accepted=n_accepted,
+            n_rejected=self.n_rejected,
+            phishing_share=None if labels is None else float(self.n_labels[1] / n_accepted),
+            rejections=dict(self.rejections),
+            **found,
+        )
+
+    def _most_frequent(self) -> str:
+        most = self.rejections.most_common(_N_EXAMPLES)
+        return "; ".join(f"{n} times {reason}, such as {', '.join(self.examples[reason])}" for reason, n in most)

@@ -28,7 +28,7 @@ from networksecurity.data.schema import (
     canonical_name,
     left_out,
 )
-from networksecurity.data.validated import Validated, ValidationReport
+from networksecurity.data.validated import Validated, ValidationReport, check_rejected
 from networksecurity.exceptions import MOST_QUOTED, DataValidationError, listed, shortened
 
 _KNOWN_CORRELATIONS = {"SSLfinal_State": 0.715, "URL_of_Anchor": 0.693}
@@ -191,13 +191,8 @@ class Validation:
         DataValidationError
             No rows; more rejected rows than `max_rejected`; only one class; labels that seem inverted.
         """
-        if not self._n_rows:
-            raise DataValidationError("there are no rows: the source has the right columns, but they are empty")
-        if self._n_rejected > self._max_rejected * self._n_rows:
-            raise DataValidationError(
-                f"{self._n_rejected} of {self._n_rows} rows ({self._n_rejected / self._n_rows:.1%}) are not valid, "
-                f"more than the tolerated {self._max_rejected:.1%} (max_rejected): {_examples(self._bad)}{self._hint()}"
-            )
+        counts = (self._n_rejected, self._n_rows, self._max_rejected)
+        check_rejected(*counts, lambda: _examples(self._bad) + self._hint())
         n_accepted = self._n_rows - self._n_rejected
         phishing_share = None
         if TARGET in self._domains:

@@ -77,7 +77,10 @@ def test_duplicates_and_conflicts_are_counted_over_all_batches():
     ("rows", "message"),
     [
         ({"url": [], "label": []}, "there are no rows"),
-        ({"url": ["a.test"], "label": ["bad"]}, "both classes are needed to learn from: all 1 are phishing"),
+        (
+            {"url": ["a.test"], "label": ["bad"]},
+            "both classes are needed to learn from: all 1 rows have label = phishing",
+        ),
         ({"text": ["a.test"], "label": ["bad"]}, "no column is called url, .* there are text, label"),
         ({"url": ["a.test"], "y": ["bad"]}, "no column is called label, .* there are url, y"),
         (
