@@ -92,8 +92,8 @@ $(VENV)/.installed $(VENV)/.installed-dev: requirements.txt constraints.txt pypr
 	@echo 'Installing what is needed to $(if $(filter %-dev,$@),develop,train) into $(VENV); this can take some minutes.'
 	@touch $(VENV)/.installing
 	@if $(have-uv); \
-	then uv pip install --quiet --python $(PY) --compile-bytecode $(what); \
-	else $(PY) -m pip install --quiet --disable-pip-version-check $(what); fi
+	then uv pip install --python $(PY) --compile-bytecode $(what); \
+	else $(PY) -m pip install --disable-pip-version-check $(what); fi
 	@rm $(VENV)/.installing
 	@touch $@
 

@@ -46,15 +46,21 @@ class Stack:
         if "server" not in notes:
             # Not as options: the UI takes its address from the environment.
             listening = environment | {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(port)}
+            print(f"Starting Prefect's server on {address} …", flush=True)
             self._start("server", ["server", "start"], listening, port=port)
         self._wait_for(address)
-        for command in (["deployments/bootstrap.py"], ["-m", "prefect", "--no-prompt", "deploy", "--all"]):
+        for what, command in {
+            "Preparing the work pool and the automations": ["deployments/bootstrap.py"],
+            "Deploying the flows": ["-m", "prefect", "--no-prompt", "deploy", "--all"],
+        }.items():
+            print(f"{what} …", flush=True)
             done = subprocess.run(
                 [sys.executable, *command], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
             )
             if done.returncode:
                 _fail(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
         if "worker" not in notes:
+            print("Starting a worker …", flush=True)
             self._start("worker", ["worker", "start", "--pool", "networksecurity"], environment)
         print(f"""Prefect is here: {address}
   export PREFECT_API_URL={address}/api

@@ -18,6 +18,8 @@ class Command:
         Where they are in this package, as `module:function`; imported after the options are read.
     parameters : type of pydantic.BaseModel
         The type of the flow's one parameter.
+    beginning : str
+        What is said first; `{source}` stands for the source.
     examples : tuple of str
         Options, for the end of the help.
     """
@@ -25,6 +27,7 @@ class Command:
     flow: str
     parameters: type[BaseModel]
     summarize: str
+    beginning: str
     examples: tuple[str, ...]
 
 
@@ -33,6 +36,7 @@ COMMANDS = {
         "train:train",
         TrainParameters,
         "training_report:summarize",
+        "Training on {source}",
         (
             "--source rows.csv",
             "--source uci --models 'Random Forest' --cv 5",
@@ -44,18 +48,21 @@ COMMANDS = {
         "ingest:ingest",
         IngestParameters,
         "ingest:summarize",
+        "Ingesting {source}",
         ("--source rows.csv", "--source uci --target mongodb://127.0.0.1/work.rows"),
     ),
     "monitor": Command(
         "monitor:monitor",
         MonitorParameters,
         "monitor:summarize",
+        "Comparing {source} with the rows behind the model in use",
         ("--source mongodb", "--source rows.csv --json"),
     ),
     "score": Command(
         "score:score",
         ScoreParameters,
         "score:summarize",
+        "Scoring {source}",
         (
             "--source rows.csv --output scored.parquet",
             "--source mongodb --output mongodb --explain",
@@ -66,6 +73,7 @@ COMMANDS = {
         "evaluate:evaluate",
         EvaluateParameters,
         "evaluate:summarize",
+        "Evaluating a model on {source}",
         ("--source labelled.csv", "--source labelled.csv --model-version 3 --json"),
     ),
 }
@@ -90,5 +98,6 @@ def run_command(name: str, arguments: list[str] | None = None, program: str | No
         f"{__package__}.{command.summarize}",
         arguments=arguments,
         program=program or f"{name}.py",
+        beginning=command.beginning,
         examples=command.examples,
     )

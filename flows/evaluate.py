@@ -28,6 +28,7 @@ from networksecurity.tracking.review_runs import LoggedReview
 from networksecurity.tracking.server import run_url
 from networksecurity.training.review import EXIT_CODES, OUTCOMES, Review
 
+from .display import begin
 from .parameters import EvaluateParameters
 from .report import Summary, said_of
 from .score import find_model
@@ -72,6 +73,7 @@ def _run_name() -> str:
 def evaluate(parameters: EvaluateParameters) -> State:
     """Compare a version of the model on labelled rows with the same version on its own test rows."""
     source, contract = source_of(parameters), contract_of(parameters)
+    begin("reading and reviewing rows")
     version = find_model(parameters.model_version, contract)
     fetched = fetch(source)
     checked = validate(fetched.rows, parameters.max_rejected, contract.with_positive(parameters.positive))

@@ -32,6 +32,7 @@ from networksecurity.data.gaps import find_gaps
 from networksecurity.data.web import Url
 from networksecurity.settings import settings
 
+from .display import begin
 from .parameters import IngestParameters
 from .report import Summary, reasons_section, said_of
 from .steps import contract_of, progress, source_of, step
@@ -65,7 +66,8 @@ class Checked(BaseModel, frozen=True):
 def check(file: Sample | File, contract: Contract, max_rejected: float, with_target: bool = True) -> Checked:
     """Refuse a file that is not what it should be, before anything of it is written."""
     validation, digest = contract.validation(max_rejected=max_rejected, with_target=with_target), sha256()
-    with progress("check") as report, file.batches(digest=digest) as batches:
+    report = progress("checking")
+    with file.batches(digest=digest) as batches:
         for frame in batches.frames:
             validation.add(frame)
             report(frame.index[-1] + 1)
@@ -75,11 +77,8 @@ def check(file: Sample | File, contract: Contract, max_rejected: float, with_tar
 @step(task_run_name="write")
 def write(file: Sample | File, target: mongodb.Collection, checked: Checked) -> mongodb.Ingested:
     """Write each row to where it belongs, unless it already exists there."""
-    with (
-        progress(f"write · {file.shown}", checked.validation["n_rows"]) as report,
-        file.batches() as batches,
-        mongodb.open(target) as opened,
-    ):
+    report = progress("writing", checked.validation["n_rows"])
+    with file.batches() as batches, mongodb.open(target) as opened:
         judged = map(target.contract.validation().add, batches.frames)
         return opened.ingest(judged, sha256=checked.sha256, source=file.shown, on_progress=report)
 
@@ -95,6 +94,7 @@ def ingest(parameters: IngestParameters) -> IngestReport:
     source, contract = sources.only_file(source_of(parameters)), contract_of(parameters)
     contract = contract.with_positive(parameters.positive)
     target = mongodb.parse_target(parameters.target, settings(), contract)
+    begin("checking and writing rows")
     with TemporaryDirectory(prefix="networksecurity-") as folder:
         file = fetch(source, Path(folder))
         checked = check(file, contract, parameters.max_rejected)

@@ -10,16 +10,18 @@ than by default: 700 new objects are nothing to a table or a picture.
 
 import atexit
 import gc
-import logging
 import os
-import re
 import signal
 import sys
 from pkgutil import resolve_name
+from typing import Any
+
+from pydantic import BaseModel
 
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.settings import NO_TELEMETRY, PROJECT_FOLDER, without_credentials
 
+from .display import display, take_over
 from .ending import FAILURE, INTERRUPTED, SUCCESS, TERMINATED, Terminated, ended, terminate
 from .local_server import local_server
 from .options import Output, Parameters, read_options
@@ -40,6 +42,11 @@ ENVIRONMENT = {
 }
 """Defaults of environment variables for a run on this machine."""
 
+_HUSHED = {
+    # Of the processes that share the fits of a search; ours go to the log file.
+    "PYTHONWARNINGS": "ignore",
+}
+
 
 def run(
     flow: str,
@@ -48,6 +55,7 @@ def run(
     *,
     arguments: list[str] | None,
     program: str,
+    beginning: str,
     examples: tuple[str, ...] = (),
 ) -> int:
     """Run a flow with the options given on the command line and return the exit code.
@@ -64,29 +72,22 @@ def run(
         By default those of this process.
     program : str
         What the help calls it.
+    beginning : str
+        What is said first; `{source}` stands for the source.
     examples : tuple of str
         Options, for the end of the help.
     """
     show_what_can_be_shown()
     given = sys.argv[1:] if arguments is None else arguments
     parameters, output = read_options(parameters_model, given, program, examples)
-    if output.quiet:
-        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
-    for name, value in ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items() if output.verbose else (*ENVIRONMENT.items(), *_HUSHED.items()):
         os.environ.setdefault(name, value)
     bypass_proxies(os.environ)
     signal.signal(signal.SIGTERM, terminate)
     atexit.register(gc.freeze)  # what is left at the end goes with the process
     gc.disable()
     try:
-        with local_server() as wait_for_server:
-            function = resolve_name(flow)
-            wait_for_server()
-            gc.freeze()
-            gc.set_threshold(10_000)
-            gc.enable()
-            _hush_expected_errors()
-            result = function(parameters)
+        result = _call(flow, parameters, beginning, output)
     except NetworkSecurityException as exc:
         print(f"error: {exc}", file=sys.stderr)
         return ended(FAILURE)
@@ -112,6 +113,23 @@ def run(
         else:
             summary.show()
     return summary.exit_code
+
+
+def _call(flow: str, parameters: BaseModel, beginning: str, output: Output) -> Any:
+    """Return what a flow returns, and show meanwhile how far it is."""
+    with display(quiet=output.quiet, verbose=output.verbose) as shown:
+        source = without_credentials(str(getattr(parameters, "source", "")))
+        if not output.quiet:
+            shown.say(beginning.format(source=source))
+        shown.begin("starting Prefect")
+        with local_server() as wait_for_server:
+            function = resolve_name(flow)
+            wait_for_server()
+            gc.freeze()
+            gc.set_threshold(10_000)
+            gc.enable()
+            take_over(shown, PROJECT_FOLDER / ".networksecurity" / "logs", verbose=output.verbose)
+            return function(parameters)
 
 
 def _say_nothing_done(output: Output) -> None:
@@ -146,18 +164,3 @@ def _why_no_server(exc: Exception) -> str | None:
         return None
     address = without_credentials(get_current_settings().api.url or "")
     return f"Prefect's server at {address} {found}. {remedy}; without PREFECT_API_URL, a run starts its own"
-
-
-def _hush_expected_errors() -> None:
-    """Keep tracebacks of errors that `run` reports in one line off the terminal; Prefect's own log has them."""
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_is_news)
-
-
-_REPORTED_AGAIN = re.compile(r"Finished in state (Failed|TimedOut)\(|^Flow run failed due to timeout: ")
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    if record.exc_info and isinstance(record.exc_info[1], NetworkSecurityException):
-        return False
-    return not (record.name.startswith("prefect.") and _REPORTED_AGAIN.search(record.getMessage()))

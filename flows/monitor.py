@@ -39,6 +39,7 @@ from networksecurity.tracking import figures
 from networksecurity.tracking.monitor_runs import LoggedCheck, log_check
 from networksecurity.tracking.server import run_url
 
+from .display import begin
 from .parameters import MonitorParameters
 from .report import Summary, inline_picture
 from .steps import contract_of, source_of, step, storage
@@ -177,6 +178,7 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     """Compare new rows with those behind the model in use; emit an event on drift, and one if quality has decayed."""
     log = get_run_logger()
     source, contract = source_of(parameters), contract_of(parameters)
+    begin("reading and comparing rows")
     version = find_model(contract)
     new = read_new(source, parameters.since, version, contract.with_positive(parameters.positive))
     check = compare(new.rows, version, new.before, parameters.thresholds, parameters.margin)

@@ -20,10 +20,14 @@ Parameters = TypeVar("Parameters", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Output:
-    """What goes to standard output at the end: everything as text, its first line, or everything as JSON."""
+    """What goes to standard output at the end: everything as text, its first line, or everything as JSON.
+
+    `verbose` shows on the way what else only the log file has.
+    """
 
     quiet: bool
     json_document: bool
+    verbose: bool = False
 
 
 def read_options(
@@ -44,6 +48,7 @@ def read_options(
         )
 
         quiet: bool = Field(default=False, description="print one line at the end, and log only what is wrong")
+        verbose: bool = Field(default=False, description="also log each task, and what other libraries say")
         json_document: bool = Field(
             default=False,
             validation_alias=AliasChoices("json"),
@@ -70,7 +75,7 @@ def read_options(
     refuse_misspelt(model, arguments, program)
     try:
         read = Command(_cli_settings_source=source(args=arguments)).model_dump()
-        output = Output(quiet=read.pop("quiet"), json_document=read.pop("json_document"))
+        output = Output(**{name: read.pop(name) for name in ("quiet", "json_document", "verbose")})
         return model(**read), output
     except ValidationError as exc:
         for error in exc.errors():

@@ -3,6 +3,8 @@
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from textwrap import fill
 from typing import Any
 
 from rich.box import SIMPLE
@@ -27,6 +29,8 @@ class Summary:
     sentences : sequence of str
     table : sequence of mapping
         Rows, each with the same columns.
+    narrow : sequence of mapping
+        The same for a terminal of 80 columns, where the table is wider.
     sections : mapping of str to str
         Heading and Markdown, on Prefect's pages only.
     outcome : str
@@ -41,6 +45,7 @@ class Summary:
     values: Mapping[str, str | tuple[str, str]] = field(default_factory=dict)
     sentences: Sequence[str] = ()
     table: Sequence[Mapping[str, Any]] = ()
+    narrow: Sequence[Mapping[str, Any]] = ()
     sections: Mapping[str, str] = field(default_factory=dict)
     outcome: str = ""
     last: str = ""
@@ -69,28 +74,43 @@ class Summary:
 
     def show(self) -> None:
         """Print all of it but the sections to the terminal."""
-        console = ReportConsole(soft_wrap=True, highlight=False)
+        console = ReportConsole(soft_wrap=True, highlight=False, markup=False, emoji=False)
         if not console.is_terminal:
             console.width = 160  # no line of a table is cut in a file or a log
-        console.print(escape(self.title))
+        console.print(self.title)
         if self.table:
-            console.print(self._as_rich())
+            console.print(_as_rich(self.narrow or self.table))
+        # A file or a log keeps each sentence in one line; a terminal would break it in the middle of a word.
+        wrap = partial(_wrapped, width=console.width) if console.is_terminal else _unchanged
         for sentence in self.sentences:
-            console.print(escape(sentence))
+            console.print(wrap(sentence))
         width = max(map(len, self.values), default=0)
         for name, value in self.values.items():
-            lines = (value,) if isinstance(value, str) else value
-            console.print(escape(f"{name:>{width}}  " + f"\n{'':{width}}  ".join(lines)))
+            text, *address = (value,) if isinstance(value, str) else value
+            console.print(wrap(f"{name:>{width}}  {text}", indent=width + 2))
+            for line in address:
+                console.print(f"{'':{width}}  {line}")
         if self.last:
-            print(self.last)
+            console.print(wrap(self.last))
 
-    def _as_rich(self) -> Table:
-        table = Table(box=SIMPLE)
-        for name, cell in self.table[0].items():
-            table.add_column(name, justify="right" if isinstance(cell, int) else "left", overflow="fold")
-        for row in self.table:
-            table.add_row(*(escape(str(cell)) for cell in row.values()))
-        return table
+
+def _wrapped(text: str, *, width: int, indent: int = 0) -> str:
+    """Return a text whose lines end between words; addresses and paths stay whole."""
+    how = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": " " * indent}
+    return "\n".join(fill(line, width, **how) for line in text.splitlines())
+
+
+def _unchanged(text: str, *, indent: int = 0) -> str:
+    return text
+
+
+def _as_rich(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=SIMPLE)
+    for name, cell in rows[0].items():
+        table.add_column(name, justify="right" if isinstance(cell, int) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row.values()))
+    return table
 
 
 def said_of(source: str, notes: Sequence[str], validation: Mapping[str, Any]) -> list[str]:

@@ -44,6 +44,7 @@ from networksecurity.prediction.scoring import BatchScorer, ScoringReport
 from networksecurity.settings import settings
 from networksecurity.tracking.server import model_version_url
 
+from .display import begin
 from .ingest import Checked, check, fetch
 from .parameters import ScoreParameters
 from .report import Summary, reasons_section
@@ -138,13 +139,12 @@ def _write(
         overrides=overrides_in_force(settings(), contract.name, datetime.now(UTC)) if parameters.overrides else None,
         known=parts.known,
     )
-    with progress(f"score · {version.name} {version.version}", batches.n_rows) as report:
-        scored = scorer.over(batches.frames)
-        if isinstance(output, Collection):
-            with mongodb.open(output) as opened:
-                quarantine = opened.write_predictions(scored, on_progress=report)
-        else:
-            quarantine = predictions.write_file(scored, output=output, on_progress=report)
+    report, scored = progress("scoring", batches.n_rows), scorer.over(batches.frames)
+    if isinstance(output, Collection):
+        with mongodb.open(output) as opened:
+            quarantine = opened.write_predictions(scored, on_progress=report)
+    else:
+        quarantine = predictions.write_file(scored, output=output, on_progress=report)
     rows = scorer.finish()
     gaps = find_gaps(version, rows.n_scored, rows.n_missing)
     return Written(rows=rows, quarantine=quarantine if rows.n_rejected else None, gaps=gaps)
@@ -204,6 +204,7 @@ def score(parameters: ScoreParameters) -> State:
     source = source_of(parameters)
     output = mongodb.parse_output(parameters.output, settings(), contract_of(parameters)) or parameters.output
     shown = output.shown if isinstance(output, Collection) else predictions.check_output(output)
+    begin("scoring rows")
     version = find_model(parameters.model_version, contract_of(parameters))
     done = _score(parameters, source, output, version)
     report = ScoreReport(

@@ -3,8 +3,7 @@
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
@@ -19,9 +18,6 @@ from prefect.serializers import JSONSerializer
 from prefect.tasks import exponential_backoff
 from pydantic import Field, ValidationError
 from pydantic_core import to_jsonable_python
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from threadpoolctl import threadpool_limits
 
 from networksecurity.data import sources
@@ -32,6 +28,7 @@ from networksecurity.exceptions import ConfigurationError, StorageError, Transie
 from networksecurity.settings import settings
 from networksecurity.tracking.provenance import code_version
 
+from .display import Work, show
 from .parameters import EvaluateParameters, IngestParameters, MonitorParameters, ScoreParameters, TrainParameters
 
 _P = ParamSpec("_P")
@@ -150,23 +147,14 @@ def one_thread(function: Callable[_P, _T]) -> Callable[_P, _T]:
     return on_one_thread
 
 
-@contextmanager
-def progress(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show how many rows are done: in the terminal and, if the total is known, in Prefect's UI."""
+def progress(description: str, total: int | None = None) -> Callable[[int], None]:
+    """Return what shows how many rows are done: in the terminal and, if the total is known, in Prefect's UI."""
     artifact = cast(UUID, create_progress_artifact(0.0, description=description)) if total else None
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,} rows"),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        shown = bar.add_task(escape(description), total=total)
 
-        def report(n_rows: int) -> None:
-            bar.update(shown, completed=n_rows)
-            if artifact and total:
-                update_progress_artifact(artifact, 100 * n_rows / total)
+    def report(n_rows: int) -> None:
+        show(description, Work(n_rows, total, "rows"))
+        if artifact and total:
+            update_progress_artifact(artifact, 100 * n_rows / total)
 
-        yield report
+    report(0)
+    return report

@@ -29,7 +29,7 @@ from prefect.task_runners import TaskRunner
 
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.registry import RegisteredVersion
-from networksecurity.data.contracts import Contract
+from networksecurity.data.contracts import Contract, option_of
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef, ModelRef
 from networksecurity.exceptions import ConfigurationError, NetworkSecurityException, TimeLimitError, TrainingError
@@ -43,6 +43,7 @@ from networksecurity.training.selection import Selection
 
 from . import training_steps as tasks
 from .approval import refuse_to_ask_nobody, settle
+from .display import begin
 from .ending import before_the_end, end_soon
 from .parameters import TrainParameters
 from .report import said_of
@@ -154,6 +155,7 @@ def _train(
     parameters: TrainParameters, source: Source, opening: PrefectFuture[Training], origin: dict[str, str]
 ) -> TrainingReport | State:
     contract = contract_of(parameters)
+    begin("reading and checking rows")
     fetched = tasks.fetch(source)
     checked = tasks.validate(fetched.rows, parameters.max_rejected, contract.with_positive(parameters.positive))
     if checked.quarantine:
@@ -183,12 +185,14 @@ def _train(
     chosen = _choose_labelling(parameters, winner, searched, folds)
     model, findings = _fit_and_examine(parameters, winner, chosen, checked.accepted, sides)
 
+    begin("logging to MLflow")
     for tracked in searches.tracked:
         tracked.result()
     tags = origin | data_tags(parameters, fetched, checked.accepted, sides.train, searched)
     params = logged_params(parameters, winner, chosen.labelling)
     logged = tasks.track(training, model, params, searches.ranked, searches.selection, sides, findings, tags, contract)
     version = tasks.register(training, logged.model_uri, winner, findings.test_metrics, tags)
+    begin("judging the new model")
     decision = settle(parameters, version, model, sides.test, findings.train_metrics["f1_score"])
     tasks.end_training(training, searches.warning or None)
 
@@ -224,6 +228,7 @@ def _search(parameters: TrainParameters, training: Training, rows: DataRef, fold
     log, results, found = get_run_logger(), [], Searches([], set(), {}, [])
     how = parameters.scoring, parameters.imputer, parameters.random_state, contract_of(parameters)
     costs = _costs(parameters)
+    begin(f"searching {len(parameters.models)} models" if len(parameters.models) > 1 else "searching")
     models = sorted(parameters.models, key=lambda name: -costs[name])
     running = {tasks.search_grid.submit(rows, folds, model, *how): model for model in models}
     Thread(target=_warm_up, args=[lambda: len(found.tracked) < len(running)]).start()
@@ -260,6 +265,7 @@ def _compare(parameters: TrainParameters, searches: Searches, rows: DataRef, rep
     """Compare the models' best points on folds that have chosen nothing, and put the winner first."""
     log = get_run_logger()
     points = [_best_point(parameters, result) for result in selection.contenders(searches.ranked)]
+    begin(f"comparing {' and '.join(point.model for point in points)}")
     running = [tasks.score_again.submit(rows, repeated_folds, point, parameters.scoring) for point in points]
     repeated = []
     for point, future in zip(points, running, strict=True):
@@ -303,6 +309,7 @@ def _warm_up(searches_run: Callable[[], bool]) -> None:
 
 def _choose_labelling(parameters: TrainParameters, winner: Winner, searched: DataRef, folds: DataRef) -> Chosen:
     asked = parameters.scoring, parameters.costs(), parameters.band()
+    begin("choosing calibration and decision threshold")
     chosen = tasks.choose_labelling.submit(searched, folds, winner, *asked).result()
     for sentence in chosen.labelling.sentences():
         get_run_logger().info("%s", sentence)
@@ -314,9 +321,11 @@ def _fit_and_examine(
 ) -> tuple[ModelRef, Findings]:
     # What takes long runs in threads, as everywhere: a time limit and Ctrl-C interrupt only what waits.
     search.release_processes()
+    begin(f"fitting {winner.model}")
     fitted = tasks.fit.submit(sides.train, winner, chosen)
     leakage = tasks.leakage_ledger.submit(sides.train, sides.test, winner, chosen)
     model = fitted.result()
+    begin("measuring, explaining and drawing")
     title = f"{winner.model} on the test rows"
     explained = tasks.explain.submit(model, sides.test, title, winner.random_state, winner.contract)
     known = tasks.evaluate_known.submit(model, sides.test, parameters.f1_floor, winner.contract)
@@ -349,6 +358,7 @@ def _report(
         source=source.shown,
         data_sha256=checked.accepted.sha256,
         contract=version.contract.name,
+        contract_option=option_of(version.contract),
         group=version.contract.group,
         validation=checked.report,
         quarantine=checked.quarantine.path if checked.quarantine else None,

@@ -77,10 +77,26 @@ class LeaderboardRow(BaseModel, frozen=True):
             "model": self.model,
             "cv score": f"{self.cv_score:.4f} ± {self.cv_std:.4f}",
             **({"on repeated folds": f"{repeated}{self.verdict}"} if self.verdict else {}),
-            "best parameters": ", ".join(f"{name}={value}" for name, value in self.params.items()) or "-",
+            "best parameters": self.settings(),
             "grid points": self.grid_points,
             "search": "from the cache" if self.from_cache else f"{self.seconds:.1f} s",
         }
+
+    def to_narrow_table(self) -> dict[str, Any]:
+        """Return the cells that fit a terminal of 80 columns."""
+        verdict = self.verdict.removesuffix(" with the best")
+        repeated = "" if self.repeated_score is None else f"{self.repeated_score:.4f} "
+        return {
+            "#": self.rank,
+            "model": self.model,
+            "cv score": f"{self.cv_score:.4f} ± {self.cv_std:.4f}",
+            **({"repeated folds": f"{repeated}{verdict}"} if verdict else {}),
+            "search": "cached" if self.from_cache else f"{self.seconds:.1f} s",
+        }
+
+    def settings(self) -> str:
+        """Return the best parameters, in one line."""
+        return ", ".join(f"{name}={value}" for name, value in self.params.items()) or "-"
 
 
 class TrainingReport(BaseModel, frozen=True):
@@ -91,6 +107,8 @@ class TrainingReport(BaseModel, frozen=True):
     data_sha256: str
     contract: str = "websites"
     """What the rows are."""
+    contract_option: str = ""
+    """What a command needs to be about them."""
     group: str = "feature vector"
     """What rows of a group have in common."""
     validation: dict[str, Any]
@@ -275,12 +293,13 @@ def summarize(report: TrainingReport, picture: bytes = b"") -> Summary:
     checked, split, group = report.validation, report.split, report.group
     metrics = {name: _on_both_sides(report, name) for name in FIGURES[:3]}
     links = {key.replace("-", " "): link for key, link in report.links().items()}
-    command = ui_command(report.tracking)
+    winner = report.leaderboard[0]
     return Summary(
         title=f"Training {report.name}",
-        outcome=f"{report.model_name} {report.model_version}, {report.leaderboard[0].model}: f1_score "
+        outcome=f"{report.model_name} {report.model_version}, {winner.model}: f1_score "
         f"{metrics['f1_score']}; {report.promotion_sentence()}",
         table=[row.to_table() for row in report.leaderboard],
+        narrow=[row.to_narrow_table() for row in report.leaderboard],
         sentences=[
             (
                 f"{checked['n_accepted']:,} rows of {report.source} ({checked['phishing_share']:.1%} phishing, "
@@ -294,14 +313,27 @@ def summarize(report: TrainingReport, picture: bytes = b"") -> Summary:
             *([report.known.sentence()] if report.known else []),
             *(f"{model} could not be trained: {why}" for model, why in report.failed.items()),
         ],
-        values=metrics | links | {"promotion": report.promotion_sentence()},
+        values={"winner": f"{winner.model}, {winner.settings()}"}
+        | metrics
+        | links
+        | {"promotion": report.promotion_sentence(), "next": _what_next(report)},
         sections={
             "The winner": _winner_section(report, picture),
             **({"When features are missing": known_table(report.known)} if report.known else {}),
             "Data": _data_section(report),
         },
-        last=f"The pages are there while this runs:\n  {command}" if command else "",
+        last=f"The pages are there while this runs: {command}" if (command := ui_command(report.tracking)) else "",
     )
+
+
+def _what_next(report: TrainingReport) -> str:
+    """Return the command that a person will want next."""
+    version, option = report.model_version, report.contract_option
+    if report.decision is None or report.promotion == "dry-run":
+        return f"networksecurity champion promote {version}{option} --reason 'why'"
+    if report.decision.outcome == "keep":
+        return f"networksecurity champion explain {version}{option}"
+    return f"networksecurity score{option} --source rows.csv --output scored.csv"
 
 
 def _promotion_summary(report: TrainingReport, decision: Decision) -> Summary:

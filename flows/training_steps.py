@@ -49,6 +49,7 @@ from networksecurity.training.labelling import Labelling
 from networksecurity.training.leakage import LeakageLedger
 
 from . import tracking
+from .display import Work, show
 from .steps import cached_step, one_thread, step, storage
 from .tracking import registry, tracking_server
 
@@ -138,12 +139,14 @@ def _fitting() -> dict[str, Any]:
     return {"n_jobs": search.available_cores(settings().cores), "backend": backend}
 
 
-def _progress(description: str) -> Callable[[float], None]:
-    """Return what reports the done share of a task in Prefect's UI."""
-    artifact = cast(UUID, create_progress_artifact(0.0, description=description))
+def _progress(model: str) -> Callable[[search.SearchProgress], None]:
+    """Return what reports the progress of a search in the terminal and in Prefect's UI."""
+    artifact = cast(UUID, create_progress_artifact(0.0, description=f"search · {model}"))
 
-    def report(share: float) -> None:
-        update_progress_artifact(artifact, 100 * share)
+    def report(progress: search.SearchProgress) -> None:
+        best = "" if progress.best_score is None else f"best {progress.best_score:.4f}"
+        show(model, Work(progress.n_done, progress.n_fits, best))
+        update_progress_artifact(artifact, 100 * progress.share)
 
     return report
 
@@ -206,13 +209,9 @@ def search_grid(
     """Search one model's grid by cross-validation on the training rows."""
     # The pool's processes inherit this thread's mask: Ctrl-C in the terminal is for the flow, which ends them.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    report = _progress(f"search · {model}")
     how = {"scoring": scoring, "imputer": imputer, "random_state": random_state} | _fitting()
-    result = search.search(
-        get_candidate(model, contract.candidates), *_rows(train, contract), _test_fold(folds), on_progress=report, **how
-    )
-    report(1.0)
-    return result
+    how |= {"on_progress": _progress(model)}
+    return search.search(get_candidate(model, contract.candidates), *_rows(train, contract), _test_fold(folds), **how)
 
 
 @cached_step(name="compare", task_run_name="compare · {point.model}")

@@ -209,6 +209,8 @@ def ui_command(address: str) -> str | None:
     """Return the command that shows a local database in the browser; None for a server, which has its own pages."""
     if not address.startswith("sqlite:"):
         return None
+    if address == _LOCAL_DATABASE and Path.cwd() == PROJECT_FOLDER and (PROJECT_FOLDER / "Makefile").exists():
+        return "make ui"
     host, _, port = _LOCAL_UI.removeprefix("http://").partition(":")
     # This environment need not be on the user's path.
     mlflow_command = "mlflow" if shutil.which("mlflow") else shlex.quote(str(Path(sys.executable).with_name("mlflow")))

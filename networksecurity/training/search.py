@@ -11,9 +11,12 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event, Thread
@@ -44,6 +47,29 @@ from networksecurity.training.shared_fits import MADE_OF_STAGES, FitPlan, Shared
 
 MakeBackend = Callable[[Callable[[], None]], ParallelBackendBase]
 """Makes a joblib backend that runs fits elsewhere and calls the given function after each."""
+
+
+@dataclass(frozen=True)
+class SearchProgress:
+    """How far a search is.
+
+    Attributes
+    ----------
+    n_done, n_fits : int
+        Fits done, and fits in all.
+    best_score : float or None
+        The best mean score of the points that are scored on every fold; None as long as there is none, and where fits
+        run elsewhere, which do not tell.
+    """
+
+    n_done: int
+    n_fits: int
+    best_score: float | None = None
+
+    @property
+    def share(self) -> float:
+        """Return the share of fits done, in [0, 1]."""
+        return min(1.0, self.n_done / self.n_fits)
 
 
 class GridPoint(BaseModel, frozen=True, ser_json_inf_nan="constants"):
@@ -112,7 +138,7 @@ def search(
     random_state: int = 0,
     n_jobs: int = 1,
     backend: MakeBackend | None = None,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[SearchProgress], None] | None = None,
 ) -> SearchResult:
     """Score every point of a candidate's grid by cross-validation.
 
@@ -135,7 +161,7 @@ def search(
     backend : callable, optional
         Runs the fits elsewhere, in place of the processes.
     on_progress : callable, optional
-        Called about once a second, from another thread, with the share of fits done, in [0, 1].
+        Called at the beginning, then about once a second from another thread, and at the end.
 
     Raises
     ------
@@ -170,7 +196,7 @@ def search(
         # 5% of its time, validating each stage's parameters up to 15%. GridSearchCV passes this on to its processes.
         skip = made_of_stages and _are_valid(pipeline[-1], plan.fits, rows.shape[1])
         stack.enter_context(config_context(assume_finite=True, skip_parameter_validation=skip))
-        marks = stack.enter_context(_progress(n_fits, on_progress))
+        marks = stack.enter_context(_progress(n_fits, cv.get_n_splits(), on_progress))
         stack.enter_context(_fitting(n_jobs, backend, partial(mark, marks)))
         outcome = GridSearchCV(
             pipeline,
@@ -367,8 +393,10 @@ def cv_results(results: Sequence[SearchResult]) -> pd.DataFrame:
 
 
 @contextmanager
-def _progress(n_fits: int, on_progress: Callable[[float], None] | None, every: float = 1.0):
-    """Yield the name of a file to which each fit adds one byte, from any process, and report its growth."""
+def _progress(
+    n_fits: int, n_splits: int, on_progress: Callable[[SearchProgress], None] | None, every: float = 1.0
+) -> Iterator[str | None]:
+    """Yield the name of a file to which each fit adds one line, from any process, and report its growth."""
     if on_progress is None:
         yield None
         return
@@ -380,10 +408,11 @@ def _progress(n_fits: int, on_progress: Callable[[float], None] | None, every: f
         def report_growth() -> None:
             seen = 0
             while not done.wait(every):
-                if (fits := marks.stat().st_size) > seen:
-                    seen = fits
-                    on_progress(min(1.0, fits / n_fits))
+                if (size := marks.stat().st_size) > seen:
+                    seen = size
+                    on_progress(_read_marks(marks, n_fits, n_splits))
 
+        on_progress(SearchProgress(0, n_fits))
         # The copied context carries the caller's own settings to `on_progress`.
         reporter = Thread(target=contextvars.copy_context().run, args=(report_growth,), daemon=True)
         reporter.start()
@@ -392,3 +421,15 @@ def _progress(n_fits: int, on_progress: Callable[[float], None] | None, every: f
         finally:
             done.set()
             reporter.join()
+        on_progress(_read_marks(marks, n_fits, n_splits))
+
+
+def _read_marks(marks: Path, n_fits: int, n_splits: int) -> SearchProgress:
+    whole, _, _ = marks.read_text(encoding="utf-8").rpartition("\n")
+    lines = whole.splitlines()
+    by_point = defaultdict(list)
+    for fit, scores in map(json.loads, lines):
+        for name, score in scores.items():
+            by_point[fit, name].append(score)
+    means = [sum(scores) / n_splits for scores in by_point.values() if len(scores) == n_splits]
+    return SearchProgress(len(lines), n_fits, max((mean for mean in means if isfinite(mean)), default=None))

@@ -7,10 +7,12 @@ successive halving drops points on fewer rows, and so finds others.
 """
 
 import copy
+import json
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import joblib
@@ -99,7 +101,7 @@ class SharedScorer:
     sizes : collection of int
         Values of `n_estimators`; empty if no fit is shared.
     marks : str or None
-        The file to which `mark` adds one byte for each fit scored.
+        The file to which `mark` adds one line for each fit scored.
     """
 
     def __init__(self, scoring: str, sizes: Collection[int], marks: str | None) -> None:
@@ -120,11 +122,12 @@ class SharedScorer:
                 by_size = {size: self._score(of_size, imputed, y) for size, of_size in _at_sizes(pipeline[-1], sizes)}
             else:
                 largest, by_size = 0, {0: self._score(pipeline, X, y)}
-        mark(self.marks)
-        return {
+        scores = {
             _score_name(None): by_size[largest],
             **{_score_name(size): by_size[min(size, largest)] for size in self.sizes},
         }
+        mark(self.marks, str(sorted(pipeline[-1].get_params().items())), scores)
+        return scores
 
     def _score(self, estimator: Any, X: np.ndarray, y: np.ndarray) -> float:
         scored = check_scoring(scoring=[self.scoring], raise_exc=False)(estimator, X, y)[self.scoring]
@@ -138,11 +141,12 @@ class SharedScorer:
         return float(scored)
 
 
-def mark(marks: str | None) -> None:
-    """Add one byte to the file, if any."""
+def mark(marks: str | None, fit: str = "", scores: Mapping[str, float] = MappingProxyType({})) -> None:
+    """Add one line to the file, if any: a fit of one fold, by its parameters, and its scores."""
     if marks:
-        with Path(marks).open("ab") as file:
-            file.write(b".")
+        line = json.dumps([joblib.hash(fit), dict(scores)]) + "\n"
+        with Path(marks).open("ab", buffering=0) as file:  # one write, whole beside those of other processes
+            file.write(line.encode())
 
 
 def _at_sizes(estimator: Any, sizes: Collection[int]) -> Iterator[tuple[int, BaseEstimator]]:

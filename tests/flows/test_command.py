@@ -222,14 +222,14 @@ def listens(port):
 def test_dead_prefect_server(command, closed_port):
     done = command(PREFECT_API_URL=f"http://me:hush@127.0.0.1:{closed_port}/api")
     assert (done.returncode, done.stdout) == (1, "")
-    (line,) = done.stderr.splitlines()
+    *_, line = done.stderr.splitlines()
     assert line.startswith(f"error: Prefect's server at http://127.0.0.1:{closed_port}/api cannot be reached: ")
 
 
 def test_prefect_server_with_another_password(command, guarded_server):
     done = command(PREFECT_API_URL=guarded_server, PREFECT_API_AUTH_STRING="admin:guessed")
     assert (done.returncode, done.stdout) == (1, "")
-    (line,) = done.stderr.splitlines()
+    *_, line = done.stderr.splitlines()
     assert line.startswith(f"error: Prefect's server at {guarded_server} answers 401. Set PREFECT_API_KEY or ")
     assert "guessed" not in line
 
@@ -326,7 +326,7 @@ def test_another_machine_takes_results_from_the_storage_they_share(command, tmp_
         home = tmp_path / machine
         home.mkdir()
         done = command(
-            *("--source", "sample:900", "--models", "Decision Tree", "--promotion", "off"),
+            *("--source", "sample:900", "--models", "Decision Tree", "--promotion", "off", "--verbose"),
             PREFECT_HOME=str(home),
             PREFECT_RESULTS_LOCAL_STORAGE_PATH=str(home / "results"),
             MLFLOW_TRACKING_URI=f"sqlite:///{shutil.copy(mlflow_database, home)}",

@@ -479,7 +479,8 @@ def grid_points(tracked, output):
 
 
 def test_a_cluster_finds_what_threads_find(prefect, tracked, dask_cluster):
-    options = ("--source", "sample:1200", "--models", "AdaBoost,Random Forest,Decision Tree", "--promotion", "off")
+    models = "AdaBoost,Random Forest,Decision Tree"
+    options = ("--source", "sample:1200", "--models", models, "--promotion", "off", "--verbose")
     kept = prefect.environment
     on_cluster = {
         "NETWORKSECURITY_TASK_RUNNER": "dask",

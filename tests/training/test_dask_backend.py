@@ -27,10 +27,10 @@ def data(rows):
 
 
 def search_here(name, X, y, test_fold):
-    shares = []
+    seen = []
     backend = dask_backend.ClusterBackend if dask_backend.is_worker() else None
-    found = search.search(CANDIDATES[name], X, y, test_fold, backend=backend, on_progress=shares.append)
-    return found, shares
+    found = search.search(CANDIDATES[name], X, y, test_fold, backend=backend, on_progress=seen.append)
+    return found, [progress.n_done for progress in seen]
 
 
 def scores(found):
@@ -41,9 +41,10 @@ def test_searches_share_the_workers_and_find_the_same(client, data):
     names = ["AdaBoost", "Random Forest", "Decision Tree", "Logistic Regression", "Hist Gradient Boosting"]
     searches = [client.submit(search_here, name, *data) for name in names]
     for name, future in zip(names, searches, strict=True):
-        found, shares = future.result()
+        found, done = future.result()
         assert scores(found) == scores(search_here(name, *data)[0])
-        assert shares == sorted(shares)
+        assert done == sorted(done)
+        assert done[-1] == found.n_fits
 
 
 def threads_of_a_fit(X, y, test_fold):

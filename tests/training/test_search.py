@@ -283,11 +283,13 @@ def test_boosting_that_ends_early_is_scored_at_every_size():
 
 def test_processes_do_not_change_the_result(data):
     X, y, test_fold = data
-    shares = []
-    in_processes = search(small("AdaBoost"), X, y, test_fold, n_jobs=2, on_progress=shares.append)
+    seen = []
+    in_processes = search(small("AdaBoost"), X, y, test_fold, n_jobs=2, on_progress=seen.append)
     alone = search(small("AdaBoost"), X, y, test_fold)
     assert [point.split_test_scores for point in in_processes.grid] == [point.split_test_scores for point in alone.grid]
-    assert all(0 < share <= 1 for share in shares)
+    assert [seen[0].n_done, seen[-1].n_done] == [0, alone.n_fits]
+    assert seen[-1].share == 1
+    assert seen[-1].best_score == pytest.approx(alone.best.mean_test_score)
 
 
 def test_processes_that_were_released_are_gone_and_the_next_search_starts_others(data):
