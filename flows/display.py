@@ -28,7 +28,7 @@ from .ending import before_the_end
 _EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
 _OURS = tuple(str(Path(str(module)).resolve().parent) for module in (__file__, networksecurity.__file__))
-_LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+_LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s %(task_run_name)s: %(message)s"
 
 
 @dataclass(frozen=True)
@@ -140,10 +140,12 @@ class Lines(Display):
         self._parts: dict[str, Work] = {}
         self._closed = Event()
         self._every = every
+        self._last = time.monotonic()
         Thread(target=self._tick, daemon=True).start()
 
     def say(self, text: str) -> None:
         """Print a sentence with the time of day."""
+        self._last = time.monotonic()
         super().say(f"{time.strftime('%H:%M:%S')} {text}")
 
     def begin(self, step: str) -> None:
@@ -161,8 +163,8 @@ class Lines(Display):
         self._closed.set()
 
     def _tick(self) -> None:
-        while not self._closed.wait(self._every):
-            if self._step:
+        while not self._closed.wait(max(0.01, self._last + self._every - time.monotonic())):
+            if self._step and time.monotonic() >= self._last + self._every:
                 self.say(f"{self._step}: {self._state() or 'still at it'}")
 
     def _state(self) -> str:
@@ -227,7 +229,7 @@ def take_over(shown: Display, logs: Path, *, verbose: bool) -> None:
     with suppress(OSError):  # a run can do without
         logs.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(logs / time.strftime("%Y-%m-%d.log"), encoding="utf-8")
-        handler.setFormatter(logging.Formatter(_LOG_FORMAT))
+        handler.setFormatter(logging.Formatter(_LOG_FORMAT, defaults={"task_run_name": "-"}))
         root.addHandler(handler)
 
 

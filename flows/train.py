@@ -265,7 +265,7 @@ def _compare(parameters: TrainParameters, searches: Searches, rows: DataRef, rep
     """Compare the models' best points on folds that have chosen nothing, and put the winner first."""
     log = get_run_logger()
     points = [_best_point(parameters, result) for result in selection.contenders(searches.ranked)]
-    begin(f"comparing {' and '.join(point.model for point in points)}")
+    begin(f"comparing {len(points)} models on other folds")
     running = [tasks.score_again.submit(rows, repeated_folds, point, parameters.scoring) for point in points]
     repeated = []
     for point, future in zip(points, running, strict=True):

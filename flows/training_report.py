@@ -18,7 +18,7 @@ from networksecurity.data.storage import DataRef
 from networksecurity.tracking import provenance
 from networksecurity.tracking.markdown import known_table, markdown_table, selection_table
 from networksecurity.tracking.outcome import CONTRACT_SHA256_TAG, CONTRACT_TAG
-from networksecurity.tracking.server import model_version_url, run_url, ui_command
+from networksecurity.tracking.server import experiment_url, model_version_url, run_url, ui_command
 from networksecurity.training.candidates import DECISION_THRESHOLD
 from networksecurity.training.evaluation import DECIDED, FIGURES, interval_of, with_interval
 from networksecurity.training.known_features import KnownFeatures
@@ -156,6 +156,7 @@ class TrainingReport(BaseModel, frozen=True):
     def links(self) -> dict[str, tuple[str, str]]:
         """Return text and address of the pages in the tracking UI."""
         return {
+            "trainings": ("all, the newest first", experiment_url(self.tracking, self.experiment_id)),
             "train-run": (f"train-{self.name}", run_url(self.tracking, self.experiment_id, self.train_run_id)),
             "test-run": (f"test-{self.name}", run_url(self.tracking, self.experiment_id, self.test_run_id)),
             "model-version": (

@@ -13,5 +13,6 @@ def log_all(server, training, outcome, which="all"):
 
 
 def runs_of(client, training, side=None):
-    found = client.search_runs([training.experiment_id], f"tags.`{TRAINING_TAG}` = '{training.name}'", max_results=1000)
+    experiments = [training.experiment_id, training.grid_experiment_id]
+    found = client.search_runs(experiments, f"tags.`{TRAINING_TAG}` = '{training.name}'", max_results=1000)
     return [run for run in found if side in (None, run.data.tags[SIDE_TAG])]

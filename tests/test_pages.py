@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from networksecurity.champion.registry import Registry
 from networksecurity.settings import Settings
 from networksecurity.tracking import runs
-from networksecurity.tracking.server import connect, model_version_url, run_url
+from networksecurity.tracking.outcome import TRAINING_TAG
+from networksecurity.tracking.server import connect, experiment_url, model_version_url, run_url
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -28,20 +29,27 @@ def training(mlflow_server, outcome):
     return training
 
 
-def test_the_experiment_shows_a_training_and_its_grid_points(page, mlflow_server, training):
-    page.goto(f"{mlflow_server}/#/experiments/{training.experiment_id}/runs")
+def test_the_experiment_shows_trainings_with_the_columns_that_matter(page, mlflow_server, training):
+    page.goto(experiment_url(mlflow_server, training.experiment_id))
+    expect(page.get_by_role("link", name=f"train-{training.name}")).to_be_visible()
     expect(page.get_by_role("link", name=f"test-{training.name}")).to_be_visible()
-    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=f"train-{training.name}"))
-    row.locator("button:not([role=checkbox])").first.click()  # the plus sign: open its children
+    for column in ("model", "f1_score", "precision"):
+        expect(page.get_by_role("columnheader", name=column, exact=True)).to_be_visible()
+
+
+def test_the_grid_points_of_a_training_have_a_page(page, mlflow_server, training):
+    only = f"tags.`{TRAINING_TAG}` = '{training.name}'"
+    page.goto(experiment_url(mlflow_server, training.grid_experiment_id, only))
     expect(page.get_by_role("link", name="Decision Tree criterion=gini")).to_be_visible()
+    expect(page.get_by_role("columnheader", name="mean_test_score", exact=True)).to_be_visible()
 
 
 def test_grid_points_are_compared_by_parallel_coordinates(page, mlflow_server, training):
     children = MlflowClient(mlflow_server).search_runs(
-        [training.experiment_id], f"tags.`mlflow.parentRunId` = '{training.train_run_id}'"
+        [training.grid_experiment_id], f"tags.`mlflow.parentRunId` = '{training.train_run_id}'"
     )
     ids = json.dumps([run.info.run_id for run in children])
-    page.goto(f'{mlflow_server}/#/compare-runs?runs={ids}&experiments=["{training.experiment_id}"]')
+    page.goto(f'{mlflow_server}/#/compare-runs?runs={ids}&experiments=["{training.grid_experiment_id}"]')
     expect(page.get_by_role("heading", name="Comparing 8 Runs from 1 Experiment")).to_be_visible()
     axes = page.locator(".parcoords .axis-title")
     expect(axes.filter(has_text="mean_test_score")).to_be_visible()

@@ -56,6 +56,7 @@ class Training(BaseModel, frozen=True):
 
     name: str
     experiment_id: str
+    grid_experiment_id: str
     train_run_id: str
 
 

@@ -6,7 +6,7 @@
 - `test-<name>`: the same parameters and the same names of figures on the test rows, `generalisation_gap_f1_score`, the
   leakage ledger, pictures and their numbers;
 - children of `train-<name>`, one for each grid point: `model`, its parameters, mean, deviation and folds of its score,
-  fit time.
+  fit time. They are in an experiment of their own, for MLflow's pages list children among all runs.
 
 All carry the tag `networksecurity.training` with the training's name. MLflow's active run belongs to a thread, so
 nothing here uses it (nor `mlflow.evaluate`, which does): each call names its run. A step that is repeated continues
@@ -23,18 +23,19 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from math import isfinite
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import coolname
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.utils import mlflow_tags
 
 from networksecurity.data.contracts import Contract
 from networksecurity.data.storage import DataRef
-from networksecurity.tracking import model_card
+from networksecurity.tracking import model_card, view
 from networksecurity.tracking.model import create_logged_model, log_model
 from networksecurity.tracking.outcome import (
     CARD_FILE,
@@ -50,6 +51,7 @@ from networksecurity.tracking.outcome import (
 )
 from networksecurity.tracking.server import TrackingServer
 from networksecurity.training.candidates import CandidateRuns
+from networksecurity.training.evaluation import BOUNDS
 from networksecurity.training.search import GridPoint, SearchResult, cv_results
 
 _METRICS_PER_BATCH = 1_000  # MLflow's own limit
@@ -90,11 +92,18 @@ def start_training(
         It answered and refused.
     """
     with server.client() as client:
-        experiment_id = get_experiment(client, experiment_name, server.uri)
-        _close_abandoned(client, experiment_id, stale_after)
+        experiment_id = get_experiment(client, experiment_name, server.uri, view.OF_TRAININGS)
+        grid_experiment_id = get_experiment(client, grid_experiment(experiment_name), server.uri, view.OF_GRID_POINTS)
+        for each in (experiment_id, grid_experiment_id):
+            _close_abandoned(client, each, stale_after)
         name = training_name()
         run = create_run(client, experiment_id, f"train-{name}", {**tags, TRAINING_TAG: name, SIDE_TAG: "train"})
-        return Training(name=name, experiment_id=experiment_id, train_run_id=run.info.run_id)
+        return Training(
+            name=name,
+            experiment_id=experiment_id,
+            grid_experiment_id=grid_experiment_id,
+            train_run_id=run.info.run_id,
+        )
 
 
 def log_search(server: TrackingServer, training: Training, result: SearchResult, runs: CandidateRuns = "all") -> None:
@@ -109,7 +118,7 @@ def log_search(server: TrackingServer, training: Training, result: SearchResult,
         "none": [],
     }[runs]
     with server.client() as client:
-        children = search_runs(client, training.experiment_id, f"{_of(training)} and tags.`{SIDE_TAG}` = 'grid point'")
+        children = search_runs(client, training.grid_experiment_id, _of(training))
         earlier = {run.data.tags[GRID_POINT_TAG]: run for run in children}
         for index, point in chosen:
             run = earlier.get(f"{result.candidate}/{index}")
@@ -140,7 +149,7 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
             client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
             client.log_batch(
                 run.info.run_id,
-                metrics=_metrics(run, {**side.metrics, **of_side}, model_id=model_id, dataset=dataset),
+                metrics=_metrics(run, {**_named(side.metrics), **of_side}, model_id=model_id, dataset=dataset),
                 params=_params(outcome.params),
                 tags=[RunTag(key, value) for key, value in outcome.tags.items()],
             )
@@ -154,6 +163,8 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
             _write_test_artifacts(Path(folder), outcome)
             client.log_artifacts(test_run.info.run_id, folder)
         model_uri = log_model(client, training, outcome, model_id)
+        if model_id:
+            client.log_inputs(test_run.info.run_id, models=[LoggedModelInput(model_id)])
         return Logged(test_run_id=test_run.info.run_id, model_uri=model_uri)
 
 
@@ -165,26 +176,31 @@ def end_training(
 ) -> None:
     """Close every run of a training that is still open, with the reason, if there is one, as a tag."""
     with server.client() as client:
-        for run in search_runs(client, training.experiment_id, f"{_of(training)} and attributes.status = 'RUNNING'"):
+        for run in _runs_of(client, training, " and attributes.status = 'RUNNING'"):
             _close(client, run, status, reason)
 
 
 def discard_training(server: TrackingServer, training: Training) -> None:
     """Delete the runs of a training that did not take place."""
     with server.client() as client:
-        for run in search_runs(client, training.experiment_id, _of(training)):
+        for run in _runs_of(client, training):
             client.delete_run(run.info.run_id)
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-def get_experiment(client: MlflowClient, name: str, uri: str) -> str:
-    """Return an experiment's id; it is created if it is missing, and restored if it was deleted."""
+def grid_experiment(experiment_name: str) -> str:
+    """Return the name of the experiment that holds the grid points of an experiment's trainings."""
+    return f"{experiment_name}-grid"
+
+
+def get_experiment(client: MlflowClient, name: str, uri: str, tags: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return an experiment's id; it is created if it is missing, restored if it was deleted, and gets the tags."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return client.create_experiment(name, artifact_location=_artifacts_beside(uri))
+            return client.create_experiment(name, artifact_location=_artifacts_beside(uri), tags=dict(tags))
         except MlflowException as exc:
             if exc.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -192,6 +208,9 @@ def get_experiment(client: MlflowClient, name: str, uri: str) -> str:
             assert experiment is not None
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
+    for key, value in tags.items():
+        if experiment.tags.get(key) != value:
+            client.set_experiment_tag(experiment.experiment_id, key, value)
     return experiment.experiment_id
 
 
@@ -203,6 +222,12 @@ def _artifacts_beside(uri: str) -> str | None:
 
 def _of(training: Training) -> str:
     return f"tags.`{TRAINING_TAG}` = '{training.name}'"
+
+
+def _runs_of(client: MlflowClient, training: Training, more: str = "") -> list[Run]:
+    """Return the runs of a training that match a filter, grid points and all."""
+    experiments = training.experiment_id, training.grid_experiment_id
+    return [run for each in experiments for run in search_runs(client, each, f"{_of(training)}{more}")]
 
 
 def search_runs(client: MlflowClient, experiment_id: str, filter_string: str) -> list[Run]:
@@ -263,6 +288,11 @@ def _params(params: Mapping[str, Any]) -> list[Param]:
     return [Param(name, str(value)) for name, value in params.items()]
 
 
+def _named(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return figures by their names in MLflow, which sorts them: bounds of intervals do not stand between figures."""
+    return {f"interval/{name}" if name in BOUNDS else name: value for name, value in figures.items()}
+
+
 def _metrics(
     run: Run, metrics: Mapping[str, float], *, model_id: str | None = None, dataset: Dataset | None = None
 ) -> list[Metric]:
@@ -298,10 +328,20 @@ def _log_grid_point(
         GRID_POINT_TAG: f"{candidate}/{index}",
         mlflow_tags.MLFLOW_PARENT_RUN_ID: training.train_run_id,
     }
-    run = run or create_run(client, training.experiment_id, f"{candidate} {settings}".strip(), tags)
+    run = run or create_run(client, training.grid_experiment_id, f"{candidate} {settings}".strip(), tags)
     params = _params({"model": candidate, **point.params})
-    client.log_batch(run.info.run_id, metrics=_metrics(run, point.scores()), params=params)
+    client.log_batch(run.info.run_id, metrics=_metrics(run, _shown(point)), params=params)
     client.set_terminated(run.info.run_id)
+
+
+def _shown(point: GridPoint) -> dict[str, float]:
+    """Return a grid point's scores; those of one that learned nothing have names of their own.
+
+    Beside a score of 0 in every fold, a plot of all points would squeeze the others into one line.
+    """
+    if any(point.split_test_scores):
+        return point.scores()
+    return {f"learned_nothing/{name}": value for name, value in point.scores().items()}
 
 
 def _path_through_grid(result: SearchResult) -> list[tuple[str, int, float]]:

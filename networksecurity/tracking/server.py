@@ -37,6 +37,7 @@ from networksecurity.tracking.connection import (
     without_secrets,
 )
 from networksecurity.tracking.dagshub import TO_DAGSHUB, open_repository
+from networksecurity.tracking.view import KEY, PAGES
 
 _log = logging.getLogger(__name__)
 
@@ -197,12 +198,18 @@ def _connect(settings: Settings, create_repo: bool, public_repo: bool) -> Tracki
 
 def run_url(address: str, experiment_id: str, run_id: str) -> str:
     """Return the page of a run; a local database's is served by `ui_command`."""
-    return f"{_ui(address)}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{_ui(address)}/#/experiments/{experiment_id}/runs/{run_id}?{PAGES}"
+
+
+def experiment_url(address: str, experiment_id: str, search_filter: str = "") -> str:
+    """Return the page of an experiment's runs, all or those that match, with the columns that matter."""
+    only = f"&searchFilter={quote(search_filter, safe='')}" if search_filter else ""
+    return f"{_ui(address)}/#/experiments/{experiment_id}/runs?{PAGES}&viewStateShareKey={KEY}{only}"
 
 
 def model_version_url(address: str, name: str, version: str | int) -> str:
     """Return the page of a version of a registered model; a local database's is served by `ui_command`."""
-    return f"{_ui(address)}/#/models/{quote(name, safe='')}/versions/{version}"
+    return f"{_ui(address)}/#/models/{quote(name, safe='')}/versions/{version}?{PAGES}"
 
 
 def ui_command(address: str) -> str | None:

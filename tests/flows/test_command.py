@@ -33,7 +33,7 @@ def client(home):
 
 def run_ids(done):
     """Return the train and the test run of the links that were printed."""
-    return re.findall(r"/runs/(\w{32})$", done.stdout, re.MULTILINE)
+    return re.findall(r"/runs/(\w{32})\b", done.stdout)
 
 
 def free_port():
@@ -65,7 +65,8 @@ def test_five_models_on_the_real_data(on_real_data, client):
     assert {"f1_score", "precision", "recall_score"} <= set(train_run.data.metrics) & set(test_run.data.metrics)
     assert 0.93 < test_run.data.metrics["f1_score"] < 0.97
     children = mlflow.search_runs(
-        experiment_names=["networksecurity"], filter_string=f"tags.`mlflow.parentRunId` = '{train_run.info.run_id}'"
+        experiment_names=["networksecurity-grid"],
+        filter_string=f"tags.`mlflow.parentRunId` = '{train_run.info.run_id}'",
     )
     assert children["params.model"].value_counts().to_dict() == {
         "Gradient Boosting": 120, "AdaBoost": 18, "Random Forest": 5, "Decision Tree": 3, "Logistic Regression": 1
@@ -369,7 +370,8 @@ def test_training_on_dagshub(mode, served_command, dagshub, dagshub_standin, mlf
     # Everything is there, whoever asks.
     client = MlflowClient(mlflow_server)
     train_run, test_run = map(client.get_run, run_ids(done))
-    runs = client.search_runs([train_run.info.experiment_id])
+    grid = client.get_experiment_by_name(f"{name}-grid").experiment_id
+    runs = client.search_runs([train_run.info.experiment_id, grid])
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len(runs) == 2 + 3 + 5
     files = {file.path for file in client.list_artifacts(test_run.info.run_id)}
@@ -389,7 +391,7 @@ def test_training_on_dagshub(mode, served_command, dagshub, dagshub_standin, mlf
     assert dagshub_standin.token not in done.stdout + done.stderr
     told = [run.data.to_dictionary() for run in runs] + [version.tags, version.source]
     assert dagshub_standin.token not in json.dumps(told, default=str)
-    for run in runs[-2:]:
+    for run in (train_run, test_run):
         client.download_artifacts(run.info.run_id, "", str(tmp_path))
     for file in tmp_path.rglob("*"):
         assert file.is_dir() or dagshub_standin.token.encode() not in file.read_bytes()

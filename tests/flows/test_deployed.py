@@ -470,7 +470,8 @@ def test_a_run_that_takes_too_long_is_ended_whatever_it_computes(prefect, tracke
 
 def grid_points(tracked, output):
     """Return the figures of every grid point of the training that a command has told of, but for the times."""
-    experiment, parent = re.search(r"/experiments/(\d+)/runs/(\w{32})", output).groups()
+    (parent,) = re.search(r"/runs/(\w{32})", output).groups()
+    experiment = tracked.get_experiment_by_name("networksecurity-grid").experiment_id
     found = tracked.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'", max_results=1000)
     return {
         run.info.run_name: {name: of for name, of in run.data.metrics.items() if not name.endswith("time")}

@@ -47,6 +47,7 @@ from networksecurity.settings import Settings, settings
 from networksecurity.tracking.markdown import known_table
 from networksecurity.tracking.outcome import REASON_TAG
 from networksecurity.tracking.server import connect
+from networksecurity.tracking.view import PAGES
 from networksecurity.training import candidates, selection
 from networksecurity.training.label_rule import rule_of
 
@@ -107,10 +108,10 @@ def test_a_training_from_source_to_runs(empty_workplace):
     made = artifacts(state)
     assert set(made) == {
         "leaderboard", "training-report", "search · Decision Tree", "search · Logistic Regression",
-        "mlflow-train-run", "mlflow-test-run", "mlflow-model-version",
+        "mlflow-trainings", "mlflow-train-run", "mlflow-test-run", "mlflow-model-version",
     }  # fmt: skip
     assert report.train_run_id in made["mlflow-train-run"].data
-    assert made["mlflow-model-version"].data.endswith(f"/#/models/{report.model_name}/versions/1)")
+    assert made["mlflow-model-version"].data.endswith(f"/versions/1?{PAGES})")
     assert made["search · Decision Tree"].data == 100
     assert report.name in made["training-report"].data
     assert report.leaderboard[0].model in made["leaderboard"].data
@@ -679,7 +680,7 @@ def test_rows_near_the_threshold_are_left_to_a_person(workplace):
         logged = mlflow.get_run(of_side).data
         assert logged.params["abstain"] == "0.1"
         assert float(logged.params["unsure_from"]) == band.lower
-        assert 0 < logged.metrics["coverage_low"] < logged.metrics["coverage"] < 1
+        assert 0 < logged.metrics["interval/coverage_low"] < logged.metrics["coverage"] < 1
     metadata = mlflow.models.get_model_info(version.source).metadata
     assert metadata["unsure_band"] == [band.lower, band.upper]
     assert metadata["class_labels"][2] == "unsure"

@@ -12,7 +12,9 @@ from logged import log_all, runs_of
 
 from networksecurity.tracking import runs
 from networksecurity.tracking.markdown import known_table
-from networksecurity.tracking.outcome import GRID_POINT_TAG, PROCESS_TAG, REASON_TAG, TRAINING_TAG
+from networksecurity.tracking.outcome import GRID_POINT_TAG, PROCESS_TAG, REASON_TAG, SIDE_TAG, TRAINING_TAG
+from networksecurity.tracking.view import KEY
+from networksecurity.training.evaluation import BOUNDS
 from networksecurity.training.known_features import KnownFeatures
 
 METRICS = {"f1_score", "precision", "recall_score", "accuracy", "roc_auc", "average_precision", "log_loss"}
@@ -29,14 +31,49 @@ def test_the_two_runs_have_one_stem_and_the_same_figures(done, outcome):
         assert run.data.params == {name: str(value) for name, value in outcome.params.items()}
         assert set(run.data.metrics) >= METRICS
     for name, value in outcome.test.metrics.items():
-        assert test.data.metrics[name] == value
-        assert train.data.metrics[name] == outcome.train.metrics[name]
+        shown = f"interval/{name}" if name in BOUNDS else name
+        assert test.data.metrics[shown] == value
+        assert train.data.metrics[shown] == outcome.train.metrics[name]
     gap = train.data.metrics["f1_score"] - test.data.metrics["f1_score"]
     assert test.data.metrics["generalisation_gap_f1_score"] == pytest.approx(gap)
     assert test.data.metrics["leakage/grouped_f1_score"] == test.data.metrics["f1_score"]
     assert test.data.metrics["f1_when_known/address and page"] == outcome.known.nearest(["address", "page"]).f1_score
     assert not any(name.startswith("f1_when_known") for name in train.data.metrics)
     assert train.data.metrics["cv_f1"] == outcome.searches[0].best.mean_test_score
+
+
+def test_the_test_run_leads_to_the_model_that_it_judges(done):
+    (model,) = done.client.search_logged_models([done.training.experiment_id])
+    (judged,) = done.client.get_run(done.logged.test_run_id).inputs.model_inputs
+    assert judged.model_id == model.model_id
+
+
+def test_the_page_of_trainings_has_no_grid_points_and_shows_the_columns_that_matter(done):
+    of_trainings = done.client.search_runs([done.training.experiment_id])
+    assert {run.data.tags[SIDE_TAG] for run in of_trainings} == {"train", "test"}
+    shown = done.client.get_experiment(done.training.experiment_id).tags
+    assert shown["mlflow.experimentKind"] == "custom_model_development"
+    columns = json.loads(shown[f"mlflow.sharedViewState.{KEY}"])["selectedColumns"]
+    assert columns[:4] == ["params.`model`", "metrics.`f1_score`", "metrics.`precision`", "metrics.`recall_score`"]
+    assert set(columns[1:5]) <= {f"metrics.`{name}`" for run in of_trainings for name in run.data.metrics}
+    grid = done.client.get_experiment(done.training.grid_experiment_id)
+    assert grid.name == "networksecurity-grid"
+
+
+def test_an_experiment_of_an_earlier_version_gets_the_view(server, client):
+    client.create_experiment("networksecurity")
+    training = runs.start_training(server, "networksecurity", {})
+    assert f"mlflow.sharedViewState.{KEY}" in client.get_experiment(training.experiment_id).tags
+
+
+def test_a_grid_point_that_learned_nothing_does_not_squeeze_the_others(server, client, training, outcome):
+    forest = next(result for result in outcome.searches if result.candidate == "Random Forest")
+    useless = forest.grid[0].model_copy(update={"mean_test_score": 0.0, "split_test_scores": (0.0,) * 3})
+    runs.log_search(server, training, forest.model_copy(update={"grid": (useless, *forest.grid[1:])}))
+    children = runs_of(client, training, "grid point")
+    assert len(children) == len(forest.grid)
+    without = [run.data for run in children if "mean_test_score" not in run.data.metrics]
+    assert [of.metrics["learned_nothing/mean_test_score"] for of in without] == [0.0]
 
 
 def test_the_two_runs_record_the_rows_they_saw(done, outcome):
@@ -143,7 +180,7 @@ def test_a_repeated_step_duplicates_nothing(server, client, training, outcome):
     missing = runs_of(client, training, "grid point")[0]
     tags = {name: value for name, value in missing.data.tags.items() if name.startswith("networksecurity.")}
     client.delete_run(missing.info.run_id)
-    client.create_run(training.experiment_id, tags=tags)  # or before anything was logged to it
+    client.create_run(training.grid_experiment_id, tags=tags)  # or before anything was logged to it
     assert log_all(server, training, outcome) == first
     assert len(runs_of(client, training)) == 2 + N_POINTS
     assert {run.info.status for run in runs_of(client, training)} == {"FINISHED"}

@@ -23,9 +23,18 @@ from networksecurity.exceptions import (
     TrackingError,
     TrackingUnavailableError,
 )
-from networksecurity.settings import Settings
+from networksecurity.settings import PROJECT_FOLDER, Settings
 from networksecurity.tracking import server as tracking_server
-from networksecurity.tracking.server import TrackingServer, connect, forget, model_version_url, run_url, ui_command
+from networksecurity.tracking.server import (
+    TrackingServer,
+    connect,
+    experiment_url,
+    forget,
+    model_version_url,
+    run_url,
+    ui_command,
+)
+from networksecurity.tracking.view import KEY, PAGES
 
 PROJECT = Path(__file__).resolve().parents[2]
 SECRET = "hush-3f1a9c"
@@ -352,19 +361,23 @@ def test_no_secret_appears_in_a_message(translating, name, monkeypatch):
 
 def test_the_pages_of_a_server_are_its_own():
     for address in ("https://dagshub.com/jane/phishing.mlflow", "https://dagshub.com/jane/phishing.mlflow/"):
-        assert run_url(address, "3", "f00") == "https://dagshub.com/jane/phishing.mlflow/#/experiments/3/runs/f00"
-        page = "https://dagshub.com/jane/phishing.mlflow/#/models/a%20b/versions/2"
-        assert model_version_url(address, "a b", "2") == page
+        pages = "https://dagshub.com/jane/phishing.mlflow/#"
+        assert run_url(address, "3", "f00") == f"{pages}/experiments/3/runs/f00?{PAGES}"
+        assert model_version_url(address, "a b", "2") == f"{pages}/models/a%20b/versions/2?{PAGES}"
+        assert experiment_url(address, "3") == f"{pages}/experiments/3/runs?{PAGES}&viewStateShareKey={KEY}"
+        assert experiment_url(address, "3", "tags.`a` = 'b'").endswith("&searchFilter=tags.%60a%60%20%3D%20%27b%27")
         assert ui_command(address) is None
 
 
 def test_the_pages_of_a_database_are_those_of_mlflow_ui(monkeypatch):
     address = "sqlite:////home/jane doe/mlflow.db"
-    assert run_url(address, "3", "f00") == "http://127.0.0.1:5000/#/experiments/3/runs/f00"
-    assert model_version_url(address, "m", "2") == "http://127.0.0.1:5000/#/models/m/versions/2"
+    assert run_url(address, "3", "f00") == f"http://127.0.0.1:5000/#/experiments/3/runs/f00?{PAGES}"
+    assert model_version_url(address, "m", "2") == f"http://127.0.0.1:5000/#/models/m/versions/2?{PAGES}"
     options = "ui --backend-store-uri 'sqlite:////home/jane doe/mlflow.db' --host 127.0.0.1 --port 5000"
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert ui_command(address) == f"mlflow {options}"
+    monkeypatch.chdir(PROJECT_FOLDER)
+    assert ui_command(f"sqlite:///{PROJECT_FOLDER / 'mlflow.db'}") == "make ui"
     monkeypatch.setenv("PATH", "")
     assert ui_command(address) == f"{Path(sys.executable).with_name('mlflow')} {options}"
 
