@@ -39,9 +39,10 @@ def always_native(monkeypatch):
     monkeypatch.setattr(native, "_crossover", lambda *_: 10**9)
 
 
-@pytest.mark.parametrize("threshold", [0.5, 0.25])
-@pytest.mark.parametrize("indicators", [False, True])
-@pytest.mark.parametrize("imputer", ["most_frequent", "knn"])
+@pytest.mark.parametrize(
+    ("imputer", "indicators", "threshold"),
+    [("most_frequent", False, 0.5), ("most_frequent", True, 0.25), ("knn", False, 0.25), ("knn", True, 0.5)],
+)
 @pytest.mark.parametrize("name", CANDIDATES)
 @pytest.mark.usefixtures("always_native")
 def test_the_native_form_predicts_as_the_pipeline_does(learned, name, imputer, indicators, threshold):
