@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from networksecurity.data import schema
+
 PROJECT = Path(__file__).resolve().parents[1]
 FILES = sorted([*PROJECT.glob("networksecurity/**/*.py"), *PROJECT.glob("flows/*.py")])
 MODULES = {".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
@@ -137,6 +139,21 @@ def test_only_what_answers_reads_the_verdicts_set_by_hand():
         "networksecurity.cli.verdicts",
         "networksecurity.prediction.model_in_use",
     }
+
+
+# What the 30 features are stands in the contract of websites; other modules ask the contract that they are given.
+def test_no_module_outside_the_data_names_a_feature():
+    names = (
+        "DOMAINS FEATURES FEATURES_ONLY FEATURE_DESCRIPTIONS FEATURE_GROUPS VALUE_DESCRIPTIONS PhishingWebsites TARGET"
+    )
+    assert {*names.split()} <= {*vars(schema)}
+    forbidden = {f"networksecurity.data.schema.{name}" for name in names.split()}
+    features = {*schema.DOMAINS} - {"port"}  # an address has one too
+    for module, path in MODULES.items():
+        if not is_in(module, "networksecurity.data"):
+            assert not forbidden & set(imports(path)), module
+            constants = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+            assert not [node.lineno for node in constants if node.value in features], module
 
 
 def test_every_package_goes_into_the_wheel_and_the_flows_below_ours():

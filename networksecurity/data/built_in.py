@@ -59,7 +59,7 @@ class Sample:
         """Make the rows and hand them out in batches; `digest` is updated with what they are made from."""
         if digest:
             digest.update(b"%d random_state=0 " % self.n_samples + parameters_file().read_bytes())
-            if self.contract != WEBSITES:
+            if self.contract.name != WEBSITES.name:
                 digest.update(self.contract.sha256.encode())
         frame = self.read().frame
         frames = (frame[start : start + batch_rows] for start in range(0, len(frame), batch_rows))

@@ -240,7 +240,8 @@ def canonical_name(column: object) -> str | None:
 
     Only letters and digits count, and their case does not.
     """
-    return _CANONICAL_NAMES.get(_normalized(column))
+    name = str(column)
+    return name if name in DOMAINS else _CANONICAL_NAMES.get(_normalized(name))
 
 
 def is_row_number(column: object) -> bool:

@@ -118,7 +118,7 @@ class ModelInUse:
             parts = registry.load_parts(version)
             # One that cannot answer the probe does not take over.
             model = prepare(parts.model, registry.load_probe(version))
-            others = alternatives_of(parts.profile) if parts.profile else None
+            others = alternatives_of(parts.profile, contract) if parts.profile else None
             explainer = Explainer(model, others) if others else None
             card, now = registry.load_card(version), datetime.now(UTC)
             self.current = LoadedVersion(version, model, explainer, parts.known, card, now)

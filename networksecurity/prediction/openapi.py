@@ -6,63 +6,20 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from networksecurity.data.address_names import URL
-from networksecurity.data.contracts import WEBSITES, Contract, Table
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.mongodb.feedback import MAX_BY, MAX_COMMENT
-from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES, VALUE_DESCRIPTIONS
 from networksecurity.prediction.rows import MAX_EXPLAINED
-from networksecurity.prediction.table_form import example_row, row_schema
-
-# Made up, with one unknown value.
-_EXAMPLE = {name: max(domain) if i % 4 else min(domain) for i, (name, domain) in enumerate(FEATURES.items())} | {
-    "Page_Rank": None
-}
-
-_ROW = {
-    "type": "object",
-    "description": "The 30 features, null for an unknown value; all other fields come back as `keys`.",
-    "properties": {
-        name: {
-            "description": FEATURE_DESCRIPTIONS[name],
-            "enum": [*domain, None],
-            "x-enum-descriptions": {str(value): text for value, text in VALUE_DESCRIPTIONS[name].items()},
-        }
-        for name, domain in FEATURES.items()
-    },
-    "required": list(FEATURES),
-    "not": {"required": ["rows"]},
-}
-
-
-_ADDRESS = {
-    "type": "object",
-    "description": "An http or https address; the row comes back as `keys`.",
-    "properties": {URL: {"description": "the address, also as analysts write it: hxxp://evil[.]example"}},
-    "required": [URL],
-    "not": {"required": ["rows"]},
-}
-
-DESCRIPTIONS = {
-    "websites": "Tells phishing websites from legitimate ones by 30 features: -1 speaks for phishing, 1 for a "
-    "legitimate site, 0 is in between (`Redirect` is 0 or 1), null is not known.",
-    "addresses": "Tells phishing websites from legitimate ones by their address alone: nothing is fetched.",
-}
-"""What the service does, by contract."""
 
 
 def describe(contract: Contract) -> str:
     """Return what the service does."""
-    return DESCRIPTIONS.get(contract.name, f"Tells phishing websites from legitimate ones by {contract.subject}.")
+    return f"Tells phishing websites from legitimate ones by {contract.subject}. {contract.row_schema['description']}"
 
 
 def request_body(max_rows: int, contract: Contract = WEBSITES) -> dict[str, Any]:
     """Return the OpenAPI description of what `/predict` takes: one row, many rows, or a CSV table."""
-    websites = contract == WEBSITES
-    row = row_schema(contract) if isinstance(contract, Table) else _ROW if websites else _ADDRESS
-    example: dict[str, Any] = _EXAMPLE if websites else {URL: "http://login.bank.example.test/a.php"}
-    bad = {"SFH": 7, "id": 2} if websites else {URL: "no address", "id": 2}
-    if isinstance(contract, Table):
-        example = example_row(contract)
-        bad = {next(iter(example)): "?", "id": 2}
+    row, example = contract.row_schema, contract.example_row
+    bad = {next(iter(example)): "not valid", "id": 2}
     rows = {"type": "array", "items": row, "minItems": 1, "maxItems": max_rows}
     explain = {
         "type": "boolean",
@@ -101,12 +58,12 @@ def request_body(max_rows: int, contract: Contract = WEBSITES) -> dict[str, Any]
 
 def report_body(contract: Contract = WEBSITES) -> dict[str, Any]:
     """Return the OpenAPI description of what `/feedback` takes."""
-    schema, websites = Report.model_json_schema(), contract == WEBSITES
-    schema["properties"]["row"] = _ROW if websites else _ADDRESS
-    if websites:
+    schema, told = Report.model_json_schema(), contract.example_row
+    schema["properties"]["row"] = contract.row_schema
+    if told.keys() != {URL}:
         del schema["properties"]["url"]
         schema["required"] = ["row", *schema["required"]]
-    told = {"row": _EXAMPLE} if websites else {URL: "https://shop.example.test/"}
+        told = {"row": told}
     example = {**told, "label": "legitimate", "by": "jane", "comment": "our own shop"}
     return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
 
@@ -184,7 +141,7 @@ class Report(BaseModel, extra="forbid"):
     """What somebody says is right about one row."""
 
     row: dict[str, Any] | None = Field(default=None, max_length=200)
-    """The 30 features, null for an unknown value; other fields are left out."""
+    """As asked to be judged; other fields are left out."""
     url: str | None = None
     """In place of a row, where the service is asked about addresses."""
     label: Literal["phishing", "legitimate"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from networksecurity.champion.registry import Parts, RegisteredVersion, Registry
-from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES
+from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.profile import ReferenceProfile
 from networksecurity.prediction.address_parts import AddressParts
@@ -42,8 +42,8 @@ class Shares:
     shares: np.ndarray
 
 
-def shares_of(profile: ReferenceProfile) -> dict[str, Shares]:
-    """Return the shares of the values of each feature among the rows behind a model, those without a value included.
+def shares_of(profile: ReferenceProfile, contract: Contract = WEBSITES) -> dict[str, Shares]:
+    """Return the shares of the values of each column among the rows behind a model, those without a value included.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def shares_of(profile: ReferenceProfile) -> dict[str, Shares]:
     Shares(values=array([-1.,  1., nan]), shares=array([0.773, 0.156, 0.071]))
     """
     found = {}
-    for name in FEATURES:
+    for name in contract.columns:
         counts = {float(value): n_rows for value, n_rows in profile.counts[name].items() if n_rows}
         if profile.missing[name]:
             counts[float("nan")] = profile.missing[name]
@@ -72,10 +72,13 @@ class FeatureValues:
     shares : mapping
         By feature, in the order of the model's columns, its values and their shares among the rows behind the model.
         A number of many values comes as the middles of its quantile bins.
+    contract : Contract, default=WEBSITES
+        What the columns are.
     """
 
-    def __init__(self, shares: Mapping[str, Shares]) -> None:
+    def __init__(self, shares: Mapping[str, Shares], contract: Contract = WEBSITES) -> None:
         self.names = list(shares)
+        self._descriptions = contract.descriptions
         self.most = sum(len(of.values) for of in shares.values())
         self._columns = np.repeat(np.arange(len(shares)), [len(of.values) for of in shares.values()])
         self._values = np.concatenate([of.values for of in shares.values()])
@@ -94,7 +97,7 @@ class FeatureValues:
         """Return what a feature is about, and the row's value as a plain one, None if it is missing."""
         value = float(x[feature])
         plain = None if np.isnan(value) else int(value) if value.is_integer() else value
-        return FEATURE_DESCRIPTIONS[self.names[feature]], plain
+        return self._descriptions[self.names[feature]], plain
 
 
 def explainer_of(registry: Registry, version: RegisteredVersion, parts: Parts) -> "Explainer":
@@ -110,17 +113,17 @@ def explainer_of(registry: Registry, version: RegisteredVersion, parts: Parts) -
             f"version {version.version} of {version.name} has no reasons to give, because no profile of its rows was "
             "stored with it: ask without --explain, or train again"
         )
-    alternatives = alternatives_of(parts.profile)
+    alternatives = alternatives_of(parts.profile, version.contract)
     if alternatives is None:
         raise TrackingError(f"models of {version.contract.name} give no reasons: ask without --explain")
     return Explainer(prepare(parts.model, registry.load_probe(version)), alternatives)
 
 
-def alternatives_of(profile: ReferenceProfile) -> Alternatives | None:
+def alternatives_of(profile: ReferenceProfile, contract: Contract = WEBSITES) -> Alternatives | None:
     """Return what else a row could have held, as the profile of the rows behind a model has it; of a table, None."""
     if profile.examples:
         return AddressParts(profile.examples)
-    return FeatureValues(shares_of(profile)) if profile.counts.keys() >= FEATURES.keys() else None
+    return FeatureValues(shares_of(profile, contract), contract) if contract.domains else None
 
 
 class Explainer:

@@ -12,25 +12,18 @@ import numpy as np
 import pandas as pd
 from pydantic_core import from_json
 
-from networksecurity.data.address_names import URL, is_address_column
-from networksecurity.data.addresses import parse_address
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.overrides import Overrides
 from networksecurity.data.schema import (
     EXPLANATION,
     F1_KNOWN,
-    FEATURES,
     KNOWN,
     LABEL,
     REASONS,
     SCORE,
     UNSURE,
-    canonical_name,
-    to_X,
 )
-from networksecurity.data.table_file import listed
-from networksecurity.data.validation import Validation
-from networksecurity.exceptions import AddressError, DataValidationError
+from networksecurity.exceptions import DataValidationError, listed
 from networksecurity.prediction.native import FastPipeline
 from networksecurity.prediction.reasons import Explainer
 from networksecurity.training.known_features import KnownFeatures
@@ -152,7 +145,7 @@ def predict(
         raise DataValidationError("there are no rows")
     if explainer and len(rows) > MAX_EXPLAINED:
         raise TooManyRowsError(f"more than {MAX_EXPLAINED} rows to explain: send them in parts, or without `explain`")
-    read = _READ[contract.name](rows) if contract.name in _READ else _read_columns(rows, contract)
+    read = _read(rows, contract)
     predictions: list[dict[str, Any]] = [
         {SCORE: None, LABEL: None, "by": None, "reasons": reasons, "keys": keys}
         for reasons, keys in zip(read.reasons, read.keys, strict=True)
@@ -197,118 +190,45 @@ class _Read:
     keys: list[dict[str, Any]]
 
 
-def _read_features(rows: list[dict[str, Any]]) -> _Read:
-    spellings: dict[tuple[str, ...], tuple[str, ...]] = {}
-    read = _Read(np.full((len(rows), len(FEATURES)), np.nan), [[] for _ in rows], [])
-    unusual: dict[int, list[Any]] = {}
+def _read(rows: list[dict[str, Any]], contract: Contract) -> _Read:
+    columns = contract.columns
+    X = np.full((len(rows), len(columns)), np.nan, dtype=object if contract.text_columns else np.float64)
+    read = _Read(X, [[] for _ in rows], [])
+    spellings: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
+    undecided: dict[int, list[Any]] = {}
     for i, row in enumerate(rows):
         keys = tuple(row)
         if keys not in spellings:
-            spellings[keys] = _spelling(keys, i + 1)
-        features = spellings[keys]
-        cells = [row[key] for key in features]
-        values = _usual_values(cells)
+            spellings[keys] = _spelling(keys, i + 1, contract)
+        of_columns, others = spellings[keys]
+        cells = [row[key] for key in of_columns]
+        values = contract.read_cells(cells)
         if values is None:
-            unusual[i] = cells
+            undecided[i] = list(map(_plain_cell, cells))
         else:
             read.X[i] = values
-        is_more = len(keys) > len(features)
-        read.keys.append({key: value for key, value in row.items() if key not in features} if is_more else {})
-    if unusual:
-        accepted, rejected = Validation(with_target=False).add(
-            pd.DataFrame(unusual.values(), index=list(unusual), columns=list(FEATURES), dtype=object)
+        read.keys.append({key: row[key] for key in others})
+    if undecided:
+        accepted, rejected = contract.validation(with_target=False).add(
+            pd.DataFrame(undecided.values(), index=list(undecided), columns=list(columns), dtype=object)
         )
-        read.X[accepted.index] = to_X(accepted)
+        read.X[accepted.index] = contract.to_X(accepted).to_numpy()
         for i, reasons in zip(rejected.index, rejected[REASONS], strict=True):
             read.reasons[i].extend(reasons.split("; "))
     return read
 
 
-def _read_addresses(rows: list[dict[str, Any]]) -> _Read:
-    read = _Read(np.empty((len(rows), 1), dtype=object), [], rows)
-    for i, row in enumerate(rows):
-        try:
-            read.X[i] = parse_address(row[_address_key(row, i + 1)]).normalized
-            read.reasons.append([])
-        except AddressError as exc:
-            read.reasons.append([f"url: {exc}"])
-    return read
-
-
-def _address_key(row: dict[str, Any], number: int) -> str:
-    """Return the key of a row's address; `number` counts rows from 1."""
-    if URL in row:
-        return URL
-    found = [key for key in row if is_address_column(key)]
-    if len(found) != 1:
-        raise DataValidationError(
-            f"row {number} has {len(found) or 'no'} fields that could be the address: call one `{URL}`"
-        )
-    return found[0]
-
-
-_READ: dict[str, Callable[[list[dict[str, Any]]], _Read]] = {"websites": _read_features, "addresses": _read_addresses}
-"""By contract, but for tables. They raise DataValidationError if a row lacks what is to be judged."""
-
-
-def _read_columns(rows: list[dict[str, Any]], contract: Contract) -> _Read:
-    """Read rows of a table; raise DataValidationError if one lacks a column or has it twice."""
-    cells, keys = [], []
-    for number, row in enumerate(rows, start=1):
-        names = {key: contract.canonical_name(key) for key in row if contract.is_own(key)}
-        if len(set(names.values())) < len(names):
-            raise DataValidationError(f"row {number} has a column twice, under {listed(names)}")
-        if missing := [name for name in contract.columns if name not in names.values()]:
-            raise DataValidationError(
-                f"row {number} lacks {listed(missing)}: all {len(contract.columns)} columns of {contract.name} are "
-                "needed, null for an unknown value"
-            )
-        cells.append({name: _plain_cell(row[key]) for key, name in names.items()})
-        keys.append({key: value for key, value in row.items() if key not in names})
-    accepted, rejected = contract.validation(with_target=False).add(
-        pd.DataFrame(cells, columns=list(contract.columns), dtype=object)
-    )
-    X = np.full((len(rows), len(contract.columns)), np.nan, dtype=object if contract.text_columns else np.float64)
-    X[accepted.index] = contract.to_X(accepted).to_numpy()
-    reasons: list[list[str]] = [[] for _ in rows]
-    for i, why in zip(rejected.index, rejected[REASONS], strict=True):
-        reasons[i].extend(why.split("; "))
-    return _Read(X, reasons, keys)
+def _spelling(keys: tuple[str, ...], number: int, contract: Contract) -> tuple[list[str], list[str]]:
+    """Return the key of each column in a row, and the row's other keys; `number` counts rows from 1."""
+    found = contract.spellings(keys)
+    if missing := [name for name in contract.columns if name not in found]:
+        among = f": all {n} columns are needed, null for an unknown value" if (n := len(contract.columns)) > 1 else ""
+        raise DataValidationError(f"row {number} lacks {listed(missing)}{among}")
+    if twice := [name for name in contract.columns if len(found[name]) > 1]:
+        raise DataValidationError(f"row {number} has {listed(twice)} twice")
+    return [found[name][0] for name in contract.columns], [key for key in keys if not contract.is_own(key)]
 
 
 def _plain_cell(cell: Any) -> Any:
     """Return a number, text or None; of anything else, True among it, the text."""
     return cell if cell is None or type(cell) in (int, float, str) else str(cell)
-
-
-_USUAL_VALUES: list[dict[Any, float]] = [
-    {None: math.nan, "": math.nan} | {written: float(value) for value in domain for written in (value, str(value))}
-    for domain in FEATURES.values()
-]
-"""By feature, the cells that clients write nearly always, and what they mean; `Validation` judges all others."""
-
-
-def _usual_values(cells: list[Any]) -> list[float] | None:
-    """Return a row's values if each of its cells is a usual one, without the time that a DataFrame takes."""
-    if bool in map(type, cells):  # True is equal to 1, and is not a whole number
-        return None
-    try:
-        return list(map(dict.__getitem__, _USUAL_VALUES, cells))
-    except (KeyError, TypeError):  # TypeError: a list has no hash
-        return None
-
-
-def _spelling(keys: tuple[str, ...], number: int) -> tuple[str, ...]:
-    """Return the key of each feature in a row; `number` counts rows from 1."""
-    spelling: dict[str, str] = {}
-    for key in keys:
-        name = key if key in FEATURES else canonical_name(key)
-        if name in spelling:
-            raise DataValidationError(f"row {number} has {name} twice")
-        if name in FEATURES:
-            spelling[name] = key
-    if missing := [name for name in FEATURES if name not in spelling]:
-        raise DataValidationError(
-            f"row {number} lacks {', '.join(missing)}: all 30 features are needed, null for an unknown value"
-        )
-    return tuple(spelling[name] for name in FEATURES)

@@ -10,13 +10,13 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
-from networksecurity.data.schema import DOMAINS, FEATURES
+from networksecurity.data.contracts import WEBSITES, Contract
 
 _STEPS = ("numbers", "domain", "values")
 
 
-def with_domain_check(model: Pipeline) -> Pipeline:
-    """Return a fitted pipeline that refuses values outside the features' domains, and then answers as `model`.
+def with_domain_check(model: Pipeline, contract: Contract = WEBSITES) -> Pipeline:
+    """Return a fitted pipeline that refuses values outside the columns' domains, and then answers as `model`.
 
     The same values reach the first step of `model`, in float64: `numbers` converts whole numbers and None, `domain`
     replaces a value by its place in the feature's domain, and `values` maps that back, exactly.
@@ -24,7 +24,9 @@ def with_domain_check(model: Pipeline) -> Pipeline:
     Parameters
     ----------
     model : Pipeline
-        Fitted on a frame of the 30 features.
+        Fitted on a frame of the contract's columns.
+    contract : Contract, default=WEBSITES
+        One that has `domains`.
 
     Returns
     -------
@@ -43,12 +45,12 @@ def with_domain_check(model: Pipeline) -> Pipeline:
     ...
     ValueError: Found unknown categories [np.float64(7.0)] in column 15 during transform
     """
-    domains = [np.sort(np.asarray(DOMAINS[name], dtype=float)) for name in FEATURES]
+    domains = [np.sort(np.asarray(domain, dtype=float)) for domain in contract.domains.values()]
     lowest = np.array([domain[0] for domain in domains])
     step = np.array([domain[1] - domain[0] for domain in domains])
     # A scaler of mean m and deviation s returns (place - m) / s; these two rows have those for lowest + step * place.
-    rows = pd.DataFrame([-(lowest + 1) / step, -(lowest - 1) / step], columns=list(FEATURES))
-    known = pd.DataFrame([lowest], columns=list(FEATURES))
+    rows = pd.DataFrame([-(lowest + 1) / step, -(lowest - 1) / step], columns=list(contract.domains))
+    known = pd.DataFrame([lowest], columns=list(contract.domains))
     fitted = (
         StandardScaler(with_mean=False, with_std=False).set_output(transform="pandas").fit(known),
         OrdinalEncoder(categories=[np.append(domain, np.nan) for domain in domains])

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags, resample
 
 from networksecurity.data.contracts import WEBSITES, Contract
-from networksecurity.data.schema import CLASS_LABELS, FEATURES, MISSING
+from networksecurity.data.schema import CLASS_LABELS, MISSING
 from networksecurity.data.vectors import codes_of, vector_codes
 from networksecurity.training.evaluation import require_both_classes
 from networksecurity.training.label_rule import classify, rule_of
@@ -214,7 +214,7 @@ def _permutation_importance(
         X, y = resample(X, y, replace=False, n_samples=_MAX_IMPORTANCE_ROWS, stratify=y, random_state=random_state)
     distinct = X.drop_duplicates()
     rows = [distinct]
-    for name in FEATURES:
+    for name in X.columns:
         rows += [distinct[distinct[name] != value].assign(**{name: value}) for value in X[name].unique()]
     codes, first = np.unique(np.concatenate([vector_codes(of_rows) for of_rows in rows]), return_index=True)
     answers = np.concatenate([classify(model, of_rows) for of_rows in rows if len(of_rows)])[first]
@@ -228,7 +228,7 @@ def _permutation_importance(
     found = permutation_importance(
         model, states, y, scoring=f1_score, n_repeats=_N_REPEATS, n_jobs=1, random_state=random_state
     )
-    return _by_importance(list(FEATURES), found)
+    return _by_importance(list(X.columns), found)
 
 
 def _importance_of_computed_features(

@@ -57,7 +57,7 @@ def test_a_model_of_a_table_answers_alike_in_memory_in_batch_over_http_and_from_
         answer = service.predict({"rows": [*rows, rows[0] | {"length": "long"}]})
         table = service("POST", "/predict", content=Path("new.csv").read_bytes(), headers=CSV).json()
         described = service("GET", "/openapi.json").json()["info"]["description"]
-    assert described.endswith("4 columns of the table shop.")
+    assert "by 4 columns of the table shop. " in described
     assert [of["phishing_probability"] for of in answer["predictions"][:-1]] == in_memory.tolist()
     assert answer["predictions"][-1]["reasons"] == ["length is not a number"]
     assert answer["predictions"][0]["keys"] == {key: rows[0][key] for key in ("domain", "url", "status")}

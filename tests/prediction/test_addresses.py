@@ -62,9 +62,12 @@ def test_a_request_gets_a_reason_for_what_is_no_address_and_its_fields_back(mode
     assert (found[1]["label"], found[1]["reasons"]) == (None, ["url: the scheme is not http or https"])
 
 
-@pytest.mark.parametrize("row", [{"text": "a.test"}, {"uri": "a.test", "link": "b.test"}, {}])
-def test_a_row_whose_address_cannot_be_told_is_refused(model, row):
-    with pytest.raises(DataValidationError, match="row 1 has (no|2) fields that could be the address: call one `url`"):
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [({"text": "a.test"}, "lacks url"), ({"uri": "a.test", "link": "b.test"}, "has url twice"), ({}, "lacks url")],
+)
+def test_a_row_whose_address_cannot_be_told_is_refused(model, row, said):
+    with pytest.raises(DataValidationError, match=f"^row 1 {said}$"):
         predict(prepare(model, probe_rows(CONTRACT)), [row], contract=CONTRACT)
 
 

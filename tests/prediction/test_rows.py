@@ -161,7 +161,7 @@ def test_any_json_value_in_a_cell_is_answered(shared, cells, key):
         ('{"rows": [], "more": "hunter2"}', "stands beside more than `explain`"),
         ('{"rows": [], "explain": "hunter2"}', "`explain` is neither true nor false"),
         ('{"rows": []}', "there are no rows"),
-        ("{}", "row 1 lacks having_IP_Address, .*: all 30 features"),
+        ("{}", "row 1 lacks having_IP_Address, .*: all 30 columns"),
         (json.dumps({"rows": [ROW, {**ROW, "port_no": "hunter2"}]}), "row 2 has port twice"),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_row_without_a_feature_is_refused(shared):
     incomplete = {name: of for name, of in ROW.items() if name not in ("SFH", "port")}
     for content, number in (({"rows": [ROW, incomplete]}, 2), (incomplete, 1)):
         said = shared.predict(content, 422)["detail"]
-        assert said == (f"row {number} lacks port, SFH: all 30 features are needed, null for an unknown value")
+        assert said == (f"row {number} lacks port, SFH: all 30 columns are needed, null for an unknown value")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "text/plain"}, {**JSON, "Content-Encoding": "gzip"}])

@@ -1,8 +1,8 @@
 """The contract of addresses: a URL and its label."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,11 @@ from networksecurity.data.address_features import ADDRESS_FEATURES, address_feat
 from networksecurity.data.address_names import URL
 from networksecurity.data.address_rows import DOMAIN, AddressRows, AddressValidation
 from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.addresses import parse_address
 from networksecurity.data.columns import Column
 from networksecurity.data.contracts.contract import Contract, RowValidation
 from networksecurity.data.hashing import hashed
+from networksecurity.exceptions import AddressError
 
 _SUFFIX = "suffix"
 _N_EXAMPLES = 32
@@ -81,6 +83,29 @@ class Addresses(Contract):
     def group(self) -> str:
         """The registrable domain."""
         return "registrable domain"
+
+    @property
+    def row_schema(self) -> dict[str, Any]:
+        """A text, as it was found."""
+        return {
+            "type": "object",
+            "description": "An http or https address; the row comes back as `keys`.",
+            "properties": {URL: {"description": "the address, also as analysts write it: hxxp://evil[.]example"}},
+            "required": [URL],
+            "not": {"required": ["rows"]},
+        }
+
+    @property
+    def example_row(self) -> dict[str, Any]:
+        """An address under a reserved name."""
+        return {URL: "http://login.bank.example.test/a.php"}
+
+    def read_cells(self, cells: Sequence[Any]) -> list[Any] | None:
+        """Return the normalized address; what is none is left to `validation`, which says why."""
+        try:
+            return [parse_address(cells[0]).normalized]
+        except AddressError:
+            return None
 
     @property
     def limits(self) -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -89,6 +89,36 @@ class Contract(ABC):
         """The columns of `X` that come from the same place and go missing together, by the place; none by default."""
         return {}
 
+    @property
+    def domains(self) -> Mapping[str, tuple[int, ...]]:
+        """The values that each column of `X` may take, where all columns have few of them; none by default."""
+        return {}
+
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """What each column of `X` is about, for people; none by default."""
+        return {}
+
+    @property
+    @abstractmethod
+    def row_schema(self) -> dict[str, Any]:
+        """The JSON schema of a row to judge."""
+
+    @property
+    @abstractmethod
+    def example_row(self) -> dict[str, Any]:
+        """A made-up row to judge, valid or nearly so."""
+
+    def read_cells(self, cells: Sequence[Any]) -> list[Any] | None:  # noqa: ARG002 (most contracts have no short cut)
+        """Return what a model is given of one raw row, without the time that a DataFrame takes; None if undecided.
+
+        Parameters
+        ----------
+        cells : sequence of shape (n_columns,)
+            In the order of `columns`. `validation` judges the rows that are left undecided.
+        """
+        return None
+
     @abstractmethod
     def validation(self, *, max_rejected: float = 0.05, with_target: bool = True) -> RowValidation:
         """Return what checks raw rows; see `validation.Validation` for the parameters."""
@@ -129,7 +159,8 @@ class Contract(ABC):
         examples : DataFrame of shape (n_samples, n_columns), optional
             Rows of `X` behind the model; a contract with a built-in sample does without.
         """
-        return self.to_X(self.validate(self.make_sample(_N_PROBES)).accepted)
+        accepted, _ = self.validation(with_target=False).add(self.make_sample(_N_PROBES))
+        return self.to_X(accepted)
 
     @abstractmethod
     def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from networksecurity.data.columns import Column
 from networksecurity.data.contracts.contract import Contract, RowValidation
 from networksecurity.data.hashing import row_codes
 from networksecurity.data.table_file import TableFile, normalized, parse_table, read_table
+from networksecurity.data.table_form import example_row, row_schema
 from networksecurity.data.table_rows import TableValidation, accepted_schema
 from networksecurity.exceptions import ConfigurationError
 
@@ -105,6 +106,16 @@ class Table(Contract):
     def group(self) -> str:
         """The columns of its groups, or the feature vector."""
         return " and ".join(self.table.group) or "feature vector"
+
+    @property
+    def row_schema(self) -> dict[str, Any]:
+        """What the file says of the columns."""
+        return row_schema(self.table)
+
+    @property
+    def example_row(self) -> dict[str, Any]:
+        """Values that the file's checks allow."""
+        return example_row(self.table)
 
     @property
     def limits(self) -> tuple[str, ...]:

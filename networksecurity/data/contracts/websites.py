@@ -1,8 +1,9 @@
 """The contract of websites: 30 features, each -1, 0 or 1."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,12 @@ from networksecurity.data.contracts.contract import Contract, RowValidation
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.validation import Validation
 from networksecurity.data.vectors import vector_codes
+
+_USUAL_VALUES: list[dict[Any, float]] = [
+    {None: math.nan, "": math.nan} | {written: float(value) for value in domain for written in (value, str(value))}
+    for domain in schema.FEATURES.values()
+]
+"""By feature, the cells that clients write nearly always, and what they mean."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,52 @@ class Websites(Contract):
     def feature_groups(self) -> Mapping[str, tuple[str, ...]]:
         """What an address tells, its page, its certificate, its registration, and services that have ended."""
         return schema.FEATURE_GROUPS
+
+    @property
+    def domains(self) -> Mapping[str, tuple[int, ...]]:
+        """-1, 0 and 1, or two of them."""
+        return schema.FEATURES
+
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """What each feature is a judgement on."""
+        return schema.FEATURE_DESCRIPTIONS
+
+    @property
+    def row_schema(self) -> dict[str, Any]:
+        """The features with what each value stands for."""
+        return {
+            "type": "object",
+            "description": "The 30 features: -1 speaks for phishing, 1 for a legitimate site, 0 is in between "
+            "(`Redirect` is 0 or 1), null is not known; all other fields come back as `keys`.",
+            "properties": {
+                name: {
+                    "description": schema.FEATURE_DESCRIPTIONS[name],
+                    "enum": [*domain, None],
+                    "x-enum-descriptions": {
+                        str(value): text for value, text in schema.VALUE_DESCRIPTIONS[name].items()
+                    },
+                }
+                for name, domain in schema.FEATURES.items()
+            },
+            "required": list(schema.FEATURES),
+            "not": {"required": ["rows"]},
+        }
+
+    @property
+    def example_row(self) -> dict[str, Any]:
+        """Features of a legitimate site, nearly, one of them not known."""
+        values = {name: (min if i % 4 == 0 else max)(of) for i, (name, of) in enumerate(schema.FEATURES.items())}
+        return {**values, "Page_Rank": None}
+
+    def read_cells(self, cells: Sequence[Any]) -> list[Any] | None:
+        """Return the values if each cell is one of those that clients write nearly always."""
+        if bool in map(type, cells):  # True is equal to 1, and is not a whole number
+            return None
+        try:
+            return list(map(dict.__getitem__, _USUAL_VALUES, cells))
+        except (KeyError, TypeError):  # TypeError: a list has no hash
+            return None
 
     @property
     def limits(self) -> tuple[str, ...]:

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from networksecurity.data.contracts import Table
-from networksecurity.data.table_file import Feature
+from networksecurity.data.table_file import Feature, TableFile
 
 
-def row_schema(contract: Table) -> dict[str, Any]:
+def row_schema(table: TableFile) -> dict[str, Any]:
     """Return the JSON schema of a row.
 
     Examples
     --------
-    >>> contract = Table.parse('''
+    >>> from networksecurity.data.table_file import parse_table
+    >>> table = parse_table('''
     ... contract: shop
     ... target: status
     ... positive: bad
@@ -21,15 +21,15 @@ def row_schema(contract: Table) -> dict[str, Any]:
     ...     tld: {dtype: str, nullable: true, isin: [com, test]}
     ...     status: {dtype: str, isin: [bad, good]}
     ... ''')
-    >>> row_schema(contract)["properties"]["tld"]
+    >>> row_schema(table)["properties"]["tld"]
     {'description': 'tld', 'enum': ['com', 'test', None]}
-    >>> example_row(contract)
+    >>> example_row(table)
     {'length': 1, 'tld': 'com'}
     """
-    features = contract.table.features
+    features = table.features
     return {
         "type": "object",
-        "description": f"The columns of {contract.name}; all other fields come back as `keys`.",
+        "description": f"The columns of {table.name}; all other fields come back as `keys`.",
         "properties": {name: _schema(of) for name, of in features.items()},
         "required": list(features),
         "not": {"required": ["rows"]},
@@ -45,9 +45,9 @@ def _schema(feature: Feature) -> dict[str, Any]:
     return found | {"type": [kind, "null"] if feature.nullable else kind}
 
 
-def example_row(contract: Table) -> dict[str, Any]:
+def example_row(table: TableFile) -> dict[str, Any]:
     """Return a row that is valid, or nearly: a value that a check allows, 1 for any number and `text` for any text."""
-    return {name: _example(of) for name, of in contract.table.features.items()}
+    return {name: _example(of) for name, of in table.features.items()}
 
 
 def _example(feature: Feature) -> Any:
