@@ -12,9 +12,11 @@ from mlflow.entities import LoggedModelOutput
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType
+from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
+from networksecurity import __version__
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.model_files import TRUSTED_TYPES
 from networksecurity.data.schema import CLASS_LABELS, LABELS
@@ -43,12 +45,13 @@ _N_PROBES_OF_A_SET = 5
 
 def warm_up() -> None:
     """Load skops and MLflow's list of installed packages, which the first `save_model` of a process waits for."""
+    model = DummyClassifier().fit([[0]], [0])
     with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
         mlflow.sklearn.save_model(
-            DummyClassifier().fit([[0]], [0]),
+            model,
             f"{folder}/{_ARTIFACT_PATH}",
             serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
-            pip_requirements=_requirements(),
+            pip_requirements=_requirements(model),
         )
 
 
@@ -86,7 +89,7 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
     """Write the winner as an MLflow model into the new folder `path`, with its description, probe and data profile."""
     estimator, rule, contract = get_classifier(outcome.model), rule_of(outcome.model), outcome.contract
     mlflow.sklearn.save_model(
-        with_domain_check(outcome.model) if contract == WEBSITES else outcome.model,
+        with_domain_check(outcome.model, contract) if contract.domains else outcome.model,
         path,
         mlflow_model=Model(run_id=training.train_run_id, model_id=model_id),
         serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
@@ -101,7 +104,7 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
             outputs=Schema([ColSpec(DataType.long)]),
         ),
         input_example=outcome.input_example.head(5),
-        pip_requirements=_requirements(),  # else MLflow starts a process to find out
+        pip_requirements=_requirements(outcome.model),  # else MLflow starts a process to find out
         metadata={
             **outcome.tags,
             "training": training.name,
@@ -124,20 +127,23 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
     _probe(outcome.model, probe_rows(contract, outcome.input_example)).to_parquet(Path(path, PROBE_FILE))
 
 
-def _requirements() -> list[str]:
-    return [f"{package}=={version(package)}" for package in _SERVED_WITH]
+def _requirements(model: BaseEstimator) -> list[str]:
+    """Return the packages that a model needs where it is loaded: this one only if it has classes of ours."""
+    packages = [f"{package}=={version(package)}" for package in _SERVED_WITH]
+    is_ours = any(type(of).__module__.startswith("networksecurity.") for of in model.get_params().values())
+    return [*packages, f"networksecurity=={__version__}"] if is_ours else packages
 
 
 def probe_rows(contract: Contract = WEBSITES, examples: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return what a model is given of made-up rows; of websites, each feature is missing in at least one row.
+    """Return what a model is given of made-up rows.
 
-    So is each set of feature groups. A contract without a built-in sample makes its rows from `examples`.
+    Where features come in groups that go missing together, each feature is missing in at least one row, and so is each
+    set of groups. A contract without a built-in sample makes its rows from `examples`.
     """
-    X = contract.make_probe(examples)
-    if contract != WEBSITES:
+    X, groups = contract.make_probe(examples), contract.feature_groups
+    if not groups:
         return X
     with_gaps = X.head(X.shape[1]).mask(np.eye(X.shape[1], dtype=bool))
-    groups = contract.feature_groups
     without_groups = [hide(X.head(_N_PROBES_OF_A_SET), groups, known) for known in known_sets(groups)]
     return pd.concat([X, with_gaps, *without_groups], ignore_index=True)
 

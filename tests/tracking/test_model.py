@@ -1,4 +1,5 @@
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from logged import log_all
+from made_tables import SHOP, shop
 
+from networksecurity import __version__
+from networksecurity.data.contracts import WEBSITES, Addresses, Table
 from networksecurity.data.model_files import load_model
 from networksecurity.data.schema import DOMAINS, FEATURE_GROUPS, FEATURES, to_X_y
+from networksecurity.tracking.model import save_model
+from networksecurity.tracking.outcome import PROBE_FILE
+from networksecurity.training.candidates import get_candidate, make_pipeline
 from networksecurity.training.domain import with_domain_check, without_domain_check
 from networksecurity.training.known_features import KnownFeatures
+from networksecurity.training.label_rule import LabelRule, with_rule
 from networksecurity.training.masking import hide
 
 
@@ -113,6 +121,68 @@ def test_the_domain_check_hands_on_the_same_values(outcome):
     handed_on = checked[:-2].transform(X)
     pd.testing.assert_frame_equal(handed_on, X, check_exact=True)
     assert (checked.predict_proba(X) == outcome.model.predict_proba(X)).all()
+
+
+def test_labels_in_another_code_leave_a_model_its_domain_check_and_its_probe_with_gaps(training, outcome, tmp_path):
+    recoded = replace(outcome, contract=WEBSITES.with_positive("0"))
+    save_model(str(tmp_path / "model"), training, recoded)
+    stored = load_model(Path(tmp_path, "model", "model.skops").read_bytes())
+    assert next(iter(stored.named_steps)) == "numbers"
+    probe = pd.read_parquet(tmp_path / "model" / PROBE_FILE)
+    assert probe[list(FEATURES)].isna().any().all()
+
+
+@pytest.fixture
+def save(training, outcome, tmp_path):
+    """Return what stores a model as the winner of a training, and returns its folder."""
+
+    def save(model, contract, X):
+        saved = replace(outcome, model=model, contract=contract, input_example=X.head(), known=None, reference=None)
+        save_model(str(tmp_path / contract.name), training, saved)
+        return tmp_path / contract.name
+
+    return save
+
+
+@pytest.fixture
+def without_this_package(monkeypatch):
+    """Return what hides this package, as if scikit-learn and MLflow were installed alone."""
+
+    def hide_it():
+        for name in [name for name in sys.modules if name.partition(".")[0] == "networksecurity"]:
+            monkeypatch.setitem(sys.modules, name, None)
+
+    return hide_it
+
+
+def test_models_of_websites_and_of_tables_answer_where_this_package_is_missing(
+    save, outcome, rows, without_this_package
+):
+    table = Table.parse(SHOP)
+    X, y = table.to_X_y(table.validate(shop(300)).accepted)
+    model = make_pipeline(get_candidate("Logistic Regression", table.candidates)).fit(X, y)
+    expected = {"websites": outcome.model.predict(to_X_y(rows)[0]), "shop": model.predict(X)}
+    folders = [save(outcome.model, WEBSITES, outcome.input_example), save(model, table, X)]
+    asked = {"websites": to_X_y(rows)[0], "shop": X}
+    without_this_package()
+    for folder in folders:
+        assert "networksecurity" not in (folder / "requirements.txt").read_text()
+        answers = mlflow.pyfunc.load_model(str(folder)).predict(asked[folder.name])
+        assert (answers == expected[folder.name]).all()
+
+
+def test_models_of_addresses_and_those_with_a_band_require_this_package(save, outcome, rows, without_this_package):
+    addresses = Addresses()
+    X, y = addresses.to_X_y(addresses.validate(addresses.make_sample(200)).accepted)
+    model = make_pipeline(get_candidate("Decision Tree", addresses.candidates)).fit(X, y)
+    decided = make_pipeline(get_candidate("Decision Tree"), threshold=0.5).fit(*to_X_y(rows))
+    unsure = with_rule(decided, LabelRule(band=(0.4, 0.6)))
+    folders = [save(model, addresses, X), save(unsure, WEBSITES, outcome.input_example)]
+    without_this_package()
+    for folder in folders:
+        assert f"networksecurity=={__version__}" in (folder / "requirements.txt").read_text().split()
+        with pytest.raises(ImportError, match="networksecurity"):
+            mlflow.pyfunc.load_model(str(folder))
 
 
 def test_the_domain_check_can_be_taken_off(done, outcome):
