@@ -14,7 +14,6 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, Field
 
-from networksecurity.data.contracts import Contract
 from networksecurity.data.mongodb.ingestion import ingest, to_cells
 from networksecurity.data.mongodb.server import Connection
 from networksecurity.data.schema import CLASS_LABELS
@@ -80,12 +79,16 @@ def add_feedback(opened: Connection, rows: pd.DataFrame, *, label: Label, by: st
             f"{MAX_COMMENT:,}"
         )
     contract = opened.address.contract
-    accepted, rejected = contract.validation(with_target=False).add(rows.reset_index(drop=True))
+    names = [column.name for column in contract.stored if column.name != contract.target]
+    known = rows[[column for column in rows if contract.canonical_name(column) in names]].reset_index(drop=True)
+    # With the label, for only then are the columns of a group read, which an accepted row needs.
+    labelled = known.assign(**{contract.target: contract.to_label(phishing=label == CLASS_LABELS[1])})
+    accepted, rejected = contract.validation().add(labelled)
     if len(rejected) or accepted.empty:
         why = f"row {rejected.index[0]}: {rejected['reasons'].iloc[0]}" if len(rejected) else "there are no rows"
         raise DataValidationError(f"nothing was reported, {len(rejected)} of {len(rows)} rows are not valid: {why}")
     reports, stored = [], opened.writable("_feedback")
-    for features in _features(contract, accepted):
+    for features in _features(contract.to_raw(accepted)[names]):
         told = {"features": features, "label": label, "by": by.strip(), "comment": comment}
         name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
         report = {**told, "at": datetime.now(UTC), "status": "open"}
@@ -115,7 +118,8 @@ def accept_feedback(opened: Connection, name: str, *, by: str) -> Accepted:
     right, wrong = (contract.to_label(phishing=of) for of in (phishing, not phishing))
     # In this order: the report's own row, inserted next, is no correction of anything.
     corrected = {"feedback": name, "was": f"${contract.target}"}
-    others = {**report.features, contract.target: wrong, "_id.file": {"$ne": _file(name)}}
+    features = {name: report.features[name] for name in contract.columns}
+    others = {**features, contract.target: wrong, "_id.file": {"$ne": _file(name)}}
     n_overridden = opened.writable().update_many(others, [{"$set": {"corrected": corrected, contract.target: right}}])
     row = pd.DataFrame([{**report.features, contract.target: right}])
     done = ingest(opened, [contract.validation().add(row)], sha256=_file(name), source=f"feedback of {report.by}")
@@ -150,9 +154,9 @@ def _file(name: str) -> str:
     return f"feedback-{name}"
 
 
-def _features(contract: Contract, accepted: pd.DataFrame) -> list[dict[str, Any]]:
-    columns = [to_cells(accepted[name]) for name in contract.columns]
-    return [dict(zip(contract.columns, cells, strict=True)) for cells in zip(*columns, strict=True)]
+def _features(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    columns = {str(name): to_cells(rows[name]) for name in rows}
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 def _as_value(found: dict[str, Any]) -> Feedback:

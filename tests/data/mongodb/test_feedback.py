@@ -1,6 +1,9 @@
 import pytest
-from reading import opened
+from made_tables import SHOP, shop
+from reading import configured, opened
 
+from networksecurity.data import mongodb
+from networksecurity.data.contracts import Table
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES, TARGET
 from networksecurity.data.validation import Validation
@@ -109,6 +112,19 @@ def test_a_report_with_a_missing_value_finds_its_row(place):
     (name,) = connection.add_feedback(gaps[[*FEATURES]], label=right, by="jane")
     assert connection.list_feedback()[0].features["SFH"] is None
     assert connection.accept_feedback(name, by="boss").n_overridden == 1
+
+
+def test_an_accepted_report_about_a_row_of_a_table_keeps_its_group(target):
+    table = Table.parse(SHOP)
+    rows = shop(50)
+    with mongodb.open(mongodb.parse_target(target, configured(), table)) as connection:
+        connection.ingest([table.validation().add(rows)], sha256="abc", source="rows.csv")
+        other = {"phishing": "legitimate", "legitimate": "phishing"}[rows.loc[0, "status"]]
+        (name,) = connection.add_feedback(rows.head(1), label=other, by="jane")
+        assert connection.accept_feedback(name, by="boss").n_overridden == 1
+        new = connection.read(since=1).frame
+        assert new[["domain", "status"]].to_numpy().tolist() == [[rows.loc[0, "domain"], other]]
+        connection.beside("_feedback").drop()
 
 
 def test_an_unknown_report_is_one_line(place):
