@@ -15,7 +15,7 @@ def _damage_by_pandas() -> Iterator[None]:
     """Translate damage in what pandas itself wrote into a Parquet file."""
     try:
         yield
-    except (ValueError, KeyError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise pyarrow.ArrowInvalid(one_line(exc)) from exc
 
 
