@@ -171,7 +171,7 @@ def _resolve(frame: pd.DataFrame, *, with_target: bool) -> dict[str, Any]:
                 f"several columns could be the {name}: {listed(exact or fitting)}; keep one of them"
             )
         if not fitting:
-            names, hint = NAMES[name], look_alike([*frame], instead_of="addresses", with_target=with_target)
+            names, hint = NAMES[name], look_alike(frame, instead_of="addresses", with_target=with_target)
             raise DataValidationError(
                 f"these are not addresses{' with a label' if with_target else ''}: no column is called "
                 f"{', '.join(names[:-1])} or {names[-1]}; there are {listed(list(frame))}{hint}"

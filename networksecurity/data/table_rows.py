@@ -94,7 +94,7 @@ class TableValidation:
         if missing := [name for name in self._wanted if name not in given]:
             hint = ""
             if len(missing) > len(self._wanted) / 2:
-                hint = look_alike([*frame], instead_of=self._table.name, with_target=self._with_target)
+                hint = look_alike(frame, instead_of=self._table.name, with_target=self._with_target)
             raise DataValidationError(
                 f"these are not rows of {self._table.name}: {len(missing)} of its {len(self._wanted)} columns "
                 f"{'is' if len(missing) == 1 else 'are'} missing ({listed(missing)}); there are {listed(frame)}{hint}"

@@ -249,7 +249,7 @@ def _resolve_columns(frame: pd.DataFrame, domains: dict[str, Any]) -> tuple[dict
         wanted = f"{len(FEATURES)} features" + (f" and {TARGET}" if TARGET in domains else "")
         hint = ""
         if len(missing) > len(domains) / 2:
-            hint = look_alike([*frame], instead_of="websites", with_target=TARGET in domains)
+            hint = look_alike(frame, instead_of="websites", with_target=TARGET in domains)
         raise DataValidationError(
             f"these are not the columns of the phishing websites data ({wanted}); {'; '.join(problems)}{hint}"
         )

@@ -37,7 +37,16 @@ def test_rows_without_a_label_are_recognised_where_none_is_needed():
     features = WEBSITES.drop(columns="Result")
     assert "This looks like" not in refused(CONTRACTS["addresses"], features)
     assert refused(CONTRACTS["addresses"], features, with_target=False).endswith("--contract websites")
-    assert look_alike(["URL"], instead_of="shop", with_target=False).endswith("--contract addresses")
+    urls = ADDRESSES[["url"]].rename(columns={"url": "URL"})
+    assert look_alike(urls, instead_of="shop", with_target=False).endswith("--contract addresses")
+
+
+def test_a_column_that_is_only_called_after_addresses_is_not_taken_for_one():
+    numbers = integers(50).assign(domain=7, status="bad")
+    titles = numbers.assign(domain="Sign in", link=None)
+    for rows in (numbers, titles):
+        assert "This looks like" not in refused(Table.parse(SHOP), rows)
+    assert refused(Table.parse(SHOP), titles.assign(link="a.example/b")).endswith("--contract addresses")
 
 
 def test_nothing_is_said_of_rows_that_no_contract_fits_or_that_lack_little():
