@@ -21,9 +21,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil, floor
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any
 
+import numpy as np
+import pandas as pd
 import pandera.pandas as pa
 import yaml
 from pandera.errors import SchemaDefinitionError, SchemaInitError
@@ -42,6 +46,7 @@ TAKEN = ("websites", "addresses", "phishing")
 _MAX_BYTES = 1_000_000
 _MAX_COLUMNS = 5_000
 _MAX_NAME = 200
+_LARGEST = 1e300
 _SCHEMA_KEYS = {"schema_type", "version", "api", "columns", "name", "title", "description", "strict", "ordered"}
 _COLUMN_KEYS = {"dtype", "nullable", "title", "description", "checks", "coerce", "required"}
 _NUMBER = re.compile(r"(u?int|float)\d*", re.IGNORECASE)
@@ -210,6 +215,8 @@ def parse_table(text: str) -> TableFile:
         raise ConfigurationError(f"the target {document.target!r} is not among the columns of the schema")
     positive, negative = _labels(document, columns[document.target])
     features = {name: _feature(name, column) for name, column in columns.items() if name != document.target}
+    for feature in features.values():
+        _refuse_contradiction(feature)
     if not features:
         raise ConfigurationError("the schema has no column besides the target: there is nothing to learn from")
     for what, names in (("group", document.group), ("keys", document.keys)):
@@ -223,7 +230,7 @@ def parse_table(text: str) -> TableFile:
         positive=positive,
         negative=negative,
         group=document.group,
-        keys=document.keys,
+        keys=tuple(name for name in document.keys if name not in document.group),  # a group is read, too
         missing=frozenset(map(as_label, document.missing)),
         names=_names(document, [*features, document.target]),
         features=features,
@@ -305,6 +312,33 @@ def _feature(name: str, column: pa.Column) -> Feature:
         checks=tuple(checks),
         description=column.description or column.title or "",
     )
+
+
+def _refuse_contradiction(feature: Feature) -> None:
+    """Raise ConfigurationError if a check does not go with the column's kind, or no number passes all of them."""
+    name, is_number, allowed = feature.column.name, feature.column.kind == "number", feature.allowed
+    limits: list[Any] = []
+    for check, passes in feature.checks:
+        if check.name not in ("isin", "notin") and (check.name == "str_length") == is_number:
+            raise ConfigurationError(f"column {name}: {check.name} is no check of {'numbers' if is_number else 'text'}")
+        if check.name == "str_length":
+            continue
+        values = [value for key, value in check.statistics.items() if key.endswith(("_value", "_values"))]
+        values = list(values[0]) if check.name in ("isin", "notin") else values
+        if not values or any(_is_number(value) != is_number for value in values):
+            raise ConfigurationError(f"column {name}: {'numbers' if is_number else 'words'} are needed in {passes!r}")
+        limits += values
+    if is_number and limits:
+        around = {end for limit in limits for end in (limit, limit - 1, limit + 1, floor(limit), ceil(limit))}
+        tried = pd.Series(list(allowed) or [*around, fmean(limits)], dtype="float64")
+        tried = tried[tried % 1 == 0] if feature.whole else tried
+        passed = [np.asarray(check(tried).check_output, dtype=bool) for check, _ in feature.checks if len(tried)]
+        if not passed or not np.logical_and.reduce(passed).any():
+            raise ConfigurationError(f"column {name}: no number is {' and '.join(of for _, of in feature.checks)}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
 
 
 def _labels(document: Document, column: pa.Column) -> tuple[str, str]:

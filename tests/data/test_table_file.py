@@ -36,6 +36,22 @@ def without(line):
         (SHOP.replace("min_value: 0, max_value: 200", "min_value: 9, max_value: 2"), "Pandera cannot read the schema"),
         (SHOP.replace("in_range", "in_rage"), "column length: in_rage is not supported; checks are isin, notin"),
         (SHOP.replace("dtype: int64", "dtype: 'datetime64[ns]'"), "depth: datetime64.ns. is neither a number nor text"),
+        (
+            SHOP.replace("int64, nullable", "int64, str_length: {max_value: 3}, nullable"),
+            "str_length is no check of num",
+        ),
+        (SHOP.replace("isin: [test, example]", "greater_than: 3"), "column tld: greater_than is no check of text"),
+        (SHOP.replace("isin: [test, example]", "isin: [1, 2]"), "column tld: words are needed in 'one of 1, 2'"),
+        (SHOP.replace("isin: [test, example]", "isin: []"), "column tld: words are needed in 'one of '"),
+        (
+            SHOP.replace("int64, nullable", "int64, isin: [a, 2], nullable"),
+            "depth: numbers are needed in 'one of a, 2'",
+        ),
+        (SHOP.replace("int64, nullable", "int64, isin: [1.5], nullable"), "depth: no number is one of 1.5"),
+        (
+            SHOP.replace("int64, nullable", "int64, greater_than: 5, less_than: 3, nullable"),
+            "column depth: no number is greater than 5 and less than 3",
+        ),
         (SHOP.replace("dtype: int64", "dtype: inf64"), "Pandera cannot read the schema"),
         (SHOP.replace("depth: {dtype: int64, nullable: true}", "depth: 3"), "column depth: a dtype is needed"),
         (SHOP.replace("schema_type: dataframe", "checks: {}"), "schema: checks is not supported"),
@@ -46,6 +62,19 @@ def test_a_file_that_contradicts_itself_is_refused_in_a_line(document, message):
     with pytest.raises(ConfigurationError, match=message) as refused:
         parse_table(document)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "checks",
+    [
+        "in_range: {min_value: 0.2, max_value: 1.5}",
+        "greater_than: 0, less_than: 1.5",
+        "isin: [-1, 0, 1], notin: [0]",
+        "less_than_or_equal_to: -2",
+    ],
+)
+def test_checks_that_some_number_passes_contradict_nothing(checks):
+    assert parse_table(SHOP.replace("int64, nullable", f"int64, {checks}, nullable")).features["depth"].checks
 
 
 def test_a_file_that_is_too_large_or_not_there_is_refused(tmp_path):
