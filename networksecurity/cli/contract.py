@@ -1,6 +1,7 @@
 """`networksecurity contract`: the files that describe tables."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,7 +44,7 @@ def infer(
     """Draft a contract from the rows of a table, with comments, for you to correct."""
     from networksecurity.data import sources
     from networksecurity.data.contracts import Table
-    from networksecurity.data.table_draft import draft_table, table_name
+    from networksecurity.data.table_draft import draft_table, draw_rows, table_name
     from networksecurity.data.table_file import KINDS
 
     if output and output.suffix.lower() not in KINDS:
@@ -52,7 +53,9 @@ def infer(
         raise _exists(output)
     source = sources.parse_file(file, settings())
     stem = output.stem if output else re.split(r"[/\\]", source.shown)[-1].split(".")[0]
-    draft = draft_table(source.read().frame, name=table_name(stem), target=target, positive=positive, group=group or [])
+    with source.batches() as batches:
+        rows, n_rows = draw_rows(batches.frames)
+    draft = draft_table(rows, name=table_name(stem), target=target, positive=positive, group=group or [], n_rows=n_rows)
     if output is None:
         print(draft, end="")
         return
@@ -78,6 +81,8 @@ def check(
 
     The exit code is 1 if a training would refuse the rows.
     """
+    import pandas as pd
+
     from networksecurity.data import sources
     from networksecurity.data.contracts import get_contract
 
@@ -87,11 +92,15 @@ def check(
         return
     rows = sources.parse(source, settings(), of_rows)
     validation = of_rows.validation()
-    accepted, rejected = validation.add(rows.read().frame)
-    print(f"{rows.shown}: {len(accepted):,} rows accepted, {len(rejected):,} rejected")
-    if len(rejected):
-        counts = rejected["reasons"].str.split("; ").explode().value_counts()
-        print_table(counts.rename_axis("reason").reset_index(name="rows"), title="Rejected")
+    n_accepted, n_rejected, reasons = 0, 0, Counter[str]()
+    with rows.batches() as batches:
+        for frame in batches.frames:
+            accepted, rejected = validation.add(frame)
+            n_accepted, n_rejected = n_accepted + len(accepted), n_rejected + len(rejected)
+            reasons.update(reason for of_row in rejected["reasons"] for reason in of_row.split("; "))
+    print(f"{rows.shown}: {n_accepted:,} rows accepted, {n_rejected:,} rejected")
+    if reasons:
+        print_table(pd.DataFrame(reasons.most_common(), columns=["reason", "rows"]), title="Rejected")
     validation.finish()
 
 

@@ -6,7 +6,8 @@
 | a category | it holds few words: up to 20, each twice on average, or up to 1,000, each 20 times on average |
 | a key, not given to a model | it holds other text, one value only, none at all, or row numbers |
 
-The target and the columns of the group are what they are said to be.
+The target and the columns of the group are what they are said to be. The check that a column's cells pass, their range
+or the list of them, stands behind it as a comment: new rows may well hold other values.
 """
 
 import re
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from networksecurity.data.addresses import parse_addresses
 from networksecurity.data.columns import Column
 from networksecurity.data.labels import label_text
 from networksecurity.data.schema import is_row_number
@@ -28,10 +30,15 @@ from networksecurity.exceptions import ConfigurationError, listed, shortened
 MIN_NUMBERS = 0.95
 """Share of numbers among the cells of a column of numbers; the rows of the others are rejected."""
 
+_HOST = re.compile("domain|host|site|server")
 _FEW_WORDS = (20, 2)
 _MORE_WORDS = (1_000, 20)
 _LONGEST_NAME = 40
 _LONGEST_COMMENT = 80
+_LONGEST_CHECK = 300
+"""Characters of a list of words that is written out."""
+_N_HOSTS = 200
+"""Cells that are read to tell whether a column holds hosts."""
 _N_LABELS = 2
 
 
@@ -44,7 +51,7 @@ class Drafted:
     name : str
     kind : {"number", "category", "key"}
     comment : str
-        What the column holds, or why it is a key.
+        The check that its cells pass, or what it holds, or why it is a key.
     nullable : bool
     marks_missing : bool
         Whether -1 is its only negative number, as where -1 stands for a missing value.
@@ -57,7 +64,37 @@ class Drafted:
     marks_missing: bool = False
 
 
-def draft_table(rows: pd.DataFrame, *, name: str, target: str, positive: str, group: Sequence[str] = ()) -> str:
+def draw_rows(batches: Iterable[pd.DataFrame], most: int = 100_000) -> tuple[pd.DataFrame, int]:
+    """Return rows of a source that are drawn at random, the same ones each time, and how many rows there are.
+
+    A file may be sorted by its label: its first rows would not do.
+
+    Parameters
+    ----------
+    batches : iterable of DataFrame of shape (n_rows, n_columns)
+    most : int, default=100_000
+        Rows to draw; a smaller source is returned whole. No more than these and a batch are in memory at a time.
+
+    Examples
+    --------
+    >>> rows, n_rows = draw_rows((pd.DataFrame({"a": [i, i + 1]}) for i in range(0, 10, 2)), most=3)
+    >>> len(rows), n_rows
+    (3, 10)
+    """
+    rng = np.random.default_rng(0)
+    drawn, order, n_rows = pd.DataFrame(), np.empty(0), 0
+    for batch in batches:
+        drawn = pd.concat([drawn, batch]) if n_rows else batch
+        order, n_rows = np.append(order, rng.random(len(batch))), n_rows + len(batch)
+        if len(drawn) > most:
+            kept = np.sort(np.argpartition(order, most)[:most])
+            drawn, order = drawn.iloc[kept], order[kept]
+    return drawn, n_rows
+
+
+def draft_table(
+    rows: pd.DataFrame, *, name: str, target: str, positive: str, group: Sequence[str] = (), n_rows: int | None = None
+) -> str:
     """Return a YAML document that describes rows; `table_file.parse_table` reads it.
 
     Parameters
@@ -72,6 +109,8 @@ def draft_table(rows: pd.DataFrame, *, name: str, target: str, positive: str, gr
         The value of the label that means phishing.
     group : sequence of str, optional
         Columns: rows with the same values there never stand on both sides of a split.
+    n_rows : int, optional
+        How many rows these were drawn from.
 
     Raises
     ------
@@ -92,8 +131,8 @@ def draft_table(rows: pd.DataFrame, *, name: str, target: str, positive: str, gr
     - url  # text, 4 different in 4 rows
     schema:
       schema_type: dataframe
-      columns:
-        length: {dtype: float64, nullable: true}  # from 7 to 9; 1 missing
+      columns:  # the check behind a column goes into its braces, where new rows have to pass it
+        length: {dtype: float64, nullable: true}  # in_range: {min_value: 7, max_value: 9}; 1 missing
         bad: {dtype: int64, isin: [1, 0]}
     <BLANKLINE>
     """
@@ -106,16 +145,21 @@ def draft_table(rows: pd.DataFrame, *, name: str, target: str, positive: str, gr
     if target in groups:
         raise ConfigurationError(f"the target {target!r} is also the group: name another column")
     labels = _labels(rows[target], target, positive)
-    of_columns = [_drafted(name, rows[name]) for name in names.values() if name not in (target, *groups)]
+    is_part = n_rows is not None and n_rows > len(rows)
+    of_columns = [
+        _drafted(name, rows[name], is_part=is_part) for name in names.values() if name not in (target, *groups)
+    ]
     if all(of.kind == "key" for of in of_columns):
         why = listed([f"{of.name} ({of.comment})" for of in of_columns]) or "there is no other"
         raise ConfigurationError(f"no column is left to learn from: {why}")
+    drawn = f", drawn at random from {n_rows:,}" if is_part else ""
+    hosts = [of.name for of in of_columns if of.kind != "number" and _holds_hosts(of.name, rows[of.name])]
     lines = [
-        f"# A first draft, made from {len(rows):,} rows. Please check every line.",
+        f"# A first draft, made from {len(rows):,} rows{drawn}. Please check every line.",
         f"contract: {name}",
         f"target: {_scalar(target)}",
         f"positive: {_scalar(labels[0])}",
-        *_group(groups),
+        *_group(groups, hosts),
         *_keys(of for of in of_columns if of.kind == "key"),
         *_missing([of.name for of in of_columns if of.marks_missing]),
         *_schema([of for of in of_columns if of.kind != "key"], target, labels),
@@ -173,7 +217,7 @@ def _labels(cells: pd.Series, target: str, positive: str) -> tuple[str | int, st
     return spellings[wanted], spellings[other]
 
 
-def _drafted(name: str, cells: pd.Series) -> Drafted:
+def _drafted(name: str, cells: pd.Series, *, is_part: bool) -> Drafted:
     any_number = Feature(Column(name, "number"), whole=False, nullable=True, checks=(), description="")
     numbers, why = read_numbers(cells, any_number, frozenset())
     odd = why != ""
@@ -183,35 +227,52 @@ def _drafted(name: str, cells: pd.Series) -> Drafted:
         return Drafted(name, "key", "no row has a value")
     missing = f"; {len(known) - n_known:,} missing" if n_known < len(known) else ""
     if odd.sum() <= (1 - MIN_NUMBERS) * n_known:
-        return _drafted_number(name, numbers[known & ~odd], cells[odd], missing)
+        return _drafted_number(name, numbers[known & ~odd], cells[odd], missing, is_part=is_part)
     words = as_text(cells, frozenset()).value_counts()
     if len(words) == 1 and not missing:
         return Drafted(name, "key", f"{_quoted(words.index)} in every row")
     if any(len(words) <= most and len(words) * times <= n_known for most, times in (_FEW_WORDS, _MORE_WORDS)):
-        return Drafted(name, "category", f"{len(words):,}: {_quoted(words.index)}{missing}", bool(missing))
+        check = f"isin: [{', '.join(map(_scalar, words.index))}]"
+        said = (
+            check if len(check) <= _LONGEST_CHECK and check.isprintable() else f"{len(words):,}: {_quoted(words.index)}"
+        )
+        return Drafted(name, "category", f"{said}{missing}", bool(missing))
     return Drafted(name, "key", f"text, {len(words):,} different in {n_known:,} rows")
 
 
-def _drafted_number(name: str, numbers: np.ndarray, odd: pd.Series, missing: str) -> Drafted:
+def _drafted_number(name: str, numbers: np.ndarray, odd: pd.Series, missing: str, *, is_part: bool) -> Drafted:
     distinct = np.unique(numbers)
     lowest, highest = distinct[0], distinct[-1]
     if len(distinct) == 1:
         return Drafted(name, "key", f"{lowest:.6g} in every row{missing}")
     whole = bool((distinct == np.trunc(distinct)).all())
-    counts_on = len(distinct) == highest - lowest + 1 or is_row_number(name)
+    counts_on = is_part or len(distinct) == highest - lowest + 1 or is_row_number(name)
     if whole and counts_on and len(distinct) == len(numbers) and not missing:
         return Drafted(name, "key", "a row number: a whole number of its own in every row")
     not_numbers = f"; {len(odd):,} rejected, no numbers: {_quoted(odd.unique())}" if len(odd) else ""
     marks = whole and lowest == -1 and bool(distinct[1] >= 0) and highest > 1
-    return Drafted(
-        name, "number", f"from {lowest:.6g} to {highest:.6g}{missing}{not_numbers}", bool(missing), marks_missing=marks
-    )
+    least, most = (_scalar(int(of) if whole else float(of)) for of in (lowest, highest))
+    check = f"in_range: {{min_value: {least}, max_value: {most}}}"
+    # Nullable where -1 may turn out to stand for a missing value.
+    return Drafted(name, "number", f"{check}{missing}{not_numbers}", bool(missing) or marks, marks_missing=marks)
 
 
-def _group(groups: list[str]) -> list[str]:
+def _holds_hosts(name: str, cells: pd.Series) -> bool:
+    """Return whether a column that is called after hosts or domains holds them."""
+    if not _HOST.search(normalized(name)):
+        return False
+    texts = as_text(cells, frozenset()).dropna().drop_duplicates().head(_N_HOSTS)
+    read = parse_addresses(texts)
+    return bool(len(texts)) and bool((read.reason.isna() & ~texts.str.contains("/")).mean() >= MIN_NUMBERS)
+
+
+def _group(groups: list[str], hosts: list[str]) -> list[str]:
     if groups:
         return [f"group: [{', '.join(map(_scalar, groups))}]"]
-    return ["# group: [COLUMN]  # rows with the same value there never stand on both sides of a split"]
+    said = "rows with the same value there never stand on both sides of a split"
+    if hosts:
+        return [f"# group: [{_scalar(hosts[0])}]  # advised, for it holds hosts: {said}"]
+    return [f"# group: [COLUMN]  # {said}"]
 
 
 def _keys(keys: Iterable[Drafted]) -> list[str]:
@@ -230,7 +291,7 @@ def _schema(features: list[Drafted], target: str, labels: tuple[str | int, str |
     return [
         "schema:",
         "  schema_type: dataframe",
-        "  columns:",
+        "  columns:  # the check behind a column goes into its braces, where new rows have to pass it",
         *(f"    {_column(of)}" for of in features),
         f"    {_scalar(target)}: {{dtype: {dtype}, isin: [{', '.join(map(_scalar, labels))}]}}",
     ]
@@ -241,7 +302,7 @@ def _column(of: Drafted) -> str:
     return f"{_scalar(of.name)}: {{dtype: {dtype}{', nullable: true' if of.nullable else ''}}}  # {of.comment}"
 
 
-def _scalar(value: str | int) -> str:
+def _scalar(value: str | float) -> str:
     """Return a value as it stands in a YAML document, quoted if need be."""
     return yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=10_000).strip()[1:-1]
 

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +7,7 @@ import yaml
 from made_tables import integers, mixed, shop, words
 
 from networksecurity.data.contracts import Table
-from networksecurity.data.table_draft import draft_table, table_name
+from networksecurity.data.table_draft import draft_table, draw_rows, table_name
 from networksecurity.exceptions import ConfigurationError
 
 
@@ -55,7 +57,41 @@ def test_a_draft_says_why_a_column_is_not_given_to_a_model():
     assert line_of(draft, "fixed") == "- fixed  # 7 in every row"
     assert line_of(draft, "one") == "- one  # x in every row"
     assert line_of(draft, "url") == "- url  # text, 100 different in 100 rows"
-    assert "# group: [COLUMN]" in draft
+    assert "# group: [domain]  # advised, for it holds hosts" in draft
+    advised = Table.parse(draft.replace("# group", "group"))
+    assert (advised.group, advised.canonical_name("domain"), "domain" in advised.table.keys) == (
+        "domain",
+        "domain",
+        False,
+    )
+    assert "# group: [COLUMN]" in drafted(rows.drop(columns="domain"))
+    assert "# group: [COLUMN]" in drafted(rows.assign(domain="no host"))
+
+
+def test_the_checks_that_a_draft_proposes_accept_its_rows_and_no_others():
+    rows = shop(300).assign(share=np.linspace(1e-5, 0.125, 300))
+    lines = drafted(rows, group=["domain"]).splitlines()
+    assert "    tld: {dtype: str}  # isin: [test, example]" in lines
+    assert "    share: {dtype: float64}  # in_range: {min_value: 1.0e-05, max_value: 0.125}" in lines
+    checked = [re.sub(r"^(    .*)\}  # (\w+: [\[{].*?[\]}]).*$", r"\1, \2}", line) for line in lines]
+    contract = Table.parse("\n".join(checked))
+    assert [len(contract.table.features[name].checks) for name in ("length", "tld", "share")] == [1, 1, 1]
+    assert len(contract.validate(rows, max_rejected=0).accepted) == 300
+    wrong = rows.head(2).assign(tld=["com", "test"], share=[0.1, 0.126])
+    _, rejected = contract.validation().add(wrong)
+    assert rejected["reasons"].tolist() == ["tld is not one of test, example", "share is not from 1e-05 to 0.125"]
+
+
+def test_a_large_source_is_drafted_from_rows_drawn_of_all_of_it():
+    rows = shop(3_000).sort_values("status").assign(number=np.arange(3_000))
+    drawn, n_rows = draw_rows((rows[start : start + 700] for start in range(0, 3_000, 700)), most=900)
+    assert (len(drawn), n_rows, drawn.index.is_unique) == (900, 3_000, True)
+    assert 0.3 < (drawn["status"] == "phishing").mean() < 0.7
+    draft = drafted(drawn, n_rows=n_rows)
+    assert draft.startswith("# A first draft, made from 900 rows, drawn at random from 3,000.")
+    assert line_of(draft, "number") == "- number  # a row number: a whole number of its own in every row"
+    small, n_rows = draw_rows([rows[:400], rows[400:800]], most=900)
+    pd.testing.assert_frame_equal(small, rows[:800])
 
 
 def test_missing_cells_are_allowed_where_there_are_any():
@@ -70,6 +106,7 @@ def test_the_only_negative_number_is_asked_about():
     assert "# missing: [-1]  # the only negative number of qty_0, qty_3, qty_6" in draft
     told = Table.parse(draft.replace("# missing: [-1]", "missing: [-1]"))
     assert told.table.missing == {"-1"}
+    assert told.validate(integers(500), max_rejected=0).accepted["qty_0"].isna().any()
     signs = integers(500).assign(sign=np.resize([-1, 0, 1], 500))[["sign", "phishing"]]
     assert "missing" not in drafted(signs, target="phishing", positive="1")
 
@@ -141,4 +178,7 @@ def test_a_table_is_named_so_that_its_contract_can_be_read(stem):
 
 def test_numbers_that_are_text_are_numbers():
     rows = shop(100).assign(depth=pd.Series([" 1 ", "2.5", "NA", "?"] * 25))
-    assert line_of(drafted(rows), "depth") == "depth: {dtype: float64, nullable: true}  # from 1 to 2.5; 50 missing"
+    assert (
+        line_of(drafted(rows), "depth")
+        == "depth: {dtype: float64, nullable: true}  # in_range: {min_value: 1.0, max_value: 2.5}; 50 missing"
+    )
