@@ -27,7 +27,7 @@ def commands(source: str, rounds: int, picture: Path, *, quick: bool) -> list[li
         ["search.py", "--source", source, *turns, *small],
         ["flow.py", "--source", source, *turns, *small],
         ["validation.py", *turns, *rows],
-        ["addresses.py", *turns, *rows],
+        ["addresses.py", *turns, *(["--quick"] if quick else [])],
         ["mongodb.py", "--cases", "ingest", "fetch", "find", *turns, *(rows or ["--rows", "1000000"])],
         ["scoring.py", *turns, *rows, "--cases", "score"],
         ["reasons.py", *turns],
