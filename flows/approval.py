@@ -19,13 +19,13 @@ from pydantic import Field
 from networksecurity.champion.changes import consider, earlier_comparisons
 from networksecurity.champion.decision import Champion, Decision, answered, decide
 from networksecurity.champion.gate import Gate
-from networksecurity.champion.registry import RegisteredVersion, Registry
+from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.data.storage import DataRef, ModelRef
 from networksecurity.exceptions import ConfigurationError
 
 from .parameters import TrainParameters
 from .steps import step, storage
-from .tracking import tracking_server
+from .tracking import registry as open_registry
 
 _PAUSE = "promotion"
 _MARGIN = 600
@@ -59,7 +59,7 @@ def weigh(
 ) -> Decision:
     """Compare the model with the champion on the test rows; promote it if it is better and nobody objects."""
     pipeline, rows = storage().get_model(model), storage().get_frame(test)
-    registry = Registry(tracking_server(), candidate.name, candidate.contract)
+    registry = open_registry(candidate.contract)
     earlier = earlier_comparisons(registry, candidate)
 
     def judge(champion: Champion | None) -> Decision:

@@ -20,7 +20,7 @@ def tracking_server() -> TrackingServer:
 
 def registry(contract: Contract = WEBSITES) -> Registry:
     """Return the registered model of a contract."""
-    return Registry(tracking_server(), settings().registered_model(contract.name), contract)
+    return Registry.of(settings(), contract)
 
 
 def find_gaps(version: RegisteredVersion | None, n_rows: int, n_missing: dict[str, int]) -> list[str]:

@@ -191,7 +191,7 @@ def _train(
     tags = origin | data_tags(parameters, fetched, checked.accepted, sides.train, searched)
     params = logged_params(parameters, winner, chosen.labelling)
     logged = tasks.track(training, model, params, searches.ranked, searches.selection, sides, findings, tags, contract)
-    version = tasks.register(training, logged.model_uri, winner, findings.test_metrics, tags)
+    version = tasks.register(training, logged.model_uri, winner, findings.test_metrics, tags | logged.seal)
     begin("judging the new model")
     decision = settle(parameters, version, model, sides.test, findings.train_metrics["f1_score"])
     tasks.end_training(training, searches.warning or None)

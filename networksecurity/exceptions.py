@@ -12,6 +12,7 @@ NetworkSecurityException
 │   └── SearchAbandonedError        the run that started the search has ended
 ├── TimeLimitError              a run exceeded its time limit; also a TimeoutError
 ├── TrackingError               the tracking server refused: credentials, missing repository
+│   └── StoredModelError            the files of a version are damaged, or not those that were registered
 ├── PromotionError              a version is not fit to be the champion, or there is none to go back to
 └── TransientError              may pass on another attempt: the only errors that are retried
     ├── ClusterUnavailableError     the Dask scheduler cannot be reached
@@ -69,6 +70,10 @@ class TimeLimitError(NetworkSecurityException, TimeoutError):
 
 class TrackingError(NetworkSecurityException):
     """The tracking server answered and refused."""
+
+
+class StoredModelError(TrackingError):
+    """The stored model of a version is damaged, or is not the one that was registered."""
 
 
 class PromotionError(NetworkSecurityException):

@@ -5,12 +5,13 @@ What a run should *do* is given by the parameters of each flow.
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import unquote, unquote_plus
 
-from pydantic import AliasChoices, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from networksecurity.exceptions import ConfigurationError
@@ -21,6 +22,9 @@ PROJECT_FOLDER = _CHECKOUT if (_CHECKOUT / "flows").is_dir() else Path.cwd()
 
 NO_TELEMETRY = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 """Environment variables under which no library reports to its makers; a command sets those that are not set."""
+
+Seconds = Hours = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+"""A time that every library can wait for: 11 days at most, as seconds."""
 
 
 class Settings(BaseSettings):
@@ -46,7 +50,7 @@ class Settings(BaseSettings):
     cores: PositiveInt | None = Field(
         default=None, description="cores one training may use; by default all this process may use"
     )
-    time_limit: PositiveFloat | None = Field(
+    time_limit: Seconds | None = Field(
         default=None, description="seconds after which a training is ended; by default it may take any time"
     )
     task_runner: Literal["threads", "dask"] = Field(
@@ -57,7 +61,7 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("DASK_ADDRESS"),
         description="scheduler of the Dask cluster, as tcp://host:8786; by default a cluster on this machine",
     )
-    dask_timeout: PositiveFloat = Field(default=10.0, description="seconds to wait for a Dask scheduler")
+    dask_timeout: Seconds = Field(default=10.0, description="seconds to wait for a Dask scheduler")
 
     mongodb_uri: SecretStr | None = Field(
         default=None,
@@ -74,8 +78,8 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("MONGODB_COLLECTION"),
         description="collection of websites that the source `mongodb` reads; those of another contract are beside it",
     )
-    mongodb_timeout: PositiveFloat = Field(default=10.0, description="seconds to wait for a MongoDB server")
-    http_timeout: PositiveFloat = Field(default=30.0, description="seconds to wait for a web server to answer")
+    mongodb_timeout: Seconds = Field(default=10.0, description="seconds to wait for a MongoDB server")
+    http_timeout: Seconds = Field(default=30.0, description="seconds to wait for a web server to answer")
 
     mlflow_tracking_uri: SecretStr | None = Field(
         default=None,
@@ -92,10 +96,10 @@ class Settings(BaseSettings):
         description="name under which models of websites are registered; those of another contract under "
         "the same name with that of the contract at its end, such as networksecurity-addresses",
     )
-    mlflow_stale_after: PositiveFloat = Field(
+    mlflow_stale_after: Hours = Field(
         default=24.0, description="hours after which an open run counts as left behind by a killed process"
     )
-    mlflow_timeout: PositiveFloat = Field(default=10.0, description="seconds to wait for an MLflow server to answer")
+    mlflow_timeout: Seconds = Field(default=10.0, description="seconds to wait for an MLflow server to answer")
 
     dagshub_repo: str | None = Field(
         default=None,
@@ -111,6 +115,19 @@ class Settings(BaseSettings):
         description="address of DagsHub",
     )
 
+    signing_key: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="key with which trainings sign their versions; others are then refused; by default none",
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        if isinstance(value, str) and re.search("[\x00-\x1f\x7f\ud800-\udfff]", value):
+            raise ValueError("must be UTF-8 text of one line")
+        return value
+
     @field_validator("dask_address")
     @classmethod
     def _is_scheduler(cls, address: str | None) -> str | None:
@@ -125,12 +142,19 @@ class Settings(BaseSettings):
         default="websites",
         description="what the service is asked about: websites, addresses, or the file that describes a table",
     )
-    serve_refresh: PositiveFloat = Field(
+    serve_refresh: Seconds = Field(
         default=10.0, description="seconds between two checks of the service for a new champion"
     )
     serve_max_rows: PositiveInt = Field(default=10_000, description="rows that one request to the service may have")
     serve_max_bytes: PositiveInt = Field(
         default=10_000_000, description="bytes that the body of one request to the service may have"
+    )
+
+    serve_timeout: Seconds = Field(
+        default=30.0, description="seconds in which the service must get the head of a request, and then its body"
+    )
+    serve_connections_per_client: PositiveInt = Field(
+        default=64, description="connections that one address may have at once to each process of the service"
     )
 
     @field_validator("serve_token")
@@ -191,6 +215,24 @@ def settings() -> Settings:
         raise ConfigurationError(f"{file} is not UTF-8 text: save it in that encoding") from None
     except OSError as exc:
         raise ConfigurationError(f"{file} cannot be read: {exc.strerror}") from exc
+
+
+_MAY_BE_SECRET = re.compile("URI|URL|TOKEN|PASSWORD|PASSWD|SECRET|KEY|CREDENTIAL|AUTH")
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for a process that needs Prefect's settings and none of our secrets.
+
+    Examples
+    --------
+    >>> without_secrets({"PATH": "/bin", "MONGODB_URI": "mongodb://jane:secret@host", "PREFECT_API_URL": "http://host"})
+    {'PATH': '/bin', 'PREFECT_API_URL': 'http://host'}
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("PREFECT_") or not _MAY_BE_SECRET.search(name)
+    }
 
 
 def variable_of(field: str) -> str:

@@ -88,6 +88,12 @@ class TestBadValues:
             ("NETWORKSECURITY_MONGODB_TIMEOUT", "hunter2"),
             ("NETWORKSECURITY_HTTP_TIMEOUT", "-8317.5"),
             ("NETWORKSECURITY_TIME_LIMIT", "-8317"),
+            ("NETWORKSECURITY_SERVE_TIMEOUT", "inf"),
+            ("NETWORKSECURITY_MLFLOW_TIMEOUT", "nan"),
+            ("NETWORKSECURITY_DASK_TIMEOUT", "8317e300"),
+            ("NETWORKSECURITY_SIGNING_KEY", "hunter2"),
+            ("NETWORKSECURITY_STORAGE", "hunter2\udcff"),
+            ("MONGODB_URI", "mongodb://hunter2\n@host"),
             ("NETWORKSECURITY_TASK_RUNNER", "hunter2"),
             ("DASK_ADDRESS", "hunter2"),
             ("DASK_ADDRESS", "tcp://hunter2@scheduler:8786"),
@@ -139,7 +145,7 @@ class TestSecrets:
         assert secret.get_secret_value() == "scheme://user:hunter2@host/"
 
     def test_whatever_may_hold_a_password_is_a_secret(self):
-        may_hold_one = {name for name in Settings.model_fields if re.search("uri|url|token|password|secret", name)}
+        may_hold_one = {name for name in Settings.model_fields if re.search("uri|url|token|password|secret|key", name)}
         assert may_hold_one == set(SECRETS)
 
 

@@ -12,18 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from networksecurity.data.model_files import load_model
+from networksecurity.exceptions import NetworkSecurityException
+from networksecurity.tracking.mlmodel import MODEL_FILE, columns_of
 
 
 def main(columns: str, folder: str, rows: str, answers: str) -> None:
     """Answer the rows of one file into another; exit with a message if the model takes other columns."""
     wanted = json.loads(columns)
-    stored = yaml.safe_load(Path(folder, "MLmodel").read_text(encoding="utf-8"))
-    if [column["name"] for column in json.loads(stored["signature"]["inputs"])] != wanted:
-        sys.exit("it does not take the columns of its contract")
-    model = load_model(Path(folder, stored["flavors"]["sklearn"]["pickled_model"]).read_bytes())
+    try:
+        if columns_of(Path(folder)) != wanted:
+            sys.exit("it does not take the columns of its contract")
+        model = load_model(Path(folder, MODEL_FILE).read_bytes())
+    except NetworkSecurityException as exc:
+        sys.exit(str(exc))
     X = pd.read_parquet(rows)[wanted]
     np.save(answers, np.column_stack([model.predict(X), model.predict_proba(X)[:, 1]]))
 

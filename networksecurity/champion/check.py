@@ -5,7 +5,8 @@ import pandas as pd
 from pydantic import BaseModel
 from sklearn.metrics import f1_score
 
-from networksecurity.champion.registry import Reference, RegisteredVersion, Registry
+from networksecurity.champion.registry import RegisteredVersion, Registry
+from networksecurity.champion.stored_model import Reference
 from networksecurity.data.contracts import Contract
 from networksecurity.data.splitting import is_test
 from networksecurity.monitoring import drift, quality

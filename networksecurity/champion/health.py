@@ -25,7 +25,7 @@ def check_champions(settings: Settings, seconds: float) -> list[Finding]:
         return [Finding(subject="champion", state="note", found=found)]
     if server is None:
         return [_none_yet("champion", "")]
-    registries = [Registry(server, settings.registered_model(of.name), of) for of in CONTRACTS.values()]
+    registries = [Registry.of(settings, of, server) for of in CONTRACTS.values()]
     return [_check(registry, option_of(registry.contract), seconds) for registry in registries]
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import mlflow.artifacts
 import numpy as np
@@ -18,15 +17,15 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model
-from pydantic import BaseModel, Field, SerializeAsAny
+from pydantic import BaseModel, Field, SecretStr, SerializeAsAny
 from sklearn.pipeline import Pipeline
 
+from networksecurity.champion.stored_model import Parts, Reference, read_beside, read_model, read_profile, read_vectors
 from networksecurity.data.contracts import WEBSITES, Contract, file_of, option_of
-from networksecurity.data.model_files import load_model as load_skops
 from networksecurity.data.sample import is_synthetic
-from networksecurity.exceptions import TrackingError
+from networksecurity.exceptions import StoredModelError, TrackingError
 from networksecurity.monitoring.profile import ReferenceProfile
+from networksecurity.settings import Settings
 from networksecurity.tracking.outcome import (
     CARD_FILE,
     CONTRACT_FILE,
@@ -38,12 +37,10 @@ from networksecurity.tracking.outcome import (
     REFERENCE_FILE,
     TESTED_FILE,
 )
-from networksecurity.tracking.server import TrackingServer
-from networksecurity.training.domain import without_domain_check
+from networksecurity.tracking.seal import DIGESTS_TAG, SIGNATURE_TAG, check, signed
+from networksecurity.tracking.server import TrackingServer, connect
 from networksecurity.training.evaluation import BOUNDS, FIGURES
 from networksecurity.training.known_features import KnownFeatures
-
-Kept = TypeVar("Kept", bound=BaseModel)
 
 CANDIDATE = "candidate"
 """The alias of the newest version."""
@@ -92,40 +89,6 @@ class RegisteredVersion(BaseModel, frozen=True):
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What answers with a version.
-
-    Attributes
-    ----------
-    model : Pipeline
-    profile : ReferenceProfile or None
-        Of the rows behind it; None if none is stored that is sound.
-    known : KnownFeatures or None
-        Its F1 by what is known of a row; None likewise.
-    """
-
-    model: Pipeline
-    profile: ReferenceProfile | None
-    known: KnownFeatures | None
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What is stored about the rows behind a version.
-
-    Attributes
-    ----------
-    profile : ReferenceProfile
-    learned, tested : ndarray of shape (n_vectors,), uint64, or None
-        Feature vectors of the training and of the test rows; None for older versions, which do not know them.
-    """
-
-    profile: ReferenceProfile
-    learned: np.ndarray | None
-    tested: np.ndarray | None
-
-
-@dataclass(frozen=True)
 class Registry:
     """The registered model `name` at a server, whose rows are of one contract.
 
@@ -136,14 +99,23 @@ class Registry:
     server: TrackingServer
     name: str
     contract: Contract = WEBSITES
+    signing_key: SecretStr | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, contract: Contract = WEBSITES, server: TrackingServer | None = None) -> "Registry":
+        """Return the registered model of a contract, as the settings name it, at their server or a given one."""
+        name = settings.registered_model(contract.name)
+        return cls(server or connect(settings), name, contract, settings.signing_key)
 
     def register(
         self, model_uri: str, run_id: str, *, tags: Mapping[str, str], description: str, alias: str = CANDIDATE
     ) -> RegisteredVersion:
         """Register a logged model as a new version, and point `alias` to it.
 
-        Repeated for the same run, it returns the version that already exists.
+        Repeated for the same run, it returns the version that already exists, sealed anew: its files may have been
+        uploaded again.
         """
+        tags = signed(tags, self.signing_key)
         with self.server.client() as client:
             try:
                 client.create_registered_model(self.name)
@@ -152,6 +124,10 @@ class Registry:
                     raise
             found = client.search_model_versions(f"name = '{self.name}' and run_id = '{run_id}'")
             version = found[0] if found else self._create(client, model_uri, run_id, tags, description)
+            for key in (DIGESTS_TAG, SIGNATURE_TAG):
+                if key in tags and version.tags.get(key) != tags[key]:
+                    client.set_model_version_tag(self.name, version.version, key, tags[key])
+                    version = client.get_model_version(self.name, version.version)
             self._set_alias(client, alias, version.version)
             return self._as_value(version)
 
@@ -284,11 +260,20 @@ class Registry:
 
     @contextmanager
     def files(self, version: RegisteredVersion) -> Iterator[Path]:
-        """Download the files of a version into a folder that lasts as long as the context."""
+        """Download the files of a version into a folder that lasts as long as the context.
+
+        Raises
+        ------
+        StoredModelError
+            They are not those that were registered, or not signed with `signing_key` if there is one.
+        """
         with self.server.client(), tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
-            yield Path(
+            found = Path(
                 mlflow.artifacts.download_artifacts(version.source, dst_path=folder, tracking_uri=self.server.uri)
             )
+            with _about(version):
+                check(found, version.tags, self.signing_key)
+            yield found
 
     def document(self, number: str) -> str:
         """Return the contract that a version was trained under, as a YAML document.
@@ -314,12 +299,14 @@ class Registry:
         Raises
         ------
         TrackingError
-            The files are gone, or are not in skops' format.
+            The files are gone.
+        StoredModelError
+            They are not those that were registered, or not in skops' format.
         DataSourceError
             The skops file is damaged, or holds a type that is not trusted.
         """
-        with self.files(version) as folder:
-            return _read_model(folder, version)
+        with self.files(version) as folder, _about(version):
+            return read_model(folder)
 
     def load_parts(self, version: RegisteredVersion) -> Parts:
         """Return what answers with a version.
@@ -330,10 +317,12 @@ class Registry:
             As from `load_model`.
         """
         with self.files(version) as folder:
+            with _about(version):
+                model = read_model(folder)
             return Parts(
-                _read_model(folder, version),
-                _read(ReferenceProfile, folder / REFERENCE_FILE),
-                _read(KnownFeatures, folder / KNOWN_FILE),
+                model,
+                read_beside(ReferenceProfile, folder / REFERENCE_FILE),
+                read_beside(KnownFeatures, folder / KNOWN_FILE),
             )
 
     def load_probe(self, version: RegisteredVersion) -> pd.DataFrame:
@@ -372,7 +361,7 @@ class Registry:
         """
         with self.files(version) as folder:
             try:
-                return _vectors(folder / LEARNED_FILE)
+                return read_vectors(folder / LEARNED_FILE)
             except (EOFError, ValueError) as exc:
                 raise TrackingError(
                     f"what version {version.version} of {version.name} has learned from cannot be read: train again "
@@ -389,8 +378,8 @@ class Registry:
         """
         with self.files(version) as folder:
             try:
-                profile = _read_profile(folder)
-                return Reference(profile, _vectors(folder / LEARNED_FILE), _vectors(folder / TESTED_FILE))
+                profile = read_profile(folder)
+                return Reference(profile, read_vectors(folder / LEARNED_FILE), read_vectors(folder / TESTED_FILE))
             except (FileNotFoundError, EOFError, ValueError) as exc:
                 raise TrackingError(
                     f"version {version.version} of {version.name} has no reference profile that can be read: train "
@@ -398,25 +387,10 @@ class Registry:
                 ) from exc
 
 
-def _read_model(folder: Path, version: RegisteredVersion) -> Pipeline:
-    flavor = Model.load(str(folder)).flavors.get("sklearn", {})
-    if flavor.get("serialization_format") != "skops":
-        raise TrackingError(f"version {version.version} of {version.name} was not stored by skops: it is not loaded")
-    return without_domain_check(load_skops((folder / flavor["pickled_model"]).read_bytes()))
-
-
-def _read(kind: type[Kept], path: Path) -> Kept | None:
-    """Return what is stored beside a model; None if it is missing or damaged."""
+@contextmanager
+def _about(version: RegisteredVersion) -> Iterator[None]:
+    """Name the version in what is said about its files."""
     try:
-        return kind.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _read_profile(folder: Path) -> ReferenceProfile:
-    """Return a profile; raise FileNotFoundError, or one of pydantic's errors, which are ValueErrors."""
-    return ReferenceProfile.model_validate_json((folder / REFERENCE_FILE).read_bytes())
-
-
-def _vectors(path: Path) -> np.ndarray | None:
-    return np.load(path) if path.exists() else None
+        yield
+    except StoredModelError as exc:
+        raise StoredModelError(f"version {version.version} of {version.name} is not used: {exc}") from exc

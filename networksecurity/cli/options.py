@@ -40,7 +40,5 @@ def open_registry(contract: str = "websites") -> "Registry":
     """Return the registered model of a contract."""
     from networksecurity.champion.registry import Registry
     from networksecurity.data.contracts import get_contract
-    from networksecurity.tracking.server import connect
 
-    of_rows = get_contract(contract)
-    return Registry(connect(settings()), settings().registered_model(of_rows.name), of_rows)
+    return Registry.of(settings(), get_contract(contract))

@@ -15,7 +15,6 @@ from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.prediction.native import FastPipeline, prepare
 from networksecurity.prediction.reasons import Explainer, alternatives_of
 from networksecurity.settings import Settings
-from networksecurity.tracking.server import connect
 from networksecurity.training.known_features import KnownFeatures
 
 _log = logging.getLogger(__name__)
@@ -105,7 +104,7 @@ class ModelInUse:
 
     def _refresh(self) -> str | None:
         contract = get_contract(self._settings.serve_contract)
-        registry = Registry(connect(self._settings), self._settings.registered_model(contract.name), contract)
+        registry = Registry.of(self._settings, contract)
         version = registry.find(CHAMPION)
         if version is None:
             return (

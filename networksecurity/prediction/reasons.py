@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from networksecurity.champion.registry import Parts, RegisteredVersion, Registry
+from networksecurity.champion.registry import RegisteredVersion, Registry
+from networksecurity.champion.stored_model import Parts
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.profile import ReferenceProfile

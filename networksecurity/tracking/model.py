@@ -32,6 +32,7 @@ from networksecurity.tracking.outcome import (
     Training,
 )
 from networksecurity.tracking.provenance import COMPUTED_WITH, library_versions
+from networksecurity.tracking.seal import seal
 from networksecurity.training.calibration import method_of
 from networksecurity.training.candidates import get_classifier
 from networksecurity.training.domain import with_domain_check
@@ -72,17 +73,20 @@ def create_logged_model(client: MlflowClient, training: Training, outcome: Outco
     return logged.model_id
 
 
-def log_model(client: MlflowClient, training: Training, outcome: Outcome, model_id: str | None) -> str:
-    """Upload the model's files, to its logged model or else to the train run, and return their address."""
+def log_model(
+    client: MlflowClient, training: Training, outcome: Outcome, model_id: str | None
+) -> tuple[str, dict[str, str]]:
+    """Upload the model's files, to its logged model or else to the train run; return their address and their seal."""
     with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
         path = f"{folder}/{_ARTIFACT_PATH}"
         save_model(path, training, outcome, model_id)
+        sealed = seal(Path(path))
         if model_id is None:
             client.log_artifacts(training.train_run_id, path, _ARTIFACT_PATH)
-            return f"runs:/{training.train_run_id}/{_ARTIFACT_PATH}"
+            return f"runs:/{training.train_run_id}/{_ARTIFACT_PATH}", sealed
         client.log_model_artifacts(model_id, path)
         client.finalize_logged_model(model_id, "READY")
-        return f"models:/{model_id}"
+        return f"models:/{model_id}", sealed
 
 
 def save_model(path: str, training: Training, outcome: Outcome, model_id: str | None = None) -> None:

@@ -127,3 +127,5 @@ class Logged(BaseModel, frozen=True):
     test_run_id: str
     model_uri: str
     """Address of the model's files: `models:/m-…`, or `runs:/…` on a server without logged models."""
+    seal: dict[str, str] = {}
+    """The tag of its version that tells those files from others: see `tracking.seal`."""

@@ -162,10 +162,10 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
         with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
             _write_test_artifacts(Path(folder), outcome)
             client.log_artifacts(test_run.info.run_id, folder)
-        model_uri = log_model(client, training, outcome, model_id)
+        model_uri, sealed = log_model(client, training, outcome, model_id)
         if model_id:
             client.log_inputs(test_run.info.run_id, models=[LoggedModelInput(model_id)])
-        return Logged(test_run_id=test_run.info.run_id, model_uri=model_uri)
+        return Logged(test_run_id=test_run.info.run_id, model_uri=model_uri, seal=sealed)
 
 
 def end_training(

@@ -12,7 +12,8 @@ import skops.io
 from pydantic import SecretStr
 from sklearn.preprocessing import FunctionTransformer
 
-from networksecurity.champion.registry import CANDIDATE, CHAMPION, Reference, RegisteredVersion, Registry
+from networksecurity.champion.registry import CANDIDATE, CHAMPION, RegisteredVersion, Registry
+from networksecurity.champion.stored_model import Reference
 from networksecurity.data.contracts import WEBSITES, Addresses
 from networksecurity.data.schema import to_X_y
 from networksecurity.exceptions import DataSourceError, TrackingError
@@ -39,9 +40,10 @@ def databases(tmp_path_factory, mlflow_database, outcome):
 
         def register():
             training = runs.start_training(registry.server, "networksecurity", {})
-            uri = runs.log_outcome(registry.server, training, outcome).model_uri
+            logged = runs.log_outcome(registry.server, training, outcome)
             runs.end_training(registry.server, training)
-            return registry.register(uri, training.train_run_id, tags={"data.sha256": "abc"}, description="a tree")
+            tags = {"data.sha256": "abc", **logged.seal}
+            return registry.register(logged.model_uri, training.train_run_id, tags=tags, description="a tree")
 
         return database, [register(), register()]
 
@@ -129,7 +131,7 @@ def test_the_reference_profile_comes_with_the_model(registry, versions, outcome,
     folder = mlflow.artifacts.download_artifacts(
         version.source, dst_path=str(tmp_path), tracking_uri=registry.server.uri
     )
-    elsewhere = version.model_copy(update={"source": folder})
+    elsewhere = version.model_copy(update={"source": folder, "tags": {}})  # as of an older version, without a seal
     path = Path(folder, LEARNED_FILE)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(TrackingError, match="no reference profile that can be read: train again"):
@@ -193,7 +195,7 @@ def test_a_model_whose_file_holds_other_code_is_not_loaded(registry, versions, t
     )
     skops.io.dump(FunctionTransformer(os.system), f"{folder}/model.skops")
     with pytest.raises(DataSourceError, match=r"cannot be loaded: .*system"):
-        registry.load_model(version.model_copy(update={"source": folder}))
+        registry.load_model(version.model_copy(update={"source": folder, "tags": {}}))
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,9 @@ def published(tmp_path_factory, mlflow_database, outcome, models):
         for model in models.values():
             training = runs.start_training(server, "serving", {})
             known = outcome.known if model is outcome.model else None  # as of an older version
-            uri = runs.log_outcome(server, training, replace(outcome, model=model, known=known)).model_uri
-            tags = {"f1_score": "0.951234", "data.source": "sample"}
-            registry.register(uri, training.train_run_id, tags=tags, description="")
+            logged = runs.log_outcome(server, training, replace(outcome, model=model, known=known))
+            tags = {"f1_score": "0.951234", "data.source": "sample", **logged.seal}
+            registry.register(logged.model_uri, training.train_run_id, tags=tags, description="")
     with server.client() as client:
         client.create_model_version(NAME, f"file://{folder}/nowhere", client.create_run("0").info.run_id)
     registry.set_alias(CHAMPION, "1")
