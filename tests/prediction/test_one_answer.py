@@ -6,6 +6,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.tree import DecisionTreeClassifier
 
 from networksecurity.data.contracts import WEBSITES, Addresses
 from networksecurity.data.model_files import TRUSTED_TYPES
@@ -17,7 +18,7 @@ from networksecurity.prediction.native import prepare
 from networksecurity.prediction.scoring import score
 from networksecurity.settings import Settings
 from networksecurity.tracking.model import probe_rows
-from networksecurity.training.candidates import ADDRESS_CANDIDATES, CANDIDATES, get_candidate
+from networksecurity.training.candidates import ADDRESS_CANDIDATES, CANDIDATES, get_candidate, get_classifier
 from networksecurity.training.label_rule import LabelRule, rule_of, with_rule
 from networksecurity.training.search import fit_best
 
@@ -62,7 +63,8 @@ def assert_one_answer(model, accepted, contract, folder, in_each_form):
     X = contract.to_X(accepted)
     y_score, predicted = model.predict_proba(X)[:, 1], model.predict(X)
     labels = [LABELS[code] for code in predicted]
-    assert set(labels) == set((LABELS if rule_of(model).band else CLASS_LABELS).values())
+    in_band = rule_of(model).band and not isinstance(get_classifier(model), DecisionTreeClassifier)  # it is always sure
+    assert set(labels) == set((LABELS if in_band else CLASS_LABELS).values())
 
     def assert_same(found, its_labels):
         np.testing.assert_allclose(found, y_score[: len(found)], rtol=0, atol=1e-12)
@@ -110,7 +112,7 @@ def test_a_model_of_websites_gives_one_answer_to_each_real_row(
 
 
 @pytest.mark.parametrize(  # AdaBoost's probabilities are close to one half
-    "rule", [LabelRule(), LabelRule(threshold=0.48, band=(0.47, 0.5))]
+    "rule", [LabelRule(), LabelRule(threshold=0.48, band=(0.43, 0.5))]
 )
 @pytest.mark.parametrize("name", ADDRESS_CANDIDATES)
 def test_a_model_of_addresses_gives_one_answer_to_each_real_row(addresses, name, rule, tmp_path, in_each_form):
