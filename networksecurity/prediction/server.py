@@ -28,7 +28,7 @@ from networksecurity.settings import Settings
 _log = logging.getLogger(__name__)
 
 _MOST_CONNECTIONS = 100
-"""At once in a process; others get a 503. Each may hold one body in memory."""
+"""At once in a process; others get a 503."""
 _LONGEST_END = 30
 """Seconds that requests in flight have to finish when the service ends."""
 _PAUSE = 1.0
@@ -128,7 +128,7 @@ def _answer(settings: Settings, listener: socket.socket, report: Report, n_proce
     import uvicorn
     from threadpoolctl import threadpool_limits
 
-    from networksecurity.prediction.http import LimitedHead
+    from networksecurity.prediction.http import Limits, limited
     from networksecurity.prediction.service import create_app
     from networksecurity.tracking.server import connect
     from networksecurity.training.search import available_cores
@@ -149,12 +149,12 @@ def _answer(settings: Settings, listener: socket.socket, report: Report, n_proce
         app.state.model_in_use.refresh()
     config = uvicorn.Config(
         app,
-        http=LimitedHead,
+        http=limited(Limits(settings.serve_timeout, settings.serve_connections_per_client, _MOST_CONNECTIONS)),
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=_LONGEST_END,
     )
     # It finishes the requests in flight, then raises the signal again with the handler that it found.

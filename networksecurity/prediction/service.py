@@ -5,27 +5,28 @@ is loaded beside the old one and takes its place once it can answer. Nothing of 
 of JSON per request, without values of rows, queries or tokens.
 """
 
+import binascii
 import logging
 import math
 import re
 import secrets
 import time
 from asyncio import get_running_loop
-from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import pandas as pd
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import ValidationError
+from fastapi.security import HTTPBearer
+from pydantic import SecretStr, ValidationError
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -65,6 +66,7 @@ _DRAINED = 10
 """How many times the limit we drain from an oversized body; a client that is still sending cannot read the 413."""
 _AT_ONCE = 2048
 """Bytes of a body that the thread of the event loop may answer itself: some rows."""
+_LATER = {"Retry-After": "30"}
 _FIGURES = ("f1_score", "precision", "recall_score", "false_positive_rate", "roc_auc")
 
 # --- The application --------------------------------------------------------------------------------------------------
@@ -95,8 +97,8 @@ def create_app(settings: Settings, checked: Checked | None = None) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _refuse_query)
     app.state.model_in_use = in_use
     page = resources.files("networksecurity.prediction").joinpath("page.html").read_text(encoding="utf-8")
-    app.add_middleware(_Envelope, policy=_content_security_policy(page))
-    guards = [Depends(_guard(settings.serve_token.get_secret_value()))] if settings.serve_token else []
+    app.add_middleware(_Envelope, policy=_content_security_policy(page), token=settings.serve_token)
+    guards = [Depends(HTTPBearer(auto_error=False))] if settings.serve_token else []  # the envelope asks for it
 
     def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
         return {status: {"model": Problem, "description": REFUSALS[status]} for status in statuses}
@@ -119,7 +121,7 @@ def create_app(settings: Settings, checked: Checked | None = None) -> FastAPI:
     )(endpoints.feedback)
     app.get("/model", dependencies=guards, responses=guarded | refusals(503))(endpoints.model)
     app.get("/health")(endpoints.health)
-    app.get("/ready", responses=refusals(503))(endpoints.ready)
+    app.get("/ready", dependencies=guards, responses=guarded | refusals(503))(endpoints.ready)
     app.get("/", include_in_schema=False)(endpoints.index)
     app.get("/docs", include_in_schema=False)(endpoints.docs)
     # Into the finished document: while building it FastAPI would drop the nulls of the examples.
@@ -207,10 +209,11 @@ class _Endpoints:
         except DataValidationError as exc:
             raise HTTPException(422, str(exc)) from None
         except ConfigurationError as exc:
-            raise HTTPException(503, f"there is no place for feedback: {exc}") from None
+            raise HTTPException(503, f"there is no place for feedback: {exc}", _LATER) from None
         except (DataSourceError, SourceUnavailableError) as exc:
             _log.warning("feedback was not stored: %s", exc)
-            raise HTTPException(503, "the place for feedback cannot be used at the moment: see the log") from None
+            said = "the place for feedback cannot be used at the moment: see the log"
+            raise HTTPException(503, said, _LATER) from None
         return Reported(id=name)
 
     def _store(self, report: Report) -> str:
@@ -241,11 +244,7 @@ class _Endpoints:
 
     async def ready(self) -> Readiness:
         """Say whether there is a model to predict with."""
-        # A problem names the tracking server: if a token keeps others out, they do not learn its address.
-        problem = self._in_use.problem
-        if problem and self._settings.serve_token:
-            problem = "see the log"
-        return Readiness(model=_name(self._loaded(problem)), problem=problem)
+        return Readiness(model=_name(self._loaded()), problem=self._in_use.problem)
 
     async def index(self) -> HTMLResponse:
         """Return the page."""
@@ -255,13 +254,11 @@ class _Endpoints:
         """Show the part of the page with the API."""
         return RedirectResponse("/#api")
 
-    def _loaded(self, problem: str | None = None) -> LoadedVersion:
+    def _loaded(self) -> LoadedVersion:
         loaded = self._in_use.current
         if loaded is None:
-            after = str(math.ceil(self._settings.serve_refresh))
-            raise HTTPException(
-                503, f"there is no model yet: {problem or self._in_use.problem}", {"Retry-After": after}
-            )
+            after = {"Retry-After": str(math.ceil(self._settings.serve_refresh))}
+            raise HTTPException(503, f"there is no model yet: {self._in_use.problem}", after)
         return loaded
 
 
@@ -280,16 +277,6 @@ async def _refuse_query(_: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, RequestValidationError)
     said = (f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
     return JSONResponse({"detail": "; ".join(said)}, 422)
-
-
-def _guard(token: str) -> Callable[..., None]:
-    expected = token.encode()
-
-    def check(given: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]) -> None:
-        if given is None or not secrets.compare_digest(given.credentials.encode(), expected):
-            raise HTTPException(401, REFUSALS[401], {"WWW-Authenticate": "Bearer"})
-
-    return check
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
@@ -326,11 +313,20 @@ def _content_security_policy(page: str) -> str:
     )
 
 
-class _Envelope:
-    """What every answer gets: headers that bind the browser, and a line in the log."""
+_UNAUTHORIZED = JSONResponse({"detail": REFUSALS[401]}, 401, {"WWW-Authenticate": "Bearer"})
+# A line of its own: Chromium reads one scheme a line, and asks for a password only if it is this one.
+_UNAUTHORIZED.headers.append("WWW-Authenticate", 'Basic realm="networksecurity: the token as password"')
 
-    def __init__(self, app: ASGIApp, policy: str) -> None:
+
+class _Envelope:
+    """What every answer gets: headers that bind the browser, and a line in the log.
+
+    If there is a token, who does not send it gets nothing but a 401 and `/health`. A browser sends it as a password.
+    """
+
+    def __init__(self, app: ASGIApp, policy: str, token: SecretStr | None) -> None:
         self._app = app
+        self._token = token.get_secret_value().encode() if token else None
         headers = {
             "Content-Security-Policy": policy,
             "X-Content-Type-Options": "nosniff",
@@ -355,8 +351,9 @@ class _Envelope:
                 message = {**message, "headers": [*message["headers"], *self._headers]}
             await send(message)
 
+        app = self._app if scope["path"] == "/health" or self._may_pass(scope["headers"]) else _UNAUTHORIZED
         try:
-            await self._app(scope, receive, send_with_headers)
+            await app(scope, receive, send_with_headers)
         finally:
             line = {
                 "method": scope["method"],
@@ -367,3 +364,17 @@ class _Envelope:
                 **scope["log"],
             }
             _log.info("%(method)s %(path)s %(status)s", line, extra={"request": line})
+
+    def _may_pass(self, headers: list[tuple[bytes, bytes]]) -> bool:
+        if self._token is None:
+            return True
+        given = next((value for name, value in headers if name == b"authorization"), b"")
+        scheme, _, credentials = given.partition(b" ")
+        if scheme.lower() == b"basic":
+            try:
+                credentials = b64decode(credentials).partition(b":")[2]
+            except binascii.Error:
+                return False
+        elif scheme.lower() != b"bearer":
+            return False
+        return secrets.compare_digest(credentials, self._token)
