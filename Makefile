@@ -6,6 +6,7 @@ ARGS ?=
 VENV := .venv
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 PY := $(VENV)/bin/python
+TOOLS := build/tools
 
 # Keeps telemetry services from delaying a newcomer's first run and from printing tracebacks.
 export DO_NOT_TRACK ?= 1
@@ -14,7 +15,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
 .DEFAULT_GOAL := help
 .PHONY: help install train test test-integration lint format bench-search bench-serving bench serve wheel image ui prefect-ui stack stack-down \
-	constraints clean
+	constraints sbom audit clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -76,6 +77,17 @@ stack-down: ## end what `make stack` started
 constraints: ## pin constraints.txt after changing a range (needs uv); ARGS=--upgrade takes the newest versions
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
 		--custom-compile-command 'make constraints' $(ARGS) --output-file constraints.txt pyproject.toml
+
+sbom: $(VENV)/.installed $(TOOLS) ## list what is installed as a CycloneDX document, build/sbom.json
+	$(TOOLS)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --of JSON -o build/sbom.json $(PY)
+	@echo 'Written: build/sbom.json'
+
+audit: $(TOOLS) ## check the pinned versions for known vulnerabilities (needs the network)
+	$(TOOLS)/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip --progress-spinner off $(ARGS)
+
+$(TOOLS): # apart from .venv: the product does not depend on them
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7,<8' 'pip-audit>=2.9,<3' || { rm -rf $@; exit 1; }
 
 clean: ## remove caches and builds; data, models, runs and .venv stay
 	rm -rf build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
