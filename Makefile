@@ -14,8 +14,8 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-integration lint format bench-search bench-serving bench serve wheel image ui prefect-ui stack stack-down \
-	constraints sbom audit clean
+.PHONY: help install train test test-integration lint format bench-search bench-serving bench serve wheel image docs ui prefect-ui \
+	stack stack-down constraints sbom audit clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -61,6 +61,10 @@ wheel: $(VENV)/.installed ## build the wheel, dist/*.whl
 image: ## build the image that deployments/compose.yaml and the pools use (needs docker)
 	docker build --file deployments/Dockerfile --tag networksecurity:$(VERSION) $(ARGS) .
 
+docs: $(VENV)/.installed-docs ## build the pages of docs/ and the reference as a site, build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet $(ARGS)
+	@echo 'The site is in build/site: $(PY) -m http.server --bind 127.0.0.1 --directory build/site'
+
 ui: $(VENV)/.installed ## show runs and models in MLflow, http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(PY) -m mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1 $(ARGS)
@@ -93,15 +97,16 @@ clean: ## remove caches and builds; data, models, runs and .venv stay
 	rm -rf build dist *.egg-info .hypothesis .pytest_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Training needs the first stamp, development both. The recipe runs again when a stamp is older than the files that say
-# what to install. An interrupted installation leaves .installing behind, and the next one starts from scratch.
-$(VENV)/.installed-dev: $(VENV)/.installed
+# Training needs the first stamp, development and the site one more each. The recipe runs again when a stamp is older
+# than the files that say what to install. An interrupted installation leaves .installing behind, and the next one
+# starts from scratch.
+$(VENV)/.installed-dev $(VENV)/.installed-docs: $(VENV)/.installed
 ifeq ($(realpath $(PY)),) # never created, or its Python is gone
 .PHONY: $(VENV)/.installed
 endif
-$(VENV)/.installed $(VENV)/.installed-dev: requirements.txt constraints.txt pyproject.toml
+$(VENV)/.installed $(VENV)/.installed-dev $(VENV)/.installed-docs: requirements.txt constraints.txt pyproject.toml
 	@if [ -e $(VENV)/.installing ] || ! $(usable); then $(make-venv); fi
-	@echo 'Installing what is needed to $(if $(filter %-dev,$@),develop,train) into $(VENV); this can take some minutes.'
+	@echo 'Installing what is needed to $(purpose) into $(VENV); this can take some minutes.'
 	@touch $(VENV)/.installing
 	@if $(have-uv); \
 	then uv pip install --python $(PY) --compile-bytecode $(what); \
@@ -109,7 +114,9 @@ $(VENV)/.installed $(VENV)/.installed-dev: requirements.txt constraints.txt pypr
 	@rm $(VENV)/.installing
 	@touch $@
 
-what = --constraint constraints.txt --editable '.$(if $(filter %-dev,$@),[dev])'
+what = --constraint constraints.txt --editable '.$(extra)'
+extra = $(if $(filter %-dev,$@),[dev])$(if $(filter %-docs,$@),[docs])
+purpose = $(if $(filter %-dev,$@),develop,$(if $(filter %-docs,$@),build the site,train))
 have-uv = uv --version > /dev/null 2>&1
 usable = $(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2> /dev/null
 

@@ -1,6 +1,7 @@
 import ast
 import importlib
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,21 @@ def anchors(text):
 
 def section(page, heading):
     return re.split(r"(?m)^## ", TEXTS[page].split(f"\n## {heading}\n")[1])[0]
+
+
+def site():
+    """Return the pages that the navigation of the site names."""
+    return re.findall(r"(?m)[\w./-]+\.md\b", (PROJECT / "mkdocs.yml").read_text().partition("\nnav:\n")[2])
+
+
+def messages():
+    """Return the texts of the code, with … for what is filled in."""
+    for path in [*PROJECT.glob("networksecurity/**/*.py"), *PROJECT.glob("flows/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
 
 
 def first_cells(text):
@@ -90,3 +106,29 @@ def test_every_feature_is_explained():
 def test_every_feature_of_an_address_is_explained():
     listed = re.findall(r"(?m)^\| `(\w+)` \| (.+) \| (.+) \|$", section("docs/addresses.md", "Features"))
     assert {name: f"{what}: {why}" for name, what, why in listed} == ADDRESS_FEATURES
+
+
+def test_the_settings_are_listed_as_they_are():
+    written = runpy.run_path(str(PROJECT / "scripts" / "settings_table.py"))["page"]()
+    assert TEXTS["docs/settings.md"] == written, "python scripts/settings_table.py writes it anew"
+
+
+def test_every_page_is_in_the_navigation_of_the_site_once():
+    pages = sorted(name for name in site() if "/" not in name)
+    elsewhere = ["index.md", "deployments.md", "contributing.md", "changelog.md"]
+    assert pages == sorted([*(path.name for path in PROJECT.glob("docs/*.md")), *elsewhere])
+
+
+def test_every_package_is_in_the_reference_of_the_site():
+    packages = [path.parent.relative_to(PROJECT) for path in PROJECT.glob("networksecurity/**/__init__.py")]
+    names = {".".join(package.parts[1:]) or "networksecurity" for package in packages}
+    assert {
+        name for page in site() if (name := page.removeprefix("reference/").removesuffix(".md")) != page[:-3]
+    } == names
+
+
+def test_every_message_that_is_explained_is_one_of_the_code():
+    sentences = re.findall(r"(?m)^### (.+)$", section("docs/operations.md", "What to do when …"))
+    assert len(sentences) >= 20
+    known = list(messages())
+    assert [sentence for sentence in sentences if not any(of.startswith(sentence) for of in known)] == []
