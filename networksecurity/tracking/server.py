@@ -37,6 +37,7 @@ from networksecurity.tracking.connection import (
     without_secrets,
 )
 from networksecurity.tracking.dagshub import TO_DAGSHUB, open_repository
+from networksecurity.tracking.migration import migrate, refuse_another_schema
 from networksecurity.tracking.view import KEY, PAGES
 
 _log = logging.getLogger(__name__)
@@ -242,7 +243,7 @@ def _open_database(uri: str) -> TrackingServer:
 
     with _database_errors(server):
         if path is not None:
-            _open_file(path, touch)
+            _open_file(path, uri, touch)
         else:
             within(_LONGEST_PROBE, touch)
     return server
@@ -285,6 +286,8 @@ def _look_into_database(uri: str) -> TrackingServer | None:
         shown, opened = _absolute(uri), f"sqlite:///file:{quote(str(path.absolute()))}?mode=ro&uri=true"
     server = TrackingServer(opened, without_credentials(shown), logged_models=True, aliases=True)
     with _database_errors(server):
+        if path is not None:
+            refuse_another_schema(path)
         return server if within(_LONGEST_PROBE, lambda: _has_tables(opened, path is not None)) else None
 
 
@@ -303,8 +306,8 @@ def _has_tables(uri: str, is_file: bool) -> bool:
     return True
 
 
-def _open_file(path: Path, touch: Callable[[], None]) -> None:
-    """Create MLflow's tables if they are missing, one process at a time: two at once break them."""
+def _open_file(path: Path, uri: str, touch: Callable[[], None]) -> None:
+    """Create or migrate MLflow's tables if need be, one process at a time: two at once break them."""
     import fcntl
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -317,6 +320,7 @@ def _open_file(path: Path, touch: Callable[[], None]) -> None:
             connection.execute("PRAGMA user_version")
         finally:
             connection.close()
+        migrate(path, uri)
         touch()
     finally:
         os.close(folder)
