@@ -1,8 +1,11 @@
-"""The end of a process whose parent has ended, however it was ended: SIGKILL lets a parent end nobody."""
+"""Processes of ours: they end with the one that started them, however it was ended, and leave Ctrl-C to it."""
 
 import os
+import signal
 import time
-from threading import Thread
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread, current_thread, main_thread
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -20,3 +23,22 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     os._exit(1)
+
+
+@contextmanager
+def children_deaf_to_ctrl_c() -> Iterator[None]:
+    """Let processes that this thread starts ignore Ctrl-C, which reaches all of a terminal's: ours ends them.
+
+    In the main thread, which has to hear of it, nothing changes.
+    """
+    if current_thread() is main_thread():
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # else a pool starts it, which lifts the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

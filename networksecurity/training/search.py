@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
@@ -40,7 +40,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
-from networksecurity.parent import end_with_parent
+from networksecurity.parent import children_deaf_to_ctrl_c, end_with_parent
 from networksecurity.training.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
 from networksecurity.training.masking import FeatureGroups, show_masked
 from networksecurity.training.shared_fits import MADE_OF_STAGES, FitPlan, SharedScorer, mark, plan_fits
@@ -274,13 +274,18 @@ def _scored(
     )
 
 
-def _fitting(n_jobs: int, backend: MakeBackend | None, on_fit: Callable[[], None]) -> AbstractContextManager[Any]:
+@contextmanager
+def _fitting(n_jobs: int, backend: MakeBackend | None, on_fit: Callable[[], None]) -> Iterator[None]:
     """Run fits on the backend, or in `n_jobs` processes, each with one thread of BLAS and OpenMP."""
     if backend:
-        return parallel_config(backend(on_fit))
-    if n_jobs == 1:
-        return threadpool_limits(1)
-    return parallel_config("loky", inner_max_num_threads=1, initializer=end_with_parent)
+        with parallel_config(backend(on_fit)):
+            yield
+    elif n_jobs == 1:
+        with threadpool_limits(1):
+            yield
+    else:
+        with children_deaf_to_ctrl_c(), parallel_config("loky", inner_max_num_threads=1, initializer=end_with_parent):
+            yield
 
 
 def _processes() -> list[BaseProcess]:

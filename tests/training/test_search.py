@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -292,14 +293,22 @@ def test_processes_do_not_change_the_result(data):
     assert seen[-1].best_score == pytest.approx(alone.best.mean_test_score)
 
 
+def blocks_ctrl_c(process):
+    blocked = re.search(r"SigBlk:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())
+    return bool(int(blocked[1], 16) & 1 << signal.SIGINT - 1)
+
+
 def test_processes_that_were_released_are_gone_and_the_next_search_starts_others(data):
     X, y, test_fold = data
+    release_processes()  # of other tests
     seen = set()
     for _ in range(2):
-        search(small("AdaBoost"), X, y, test_fold, n_jobs=2)
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(search, small("AdaBoost"), X, y, test_fold, n_jobs=2).result()
         processes = {one for one in multiprocessing.active_children() if one.name.startswith("LokyProcess")}
         assert len(processes) == 2
         assert not processes & seen
+        assert all(map(blocks_ctrl_c, processes))
         seen |= processes
         release_processes()
         for process in processes:  # multiprocessing must see its children end: to it, one that others collect lives on
