@@ -111,7 +111,7 @@ def _ask(candidate: RegisteredVersion, proposed: Decision, seconds: int) -> Answ
     name = f"version {candidate.version} of {candidate.name}"
     before = f"in place of version {proposed.champion}" if proposed.champion else "as the first champion"
     question = f"Put {name} in use, {before}?\n\n" + "\n".join(f"- {reason}" for reason in proposed.reasons)
-    get_run_logger().warning("%s waits for an answer on this run's page, for %s s", name, seconds)
+    get_run_logger().warning("%s waits for an answer, for %s s: press Resume on %s", name, seconds, flow_run.ui_url)
 
     run, over = UUID(flow_run.id), Event()
 

@@ -246,7 +246,9 @@ class _Said(logging.Handler):
             self._display.say(self.format(record))
 
 
-_REPORTED_AGAIN = re.compile(r"Finished in state (Failed|TimedOut)\(|^Flow run failed due to timeout: ")
+_REPORTED_AGAIN = re.compile(
+    r"Finished in state (Failed|TimedOut|Pending|Crashed)\(|^Flow run failed due to timeout: |^Crash detected! "
+)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -31,8 +31,9 @@ from networksecurity.training.review import EXIT_CODES, OUTCOMES, Review
 from .display import begin
 from .parameters import EvaluateParameters
 from .report import Summary, said_of
+from .rows import contract_of, source_of
 from .score import find_model
-from .steps import contract_of, source_of, step, storage
+from .steps import step, storage
 from .tracking import registry
 from .training_steps import fetch, validate
 

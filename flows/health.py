@@ -30,7 +30,7 @@ def check_prefect() -> list[Finding]:
         from prefect.settings import get_current_settings
 
         address = get_current_settings().api.url
-        if address is None:
+        if not address:
             found = "PREFECT_API_URL is not set: each run starts a server of its own, nothing runs on a schedule"
             return [_finding("note", found)]
         shown = without_credentials(address)

@@ -35,7 +35,8 @@ from networksecurity.settings import settings
 from .display import begin
 from .parameters import IngestParameters
 from .report import Summary, reasons_section, said_of
-from .steps import contract_of, progress, source_of, step
+from .rows import contract_of, source_of
+from .steps import progress, step
 
 
 class IngestReport(BaseModel, frozen=True):

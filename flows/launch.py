@@ -18,14 +18,22 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.settings import NO_TELEMETRY, PROJECT_FOLDER, without_credentials
+from networksecurity.surroundings import (
+    bypass_proxies,
+    let_warnings_pass,
+    refuse_folders,
+    refuse_proxies,
+    show_what_can_be_shown,
+    while_somebody_reads,
+)
 
 from .display import display, take_over
+from .early import find_wrong
 from .ending import FAILURE, INTERRUPTED, SUCCESS, TERMINATED, Terminated, ended, terminate
+from .faults import report
 from .local_server import local_server
-from .options import Output, Parameters, read_options
-from .surroundings import bypass_proxies, show_what_can_be_shown, while_somebody_reads
+from .options import Output, Parameters, read_options, refuse
 
 ENVIRONMENT = {
     **NO_TELEMETRY,
@@ -42,10 +50,9 @@ ENVIRONMENT = {
 }
 """Defaults of environment variables for a run on this machine."""
 
-_HUSHED = {
-    # Of the processes that share the fits of a search; ours go to the log file.
-    "PYTHONWARNINGS": "ignore",
-}
+_HUSHED, _VERBOSE = "ignore", "ignore:resource_tracker:UserWarning"
+"""PYTHONWARNINGS of the processes that share the fits of a search; ours go to the log file. The process of joblib that
+deletes the files of an interrupted run would warn of each."""
 
 
 def run(
@@ -78,45 +85,34 @@ def run(
         Options, for the end of the help.
     """
     show_what_can_be_shown()
+    let_warnings_pass()
     given = sys.argv[1:] if arguments is None else arguments
     parameters, output = read_options(parameters_model, given, program, examples)
-    for name, value in ENVIRONMENT.items() if output.verbose else (*ENVIRONMENT.items(), *_HUSHED.items()):
+    for name, value in {**ENVIRONMENT, "PYTHONWARNINGS": _VERBOSE if output.verbose else _HUSHED}.items():
         os.environ.setdefault(name, value)
     bypass_proxies(os.environ)
     signal.signal(signal.SIGTERM, terminate)
     atexit.register(gc.freeze)  # what is left at the end goes with the process
-    gc.disable()
     try:
+        refuse_proxies(os.environ)
+        if wrong := list(find_wrong(parameters)):
+            refuse(program, [f"--{option}: {reason}" for option, reason in wrong])
+        refuse_folders(os.environ, "PREFECT_HOME", "PREFECT_RESULTS_LOCAL_STORAGE_PATH")
         result = _call(flow, parameters, beginning, output)
-    except NetworkSecurityException as exc:
-        print(f"error: {exc}", file=sys.stderr)
-        return ended(FAILURE)
+        return _say_outcome(result, summarize, output)
     except KeyboardInterrupt as exc:
         code = TERMINATED if isinstance(exc, Terminated) else INTERRUPTED
         how = "terminated" if code == TERMINATED else "interrupted"
         print(f"{how}: finished steps are kept, the same command goes on from there", file=sys.stderr)
         return ended(code)
-    except _server_errors() as exc:
-        if (reason := _why_no_server(exc)) is None:
-            raise
-        print(f"error: {reason}", file=sys.stderr)
+    except Exception as exc:  # noqa: BLE001 (the boundary: a bug is shown as such)
+        report(exc)
         return ended(FAILURE)
-    if result is None:
-        _say_nothing_done(output)
-        return SUCCESS
-    summary = resolve_name(summarize)(result)
-    with while_somebody_reads():
-        if output.json_document:
-            print(result.model_dump_json(indent=2))
-        elif output.quiet:
-            print(" ".join(f"{summary.title}: {summary.outcome}".split()))
-        else:
-            summary.show()
-    return summary.exit_code
 
 
 def _call(flow: str, parameters: BaseModel, beginning: str, output: Output) -> Any:
     """Return what a flow returns, and show meanwhile how far it is."""
+    gc.disable()
     with display(quiet=output.quiet, verbose=output.verbose) as shown:
         source = without_credentials(str(getattr(parameters, "source", "")))
         if not output.quiet:
@@ -132,35 +128,20 @@ def _call(flow: str, parameters: BaseModel, beginning: str, output: Output) -> A
             return function(parameters)
 
 
-def _say_nothing_done(output: Output) -> None:
-    """Say that the flow had nothing to do; why is in its log."""
-    if output.json_document:
-        print("null")
-    elif output.quiet:
-        print("nothing to do")
-
-
-def _server_errors() -> tuple[type[Exception], ...]:
-    """Return what Prefect's client raises about its server; called only once something was raised."""
-    import httpx
-    from prefect.exceptions import PrefectHTTPStatusError
-
-    return PrefectHTTPStatusError, httpx.TransportError, RuntimeError
-
-
-def _why_no_server(exc: Exception) -> str | None:
-    """Return a message if Prefect's server is away or refuses us, and None for any other error."""
-    import httpx
-    from prefect.exceptions import PrefectHTTPStatusError
-    from prefect.settings import get_current_settings
-
-    if isinstance(exc, PrefectHTTPStatusError) and exc.response.status_code in {401, 403}:
-        found = f"answers {exc.response.status_code}"
-        remedy = "Set PREFECT_API_KEY or PREFECT_API_AUTH_STRING to what it accepts"
-    elif isinstance(exc, httpx.TransportError) or str(exc).startswith("Failed to reach API"):
-        found = f"cannot be reached: {exc.__cause__ or exc}"
-        remedy = "Start it, or set PREFECT_API_URL to another"
-    else:
-        return None
-    address = without_credentials(get_current_settings().api.url or "")
-    return f"Prefect's server at {address} {found}. {remedy}; without PREFECT_API_URL, a run starts its own"
+def _say_outcome(result: Any, summarize: str, output: Output) -> int:
+    """Print what a flow returned, and return the exit code; of one that had nothing to do, its log says why."""
+    with while_somebody_reads():
+        if result is None and output.json_document:
+            print("null")
+        elif result is None and output.quiet:
+            print("nothing to do")
+        if result is None:
+            return SUCCESS
+        summary = resolve_name(summarize)(result)
+        if output.json_document:
+            print(result.model_dump_json(indent=2))
+        elif output.quiet:
+            print(" ".join(f"{summary.title}: {summary.outcome}".split()))
+        else:
+            summary.show()
+    return summary.exit_code

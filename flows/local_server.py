@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from networksecurity.exceptions import NetworkSecurityException
+from networksecurity.exceptions import ConfigurationError, NetworkSecurityException
 from networksecurity.parent import end_with_parent
 
 from .ending import before_the_end
@@ -41,9 +41,14 @@ def local_server() -> Iterator[Callable[[], None]]:
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, get_current_settings, temporary_settings
 
     settings = get_current_settings()
-    if settings.api.url is not None or not settings.server.ephemeral.enabled:
+    if settings.api.url:
         yield lambda: None
         return
+    if not settings.server.ephemeral.enabled:
+        raise ConfigurationError(
+            "there is no Prefect server: set PREFECT_API_URL to a running one, or let a run start its own (unset "
+            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE)"
+        )
     os.environ |= {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_UI_URL": ""}  # it has no pages
     refresh_global_settings_context()
     timeout, log = settings.server.ephemeral.startup_timeout_seconds, settings.home / LOG
@@ -110,7 +115,7 @@ def serve(port: int, log_name: str) -> None:
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
-    if settings.api.url is not None or not settings.server.ephemeral.enabled:
+    if settings.api.url or not settings.server.ephemeral.enabled:
         return
     with (settings.home / log_name).open("ab") as log:
         os.dup2(log.fileno(), 1)

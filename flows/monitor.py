@@ -42,7 +42,8 @@ from networksecurity.tracking.server import run_url
 from .display import begin
 from .parameters import MonitorParameters
 from .report import Summary, inline_picture
-from .steps import contract_of, source_of, step, storage
+from .rows import contract_of, source_of
+from .steps import step, storage
 from .tracking import registry, tracking_server
 
 DRIFT_EVENT = "networksecurity.drift.detected"

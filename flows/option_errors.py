@@ -1,36 +1,14 @@
-"""What is wrong with a command line, in the words of its options."""
+"""Options that do not exist, and the ones that were probably meant."""
 
 import sys
 from collections.abc import Iterator
 from difflib import get_close_matches
 
 from pydantic import BaseModel
-from pydantic_core import ErrorDetails
 
 from networksecurity.exceptions import shortened
 
 from .ending import WRONG_OPTION
-
-_WORDS = {
-    "int_parsing": "a whole number is needed",
-    "int_from_float": "a whole number is needed",
-    "float_parsing": "a number is needed",
-    "bool_parsing": "true or false is needed",
-    "greater_than_equal": "has to be at least {ge:g}",
-    "greater_than": "has to be more than {gt:g}",
-    "less_than_equal": "has to be at most {le:g}",
-    "less_than": "has to be less than {lt:g}",
-    "literal_error": "has to be {expected}",
-    "string_too_short": "may not be empty",
-    "string_too_long": "may have {max_length} characters",
-}
-"""What an error of pydantic means, by its type."""
-
-
-def in_words(error: ErrorDetails) -> str:
-    """Return what is wrong with a value."""
-    known = _WORDS.get(error["type"])
-    return known.format(**error.get("ctx", {})) if known else shortened(error["msg"].removeprefix("Value error, "), 500)
 
 
 def refuse_misspelt(model: type[BaseModel], arguments: list[str], program: str) -> None:

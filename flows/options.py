@@ -3,17 +3,25 @@
 import re
 import sys
 from argparse import Action, RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import fill
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
-from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from networksecurity.exceptions import shortened
+from networksecurity.wrong_values import MOST_SHOWN, in_words, with_short_words
 
 from .ending import WRONG_OPTION
-from .option_errors import in_words, refuse_misspelt
+from .option_errors import refuse_misspelt
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
@@ -41,6 +49,7 @@ def read_options(
         model_config = SettingsConfigDict(
             cli_prog_name=program,
             cli_avoid_json=True,
+            cli_exit_on_error=False,
             cli_hide_none_type=True,
             cli_implicit_flags="toggle",
             cli_kebab_case=True,
@@ -78,14 +87,33 @@ def read_options(
         output = Output(**{name: read.pop(name) for name in ("quiet", "json_document", "verbose")})
         return model(**read), output
     except ValidationError as exc:
+        wrong = []
         for error in exc.errors():
-            option = ".".join(map(str, error["loc"])).replace("_", "-")
+            option, value = ".".join(map(str, error["loc"])).replace("_", "-"), error["input"]
             # Our own messages name what is wrong with the value, which may hold a password.
-            given = (
-                "" if error["type"] in {"value_error", "missing"} else f", not {shortened(repr(error['input']), 100)}"
-            )
-            print(f"{program}: error: --{option}: {in_words(error)}{given}", file=sys.stderr)
-        sys.exit(WRONG_OPTION)
+            given = "" if error["type"] in {"value_error", "missing"} else f", not {shortened(repr(value), MOST_SHOWN)}"
+            wrong.append(f"--{option}: {in_words(error, model)}{given}")
+        refuse(program, wrong)
+    except SettingsError as exc:  # argparse's own
+        message = with_short_words(str(exc))
+        for theirs, ours in _ARGPARSE_SAYS.items():
+            message = re.sub(theirs, ours, message)
+        refuse(program, [message])
+
+
+_ARGPARSE_SAYS = {
+    "^error parsing CLI: ": "",
+    "^argument (--[^ ]+): ": r"\1: ",
+    "expected one argument": "a value is needed",
+    "ignored explicit argument": "takes no value, not",
+}
+
+
+def refuse(program: str, reasons: Sequence[str]) -> NoReturn:
+    """Exit with a line for each reason."""
+    for reason in reasons:
+        print(f"{program}: error: {reason}", file=sys.stderr)
+    sys.exit(WRONG_OPTION)
 
 
 _KINDS = {"int": "N", "float": "NUMBER", "tuple[str,...]": "NAME,..."}

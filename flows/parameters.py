@@ -72,6 +72,14 @@ def _known_contract(contract: str) -> str:
     return contract
 
 
+def _version_or_alias(version: str) -> str:
+    if re.fullmatch(r"v\d+", version):
+        raise ValueError(f"versions are named by their number: {version[1:]}")
+    if not re.fullmatch(r"\d{1,9}|[\w-]*[^\W\d][\w-]*", version):
+        raise ValueError("has to be the number of a version, or an alias of letters, digits, `_` and `-`")
+    return version
+
+
 def candidates_of(contract: str) -> str:
     """Return which models compete under a contract, as `Contract.candidates`; for one without a file, at once."""
     return contract if contract in BY_CONTRACT else "numbers"
@@ -82,12 +90,14 @@ _CONTRACT: Any = Field(
     default="websites",
     description="what the rows are: `websites`, 30 features and their `Result`; `addresses`, a URL and its label; or "
     "the path of a .yaml file that describes a table of your own",
+    examples=["addresses"],
 )
 _POSITIVE: Any = Field(
     default=None,
     min_length=1,
     description="the target's value that means phishing, where it is not -1, or of addresses no word such as phishing, "
     "bad, legitimate or good",
+    examples=["0", "phishing"],
 )
 _HEADER: Any = Field(
     default="first",
@@ -95,6 +105,13 @@ _HEADER: Any = Field(
     "order of the contract",
 )
 Header = Literal["first", "none"]
+VersionName = Annotated[str, AfterValidator(_version_or_alias)]
+_VERSION: Any = Field(
+    default="champion",
+    min_length=1,
+    description="version of the model: its number, or an alias such as candidate",
+    examples=["3", "candidate"],
+)
 
 
 class TrainParameters(BaseModel):
@@ -110,11 +127,17 @@ class TrainParameters(BaseModel):
         description="rows to learn from: `sample`, `sample:100000`, a file or http(s) address (.csv, .parquet, .arff, "
         ".json, .xlsx, .zip and others), `uci`, `mongodb://host/database.collection`, or `mongodb` (address from "
         "MONGODB_URI)",
+        examples=["sample:100000", "rows.csv", "mongodb"],
     )
     header: Header = _HEADER
-    models: Annotated[tuple[str, ...], BeforeValidator(_split_names), AfterValidator(_known_models)] = Field(
+    models: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_split_names, json_schema_input_type=str | tuple[str, ...]),
+        AfterValidator(_known_models),
+    ] = Field(
         default=(),
         validate_default=True,
+        examples=["Random Forest,Decision Tree", ["Random Forest", "Decision Tree"]],
         description=f"models that compete, separated by commas, of: {', '.join(CANDIDATES)}; for addresses: "
         f"{', '.join(BY_CONTRACT['addresses'])} (default: the five, and Character N-grams for addresses)",
     )
@@ -183,7 +206,12 @@ class TrainParameters(BaseModel):
         default=False,
         description="train nothing where the champion or the newest model learned from exactly these rows",
     )
-    reason: str = Field(default="", max_length=500, description="why this training is started, kept as a tag")
+    reason: str = Field(
+        default="",
+        max_length=500,
+        description="why this training is started, kept as a tag",
+        examples=["new rows of October"],
+    )
     candidate_runs: CandidateRuns = Field(
         default="all",
         description="grid points that get an MLflow run of their own: all, the best of each model, or none",
@@ -224,12 +252,14 @@ class IngestParameters(BaseModel):
         description="rows to write: a file or http(s) address (.csv, .parquet, .arff, .json, .xlsx, .zip and others), "
         "`uci`, "
         "`sample` or `sample:100000`",
+        examples=["rows.csv", "uci"],
     )
     header: Header = _HEADER
     target: Annotated[str, AfterValidator(_without_password)] = Field(
         default="mongodb",
         description="collection to write to: `mongodb` (the contract's, with the address from MONGODB_URI) or "
         "`mongodb://host/database.collection`",
+        examples=["mongodb://127.0.0.1/work.rows"],
     )
     max_rejected: float = Field(
         default=0.05, ge=0, le=1, description="largest share of invalid rows; with more of them nothing is written"
@@ -247,6 +277,7 @@ class ScoreParameters(BaseModel):
         description="rows to score, the 30 features and whatever else: a file or http(s) address (.csv, .parquet, "
         ".arff, .json, .xlsx, .zip and others), `uci`, `sample` or `sample:100000`, `mongodb` (address from "
         "MONGODB_URI) or `mongodb://host/database.collection`",
+        examples=["rows.csv", "mongodb"],
     )
     header: Header = _HEADER
     output: Annotated[str, AfterValidator(_without_password)] = Field(
@@ -257,16 +288,16 @@ class ScoreParameters(BaseModel):
         "(model, or override where a person has set the label), `override` (that person's reason), `model` and "
         "`model_version`; rows that are not valid go to a file or collection with _quarantine at the end of its name. "
         "From a collection to a collection, only what is new to this version of the model is scored",
+        examples=["scored.parquet", "mongodb"],
     )
-    model_version: str = Field(
-        default="champion", min_length=1, description="version of the model: its number, or an alias such as candidate"
-    )
+    model_version: VersionName = _VERSION
     max_rejected: float = Field(
         default=0.5, ge=0, le=1, description="largest share of invalid rows that is set aside instead of refused"
     )
     since: str = Field(
         default="",
         description="of a collection, only the rows that came after this ingestion (its number) or time (ISO 8601)",
+        examples=["7", "2026-01-31T12:00:00+00:00"],
     )
 
     explain: bool = Field(
@@ -297,11 +328,10 @@ class EvaluateParameters(BaseModel):
         description="labelled rows: a file or http(s) address (.csv, .parquet, .arff, .json, .xlsx, .zip and others), "
         "`uci`, "
         "`sample` or `sample:100000`, `mongodb` (address from MONGODB_URI) or `mongodb://host/database.collection`",
+        examples=["labelled.csv", "mongodb"],
     )
     header: Header = _HEADER
-    model_version: str = Field(
-        default="champion", min_length=1, description="version of the model: its number, or an alias such as candidate"
-    )
+    model_version: VersionName = _VERSION
     margin: float = Field(
         default=0.01, ge=0, le=1, description="by how much F1 on unseen rows may be lower than on the test rows"
     )
@@ -323,9 +353,12 @@ class MonitorParameters(BaseModel):
         min_length=1,
         description="where rows arrive: `mongodb` or `mongodb://host/database.collection`, read from where the last "
         "look ended; or anything else that can be trained on, compared as a whole",
+        examples=["mongodb", "rows.csv"],
     )
     since: str = Field(
-        default="", description="look back to the end of this ingestion (its number), or to this time (ISO 8601)"
+        default="",
+        description="look back to the end of this ingestion (its number), or to this time (ISO 8601)",
+        examples=["7", "2026-01-31T12:00:00+00:00"],
     )
     thresholds: Thresholds = Field(default=Thresholds(), description="when a difference is drift")
     margin: float = Field(

@@ -12,9 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from networksecurity.data.validated import ValidationReport
+from networksecurity.surroundings import ReportConsole
 from networksecurity.tracking.markdown import markdown_table
-
-from .surroundings import ReportConsole
 
 
 @dataclass(frozen=True)

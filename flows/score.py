@@ -48,7 +48,8 @@ from .display import begin
 from .ingest import Checked, check, fetch
 from .parameters import ScoreParameters
 from .report import Summary, reasons_section
-from .steps import contract_of, progress, source_of, step
+from .rows import contract_of, source_of
+from .steps import progress, step
 from .tracking import find_gaps, registry
 
 

@@ -20,20 +20,15 @@ from pydantic import Field, ValidationError
 from pydantic_core import to_jsonable_python
 from threadpoolctl import threadpool_limits
 
-from networksecurity.data import sources
-from networksecurity.data.contracts import Contract, get_contract
-from networksecurity.data.sources import Source
 from networksecurity.data.storage import Storage, references
 from networksecurity.exceptions import ConfigurationError, StorageError, TransientError
 from networksecurity.settings import settings
 from networksecurity.tracking.provenance import code_version
 
 from .display import Work, show
-from .parameters import EvaluateParameters, IngestParameters, MonitorParameters, ScoreParameters, TrainParameters
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_Rows = TrainParameters | ScoreParameters | EvaluateParameters | MonitorParameters
 
 
 def _by_content(context: TaskRunContext, inputs: dict[str, Any]) -> str:
@@ -115,20 +110,6 @@ cached_step = functools.partial(
 
 Its inputs and result are plain values and references by content (`DataRef`, `ModelRef`).
 """
-
-
-def contract_of(parameters: _Rows | IngestParameters) -> Contract:
-    """Return what a flow's rows are."""
-    return get_contract(parameters.contract)
-
-
-def source_of(parameters: _Rows | IngestParameters) -> Source:
-    """Return where a flow's rows come from."""
-    contract = contract_of(parameters)
-    source = sources.parse(parameters.source, settings(), contract)
-    if parameters.header == "first":
-        return source
-    return sources.without_header(source, (*contract.columns, contract.target))
 
 
 def storage() -> Storage:

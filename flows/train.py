@@ -47,7 +47,8 @@ from .display import begin
 from .ending import before_the_end, end_soon
 from .parameters import TrainParameters
 from .report import said_of
-from .steps import contract_of, result_storage, source_of
+from .rows import contract_of, source_of
+from .steps import result_storage
 from .thread_runner import Threads
 from .tracking import tracking_server
 from .training_report import (

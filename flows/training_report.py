@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
-from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from pydantic import BaseModel
@@ -29,7 +28,7 @@ from networksecurity.training.selection import Selection
 
 from .parameters import TrainParameters
 from .report import Summary, inline_picture
-from .steps import contract_of
+from .rows import contract_of
 from .training_steps import Fetched, Winner
 
 _LOGGED = {"test_size", "cv", "scoring", "imputer", "random_state"}
@@ -348,7 +347,7 @@ def _promotion_summary(report: TrainingReport, decision: Decision) -> Summary:
         {"": name} | {column: f"{of[name]:.4f}" if name in of else "" for column, of in columns.items()}
         for name in (*FIGURES, "generalisation gap")
     ]
-    title = f"{report.model_name} {report.model_version}: {report.promotion_sentence()}"
+    title = f"Whether {report.model_name} {report.model_version} replaces the champion"
     return Summary(title=title, sentences=sentences, table=table)
 
 
@@ -362,10 +361,8 @@ def publish_training(report: TrainingReport, picture: bytes) -> None:
     """Make a training's other artifacts; `picture` is a PNG file of the winner's curves."""
     title = f"Training {report.name}"
     if report.decision is not None:
-        sentence = report.promotion_sentence()
-        get_run_logger().info("%s", sentence)
         text = _promotion_summary(report, report.decision).to_markdown()
-        create_markdown_artifact(text, key="promotion", description=sentence)
+        create_markdown_artifact(text, key="promotion", description=report.promotion_sentence())
     for key, (text, link) in report.links().items():
         create_link_artifact(link, link_text=text, key=f"mlflow-{key}", description=title)
     text = summarize(report, picture).to_markdown()

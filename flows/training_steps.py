@@ -3,12 +3,13 @@
 Between tasks travel plain values and references by content; hence the cached ones can run on any worker of a cluster.
 """
 
-import signal
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 import numpy as np
 import pandas as pd
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -141,12 +142,13 @@ def _fitting() -> dict[str, Any]:
 
 def _progress(model: str) -> Callable[[search.SearchProgress], None]:
     """Return what reports the progress of a search in the terminal and in Prefect's UI."""
-    artifact = cast(UUID, create_progress_artifact(0.0, description=f"search · {model}"))
+    artifact = cast(UUID, create_progress_artifact(0.0, description=f"search: {model}"))
 
     def report(progress: search.SearchProgress) -> None:
         best = "" if progress.best_score is None else f"best {progress.best_score:.4f}"
         show(model, Work(progress.n_done, progress.n_fits, best))
-        update_progress_artifact(artifact, 100 * progress.share)
+        with suppress(httpx.HTTPError, RuntimeError):  # the run has ended, and with it the client
+            update_progress_artifact(artifact, 100 * progress.share)
 
     return report
 
@@ -202,29 +204,26 @@ def repeat_folds(train: DataRef, cv: int, cv_repeats: int, random_state: int, co
     return storage().put_frame(pd.DataFrame({f"repeat_{n}": folds for n, folds in enumerate(test_folds.T)}))
 
 
-@cached_step(name="search", task_run_name="search · {model}")
+@cached_step(name="search", task_run_name="search: {model}")
 def search_grid(
     train: DataRef, folds: DataRef, model: str, scoring: str, imputer: Imputer, random_state: int, contract: Contract
 ) -> search.SearchResult:
     """Search one model's grid by cross-validation on the training rows."""
-    # The pool's processes inherit this thread's mask: Ctrl-C in the terminal is for the flow, which ends them.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     how = {"scoring": scoring, "imputer": imputer, "random_state": random_state} | _fitting()
     how |= {"on_progress": _progress(model)}
     return search.search(get_candidate(model, contract.candidates), *_rows(train, contract), _test_fold(folds), **how)
 
 
-@cached_step(name="compare", task_run_name="compare · {point.model}")
+@cached_step(name="compare", task_run_name="compare: {point.model}")
 def score_again(train: DataRef, repeated_folds: DataRef, point: Winner, scoring: str) -> search.SearchResult:
     """Score the best point of one model's grid on the repeated folds."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as in search_grid
     test_folds = storage().get_frame(repeated_folds).to_numpy()
     how = {"scoring": scoring, "imputer": point.imputer, "random_state": point.random_state} | _fitting()
     X, y = _rows(train, point.contract)
     return selection.score_again(_candidate(point), point.params, X, y, test_folds, **how)
 
 
-@cached_step(task_run_name="threshold · {winner.model}")
+@cached_step(task_run_name="threshold: {winner.model}")
 def choose_labelling(
     train: DataRef, folds: DataRef, winner: Winner, scoring: str, costs: dict[str, float], band: dict[str, float]
 ) -> Chosen:
@@ -246,7 +245,7 @@ def _finish(chosen: Chosen) -> Callable[[Pipeline], Pipeline]:
     return lambda pipeline: labelling.label_by(pipeline, chosen.labelling, y, y_score)
 
 
-@cached_step(task_run_name="fit · {winner.model}")
+@cached_step(task_run_name="fit: {winner.model}")
 def fit(train: DataRef, winner: Winner, chosen: Chosen) -> ModelRef:
     """Fit the winner on all training rows, and on their masked copies."""
     how: dict[str, Any] = {"imputer": winner.imputer, "random_state": winner.random_state}
@@ -276,7 +275,7 @@ def evaluate_known(model: ModelRef, test: DataRef, floor: float, contract: Contr
     return known_features.evaluate_known(storage().get_model(model), storage().get_frame(test), **how)
 
 
-@cached_step(task_run_name="evaluate · {side}")
+@cached_step(task_run_name="evaluate: {side}")
 @one_thread
 def evaluate(
     model: ModelRef, rows: DataRef, side: str, base_rate: float | None, contract: Contract
@@ -336,7 +335,7 @@ def start_training(create_repo: bool, public_repo: bool, tags: dict[str, str]) -
     return runs.start_training(server, experiment, tags, stale_after=stale_after)
 
 
-@step(task_run_name="track · {result.candidate}")
+@step(task_run_name="track: {result.candidate}")
 def track_search(training: Training, result: search.SearchResult, which: CandidateRuns) -> None:
     """Log a search's grid points."""
     runs.log_search(tracking_server(), training, result, which)

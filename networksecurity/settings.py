@@ -15,6 +15,7 @@ from pydantic import AliasChoices, Field, PositiveInt, SecretStr, ValidationErro
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from networksecurity.exceptions import ConfigurationError
+from networksecurity.wrong_values import in_words
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 PROJECT_FOLDER = _CHECKOUT if (_CHECKOUT / "flows").is_dir() else Path.cwd()
@@ -208,7 +209,7 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as exc:
         problems = "; ".join(
-            f"{_variable(str(error['loc'][0]))}: {error['msg'].removeprefix('Value error, ')}" for error in exc.errors()
+            f"{_variable(str(error['loc'][0]))}: {in_words(error, Settings)}" for error in exc.errors()
         )
         raise ConfigurationError(f"the environment or .env holds a value that cannot be used: {problems}") from None
     except UnicodeDecodeError:

@@ -198,7 +198,7 @@ def test_what_a_flow_requires_is_shown_as_such(command):
         "usage: networksecurity score --source SOURCE --output OUTPUT [OPTION ...]\n"
     )
     code, out, err = command("score", "--source", "sample:10")
-    assert (code, out, err) == (2, "", "networksecurity score: error: --output: Field required\n")
+    assert (code, out, err) == (2, "", "networksecurity score: error: --output: is needed\n")
 
 
 def test_the_package_is_a_program(tmp_path):

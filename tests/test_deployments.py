@@ -27,6 +27,7 @@ from prefect.utilities.schema_tools import validate
 from prefect.workers.process import ProcessVariables
 from pydantic import TypeAdapter
 
+from flows.commands import COMMANDS
 from flows.monitor import DRIFT_EVENT, QUALITY_EVENT, RETRAINING
 from flows.parameters import TrainParameters
 
@@ -72,7 +73,7 @@ def test_a_deployment_has_no_unknown_key(entry):
 @each_deployment
 def test_a_deployment_has_tags_description_pool_and_version(entry):
     assert "networksecurity" in entry["tags"]  # by which deployments/bootstrap.py knows our runs
-    assert entry["description"]
+    assert all(described["description"] for described in [entry, *entry.get("triggers", [])])
     assert entry["work_pool"]["name"] == "networksecurity"
     assert entry["version"] == VERSION
 
@@ -214,3 +215,23 @@ def test_the_kubernetes_job_has_all_fields_of_the_default_template():
     assert {".".join(path) for path in filled_in - paths(ours)} == {
         "spec.template.spec.containers.[].resources.limits.cpu"  # a training takes the cores that are free
     }
+
+
+@pytest.mark.parametrize("models", ["Random Forest,Decision Tree", ["Random Forest", "Decision Tree"]])
+def test_models_are_a_text_or_a_list_for_the_server_as_on_the_command_line(models):
+    flow = load(DEPLOYMENTS["train"])
+    given = {"parameters": {"models": models}}
+    validate(given, parameter_schema(flow).model_dump(), raise_on_error=True)
+    assert flow.validate_parameters(given)["parameters"].models == ("Random Forest", "Decision Tree")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_examples_of_a_form_are_taken(name):
+    model = COMMANDS[name].parameters
+    needed = {"source": "mongodb", "output": "scored.csv"}
+    needed = {field: value for field, value in needed.items() if field in model.model_fields}
+    shown = {field: of["examples"] for field, of in model.model_json_schema()["properties"].items() if "examples" in of}
+    assert {"source", "contract"} <= set(shown)
+    for field, examples in shown.items():
+        for example in examples:
+            model.model_validate(needed | {field: example})

@@ -25,8 +25,9 @@ ORDER = [
     {"networksecurity.data"},
     {"networksecurity.installation"},
     {"networksecurity.settings"},
+    {"networksecurity.wrong_values"},
     {"networksecurity.finding"},
-    {"networksecurity.deadline", "networksecurity.parent"},
+    {"networksecurity.deadline", "networksecurity.parent", "networksecurity.surroundings"},
     {"networksecurity.exceptions"},
     {"networksecurity"},  # its version
 ]

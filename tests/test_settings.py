@@ -133,6 +133,14 @@ class TestBadValues:
         assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_file_in_another_encoding_is_refused(encoding, tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("MONGODB_DATABASE=käse\n", encoding=encoding)
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    with pytest.raises(ConfigurationError, match="is not UTF-8 text: save it in that encoding"):
+        settings()
+
+
 class TestSecrets:
     @pytest.mark.parametrize("name", SECRETS)
     def test_they_are_shown_nowhere_unless_asked_for(self, name, monkeypatch):

@@ -24,6 +24,8 @@ from networksecurity.cli.quarantine import quarantine
 from networksecurity.cli.verdicts import check, serve
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.settings import NO_TELEMETRY
+from networksecurity.surroundings import report_bug, show_what_can_be_shown, while_somebody_reads
+from networksecurity.wrong_values import with_short_words
 
 app = typer.Typer(
     add_completion=False,
@@ -64,15 +66,24 @@ app.command(short_help="Check this installation.", epilog=examples("doctor", "do
 
 
 def main() -> None:
-    """Run the command of this process's arguments and exit; an error is one line."""
+    """Run the command of this process's arguments and exit; an error is one line, but for a bug."""
+    show_what_can_be_shown()
     for name, value in NO_TELEMETRY.items():
         os.environ.setdefault(name, value)
+    code = 0
     try:
-        code = app(standalone_mode=False)  # otherwise Typer draws a box around its errors
+        with while_somebody_reads():
+            code = app(standalone_mode=False)  # otherwise Typer draws a box around its errors
     except NetworkSecurityException as exc:
         print(f"error: {exc}", file=sys.stderr)
         code = 1
     except TyperException as exc:
-        print(f"networksecurity: error: {' '.join(exc.format_message().split())}", file=sys.stderr)
+        print(f"networksecurity: error: {with_short_words(exc.format_message())}", file=sys.stderr)
         code = exc.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted", file=sys.stderr)
+        code = 130
+    except Exception as exc:  # noqa: BLE001 (the boundary: what else escapes is a bug)
+        report_bug(exc)
+        code = 1
     sys.exit(code)

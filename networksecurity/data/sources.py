@@ -20,7 +20,7 @@ from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.files import ENDINGS, File
 from networksecurity.data.mongodb import Collection
 from networksecurity.data.web import Url
-from networksecurity.exceptions import ConfigurationError
+from networksecurity.exceptions import ConfigurationError, shortened
 from networksecurity.settings import Settings, without_credentials
 
 Source = Sample | File | Url | Collection
@@ -68,7 +68,7 @@ def parse(text: str, settings: Settings, contract: Contract = WEBSITES) -> Sourc
         return Url(UCI_URL if text == "uci" else text, settings.http_timeout)
     if "://" not in text and text.strip() and (file := File.at(text)):
         return file
-    raise ConfigurationError(f"unknown source {without_credentials(text)!r}; one of: {_ACCEPTED}")
+    raise ConfigurationError(f"unknown source {shortened(without_credentials(text), 100)!r}; one of: {_ACCEPTED}")
 
 
 def parse_file(text: str, settings: Settings, contract: Contract = WEBSITES) -> Sample | File | Url:

@@ -12,6 +12,7 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 from typing import Any, Self
 from uuid import uuid4
 
@@ -118,8 +119,11 @@ def _resolve(output: str) -> _Place:
         raise ConfigurationError(f"{shown} cannot be written: {exc}") from exc
     place = _Place(files, path, kind, path if isinstance(files, LocalFileSystem) else shown)
     with _writing(place):
-        if isinstance(files, LocalFileSystem) and not files.isdir(posixpath.dirname(path)):
-            raise ConfigurationError(f"{place.shown} cannot be written: there is no folder {posixpath.dirname(path)}")
+        if isinstance(files, LocalFileSystem):
+            folder = posixpath.dirname(path)
+            if not files.isdir(folder):
+                raise ConfigurationError(f"{place.shown} cannot be written: there is no folder {folder}")
+            TemporaryFile(dir=folder).close()
         for file, columns in ((path, {ROW, SCORE, MODEL, MODEL_VERSION}), (place.quarantine, {ROW, REASONS})):
             if files.exists(file) and not columns <= set(_columns(files, file, kind)):
                 raise ConfigurationError(f"{file} already exists and does not hold predictions: name another")

@@ -159,11 +159,10 @@ def test_rows_from_mongodb(served_command, collection, client):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--source", "nothing.csv"], 1, "error: there is no file .*nothing.csv"),
         (["--source", "mongodb://127.0.0.1:9/db.rows"], 1, "error: .*127.0.0.1:9.*MONGODB_URI"),
-        (["--source", "foo://bar"], 1, "error: unknown source"),
+        (["--source", "foo://bar"], 2, "error: --source: unknown source"),
         (["--models", "SVM"], 2, "error: --models: there is no model 'SVM'; known are"),
-        (["--test-size", "3"], 2, "error: --test-size: has to be less than 1, not '3'"),
+        (["--test-size", "3"], 2, "error: --test-size: has to be a number above 0 and below 1, not '3'"),
         (["--unknown"], 2, "error: unrecognized arguments: --unknown"),
         (["--source", "mongodb://me:hush@127.0.0.1/db.rows"], 2, "error: --source: .*MONGODB_URI"),
     ],
@@ -236,8 +235,8 @@ def test_prefect_server_with_another_password(command, guarded_server):
 
 
 def test_what_the_server_of_a_run_says_is_kept_from_the_terminal(command, home):
-    done = command("--source", "nothing.csv", PREFECT_SERVER_LOGGING_LEVEL="DEBUG")
-    assert "error: there is no file" in done.stderr
+    done = command("--source", "mongodb://127.0.0.1:9/db.rows", PREFECT_SERVER_LOGGING_LEVEL="DEBUG")
+    assert "error: " in done.stderr
     log = (home / "prefect" / "server-of-single-runs.log").read_text()
     assert "prefect.server" in log
     assert "prefect.server" not in done.stdout + done.stderr
@@ -258,6 +257,13 @@ def newest_training(client):
     experiment = client.get_experiment_by_name("networksecurity").experiment_id
     (newest,) = client.search_runs([experiment], "tags.`networksecurity.side` = 'train'", max_results=1)
     return newest
+
+
+def ends_with_one_sentence(log, sentence):
+    lines = log.read_text().splitlines()
+    assert lines[-1].startswith(sentence)
+    for noise in ("Crash", "EventsWorker", "leaked", "Traceback"):
+        assert not [line for line in lines if noise in line]
 
 
 @pytest.mark.parametrize(
@@ -281,7 +287,7 @@ def test_a_signal_ends_every_process_and_is_said(environment, tmp_path, client, 
             # Tests that run in the background of a script inherit its deafness to Ctrl-C.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (no threads here)
         )
-        while "'folds' - Finished" not in log.read_text():
+        while "searching 5 models" not in log.read_text():
             assert process.poll() is None, log.read_text()
             time.sleep(0.2)
         time.sleep(3)  # into the searches
@@ -290,7 +296,7 @@ def test_a_signal_ends_every_process_and_is_said(environment, tmp_path, client, 
             assert process.wait(120) == code
         finally:
             process.kill()
-    assert f"{said}: finished steps are kept" in log.read_text()
+    ends_with_one_sentence(log, f"{said}: finished steps are kept, ")
     newest = newest_training(client)
     assert newest.info.status == "KILLED"
     assert newest.data.tags["networksecurity.reason"].startswith(reason)
@@ -313,8 +319,7 @@ def test_a_time_limit_ends_a_thread_that_computes(environment, tmp_path, client)
             assert process.wait(240) == 1
         finally:
             process.kill()
-    assert re.search("^error: the training took longer than 8 s, its time limit", log.read_text(), re.MULTILINE)
-    assert "Traceback" not in log.read_text()
+    ends_with_one_sentence(log, "error: the training took longer than 8 s, its time limit; ")
     newest = newest_training(client)
     assert newest.info.status == "FAILED"
     assert newest.data.tags["networksecurity.reason"].startswith("TimeLimitError: ")
@@ -339,8 +344,8 @@ def test_another_machine_takes_results_from_the_storage_they_share(command, tmp_
     computed, taken = ({name for name, state in tasks if state == "Cached"} for tasks in said)
     assert computed == set()
     assert taken == {
-        "validate", "split", "folds", "search · Decision Tree", "threshold · Decision Tree", "fit · Decision Tree",
-        "known features", "explain", "leakage ledger", "reference profile", "evaluate · train", "evaluate · test",
+        "validate", "split", "folds", "search: Decision Tree", "threshold: Decision Tree", "fit: Decision Tree",
+        "known features", "explain", "leakage ledger", "reference profile", "evaluate: train", "evaluate: test",
     }  # fmt: skip
 
 

@@ -238,7 +238,7 @@ def test_the_page_of_a_run_shows_its_tasks_and_what_they_found(prefect, page):
     pages = prefect.environment["PREFECT_API_URL"].removesuffix("/api")
     page.goto(f"{pages}/runs/flow-run/{run.id}")
     expect(page.get_by_text(run.name).first).to_be_visible()
-    expect(page.get_by_text("search · Decision Tree").first).to_be_visible()  # in the graph, or in the log
+    expect(page.get_by_text("search: Decision Tree").first).to_be_visible()  # in the graph, or in the log
     page.get_by_text("Artifacts", exact=True).first.click()
     for key in ("leaderboard", "training-report", "mlflow-train-run"):
         expect(page.get_by_role("link", name=key).or_(page.get_by_text(key)).first).to_be_visible()
@@ -456,7 +456,7 @@ def test_a_run_that_takes_too_long_is_ended_whatever_it_computes(prefect, tracke
         parameters={"parameters": {"source": "sample:20000", "models": ["Gradient Boosting"]}},
         job_variables={"env": deployment.job_variables["env"] | limited},
     )
-    prefect.wait(lambda: ("search · Gradient Boosting", "Running") in task_states(prefect, run))
+    prefect.wait(lambda: ("search: Gradient Boosting", "Running") in task_states(prefect, run))
     ended = prefect.ended(run)
     assert (ended.state_name, ended.state.type) == ("TimedOut", "FAILED")
     assert "longer than 12 s" in ended.state.message
@@ -534,7 +534,7 @@ def task_states(prefect, run):
 
 def test_cancelling_ends_a_run_and_all_its_processes(prefect, tracked):
     run = prefect.submit("train/train", source="sample:20000", models=["Gradient Boosting"])
-    prefect.wait(lambda: ("search · Gradient Boosting", "Running") in task_states(prefect, run))
+    prefect.wait(lambda: ("search: Gradient Boosting", "Running") in task_states(prefect, run))
     done = prefect.command("-m", "prefect", "flow-run", "cancel", str(run.id))
     assert done.returncode == 0, done.stderr
     assert prefect.ended(run).state_name == "Cancelled"
@@ -546,7 +546,7 @@ def test_cancelling_ends_a_run_and_all_its_processes(prefect, tracked):
 
 def test_a_killed_worker_leaves_no_slot_held_and_its_run_can_go_on(prefect):
     run = prefect.submit("train/retrain", source="sample:4000", models=["Decision Tree", "Gradient Boosting"])
-    prefect.wait(lambda: ("search · Decision Tree", "Completed") in task_states(prefect, run))
+    prefect.wait(lambda: ("search: Decision Tree", "Completed") in task_states(prefect, run))
     # Of a second one there is no need.
     assert prefect.ended(prefect.submit("train/retrain", source="sample")).state_name == "Cancelled"
 
@@ -559,7 +559,7 @@ def test_a_killed_worker_leaves_no_slot_held_and_its_run_can_go_on(prefect):
     done = prefect.command("-m", "prefect", "flow-run", "retry", str(run.id))
     assert done.returncode == 0, done.stderr
     assert prefect.ended(run).state_name == "Completed"
-    assert ("search · Decision Tree", "Cached") in task_states(prefect, run)
+    assert ("search: Decision Tree", "Cached") in task_states(prefect, run)
 
 
 @pytest.mark.parametrize("kind", ["docker", "kubernetes"])

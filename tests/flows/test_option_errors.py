@@ -11,13 +11,21 @@ from flows.parameters import ScoreParameters, TrainParameters
         (["--sorce=x.csv"], "Did you mean `--source`?"),
         (["--gate.min-f11", "0.5"], "Did you mean `--gate.min-"),
         (["--unknown"], "error: unrecognized arguments: --unknown"),
-        (["--cv", "1"], "train.py: error: --cv: has to be at least 2, not '1'"),
-        (["--cv", "three"], "--cv: a whole number is needed, not 'three'"),
-        (["--test-size", "1"], "--test-size: has to be less than 1, not '1'"),
-        (["--test-size", "half"], "--test-size: a number is needed, not 'half'"),
+        (["--cv", "1"], "train.py: error: --cv: has to be a whole number from 2 to 50, not '1'"),
+        (["--cv", "three"], "--cv: has to be a whole number from 2 to 50, not 'three'"),
+        (["--test-size", "1"], "--test-size: has to be a number above 0 and below 1, not '1'"),
+        (["--test-size", "half"], "--test-size: has to be a number above 0 and below 1, not 'half'"),
         (["--scoring", "r2"], "--scoring: has to be 'f1', 'precision'"),
         (["--source", ""], "--source: may not be empty"),
-        (["--cv", "x" * 7000], "--cv: a whole number is needed, not 'xxx"),
+        (["--cv", "x" * 7000], "--cv: has to be a whole number from 2 to 50, not 'xxx"),
+        (["--gate.margin", "2"], "--gate.margin: has to be a number from 0 to 1, not '2'"),
+        (["--search-rows", "9"], "--search-rows: has to be a whole number of at least 100, not '9'"),
+        (["--reason", "x" * 7000], "--reason: may have at most 500 characters, not 'xxx"),
+        (["--models", "x" * 7000], "--models: there is no model 'xxx"),
+        (["--contract", "x" * 7000], "--contract: there is no contract 'xxx"),
+        (["--source"], "--source: a value is needed"),
+        (["--refresh=maybe"], "--refresh: takes no value, not 'maybe'"),
+        (["x" * 7000], "unrecognized arguments: xxx"),
     ],
 )
 def test_a_wrong_option_is_one_line_in_plain_words(arguments, says, capsys):
@@ -26,7 +34,8 @@ def test_a_wrong_option_is_one_line_in_plain_words(arguments, says, capsys):
     assert caught.value.code == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert says in last
-    assert len(last) < 300
+    assert len(last) < 400
+    assert "x" * 101 not in last
 
 
 def test_an_option_that_is_known_is_read():

@@ -56,7 +56,7 @@ QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression",
 
 # What is done each time: rows are read from their source, and a training is logged.
 NEVER_CACHED = {
-    "fetch", "open runs", "track · Decision Tree", "track · Logistic Regression", "track", "register", "close runs"
+    "fetch", "open runs", "track: Decision Tree", "track: Logistic Regression", "track", "register", "close runs"
 }  # fmt: skip
 
 
@@ -107,12 +107,12 @@ def test_a_training_from_source_to_runs(empty_workplace):
 
     made = artifacts(state)
     assert set(made) == {
-        "leaderboard", "training-report", "search · Decision Tree", "search · Logistic Regression",
+        "leaderboard", "training-report", "search: Decision Tree", "search: Logistic Regression",
         "mlflow-trainings", "mlflow-train-run", "mlflow-test-run", "mlflow-model-version",
     }  # fmt: skip
     assert report.train_run_id in made["mlflow-train-run"].data
     assert made["mlflow-model-version"].data.endswith(f"/versions/1?{PAGES})")
-    assert made["search · Decision Tree"].data == 100
+    assert made["search: Decision Tree"].data == 100
     assert report.name in made["training-report"].data
     assert report.leaderboard[0].model in made["leaderboard"].data
     assert report.leaderboard[0].verdict in made["leaderboard"].data
@@ -121,11 +121,11 @@ def test_a_training_from_source_to_runs(empty_workplace):
     assert known_table(report.known) in made["training-report"].data
     assert report.known.sets[0].f1_score == report.test_metrics["f1_score"]
     assert set(task_states(state)) == {
-        "fetch", "validate", "split", "folds", "search · Decision Tree", "search · Logistic Regression",
-        "repeated folds", "compare · Decision Tree", "compare · Logistic Regression",
-        f"fit · {report.leaderboard[0].model}", "evaluate · train", "evaluate · test", "explain", "leakage ledger",
-        "known features", "reference profile", "open runs", "track · Decision Tree", "track · Logistic Regression",
-        f"threshold · {report.leaderboard[0].model}", "track", "register", "close runs",
+        "fetch", "validate", "split", "folds", "search: Decision Tree", "search: Logistic Regression",
+        "repeated folds", "compare: Decision Tree", "compare: Logistic Regression",
+        f"fit: {report.leaderboard[0].model}", "evaluate: train", "evaluate: test", "explain", "leakage ledger",
+        "known features", "reference profile", "open runs", "track: Decision Tree", "track: Logistic Regression",
+        f"threshold: {report.leaderboard[0].model}", "track", "register", "close runs",
     }  # fmt: skip
 
 
@@ -158,7 +158,7 @@ def test_the_model_that_is_selected_is_fitted_thresholded_and_logged_whatever_th
     winner, other = report.leaderboard
     assert winner.verdict == "tied with the best"
     assert winner.cv_score < other.cv_score
-    assert {f"fit · {winner.model}", f"threshold · {winner.model}"} <= set(states)
+    assert {f"fit: {winner.model}", f"threshold: {winner.model}"} <= set(states)
     logged = mlflow.get_run(report.train_run_id).data
     assert logged.params["model"] == winner.model
     assert logged.metrics["cv_f1"] == winner.cv_score
@@ -219,8 +219,8 @@ def test_what_is_lost_or_damaged_in_the_storage_is_computed_anew(empty_workplace
     damaged = run(source=csv(frame))
     assert damaged.result().test_metrics == first.test_metrics
     states = task_states(damaged)
-    assert states["validate"] == states["split"] == states["fit · " + first.leaderboard[0].model] == "Completed"
-    assert states["search · Decision Tree"] == "Cached"
+    assert states["validate"] == states["split"] == states["fit: " + first.leaderboard[0].model] == "Completed"
+    assert states["search: Decision Tree"] == "Cached"
     assert Path(damaged.result().quarantine).exists()
 
     shutil.rmtree(stored)
@@ -238,7 +238,7 @@ def test_other_data_or_parameters_are_not_taken_from_the_cache(empty_workplace, 
     assert "Cached" not in task_states(changed).values()
     other_seed = task_states(run(source=csv(frame), models="Decision Tree", random_state=1))
     assert other_seed["validate"] == "Cached"
-    assert other_seed["split"] == other_seed["search · Decision Tree"] == "Completed"
+    assert other_seed["split"] == other_seed["search: Decision Tree"] == "Completed"
 
 
 def test_another_storage_does_not_take_results_that_refer_to_this_one(empty_workplace, monkeypatch):

@@ -4,7 +4,7 @@ Each format is a reader of its own; `File` opens what a name says and finds the 
 name does not tell is said in `File.notes`; what could be read in two ways is refused, never guessed.
 """
 
+from networksecurity.data.file_kinds import ENDINGS, FORMATS, kind_of
 from networksecurity.data.files.file import File
-from networksecurity.data.files.kinds import ENDINGS, FORMATS, kind_of
 
 __all__ = ["ENDINGS", "FORMATS", "File", "kind_of"]

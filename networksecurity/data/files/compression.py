@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pyarrow
 
-from networksecurity.data.files.kinds import ARFF, DELIMITED, EXCEL, format_of, kind_of
+from networksecurity.data.file_kinds import ARFF, DELIMITED, EXCEL, format_of, kind_of
 from networksecurity.data.raw import Digest
 from networksecurity.exceptions import DataSourceError, listed, shortened
 

@@ -19,7 +19,7 @@ from typing import IO, Self
 import pandas as pd
 import pyarrow
 
-from networksecurity.data.files.kinds import ARCHIVE, ENDINGS, EXCEL, format_of, kind_of
+from networksecurity.data.file_kinds import ARCHIVE, ENDINGS, EXCEL, format_of, kind_of
 from networksecurity.data.files.table import Table, head_of, open_table
 from networksecurity.data.raw import Batches, Digest, Rows, storable
 from networksecurity.data.schema import FEATURES, canonical_name
@@ -32,7 +32,7 @@ class File:
 
     path: Path
     kind: str
-    """What its name ends in; see `kinds`."""
+    """What its name ends in; see `file_kinds`."""
     shown: str
     """The path; of a download, its address without credentials."""
     state: tuple[int, int, int] | None = None

@@ -11,10 +11,10 @@ from typing import IO
 
 import pandas as pd
 
+from networksecurity.data.file_kinds import ARCHIVE, DELIMITED, EXCEL, JSON, PARQUET, format_of, kind_of
 from networksecurity.data.files import arff, delimited, documents, parquet, workbook
 from networksecurity.data.files.compression import ZIP, Passing, choose_member, looks_like, open_member, unpacked
 from networksecurity.data.files.dialect import Dialect
-from networksecurity.data.files.kinds import ARCHIVE, DELIMITED, EXCEL, JSON, PARQUET, format_of, kind_of
 from networksecurity.data.raw import Digest
 from networksecurity.exceptions import shortened
 

@@ -1,0 +1,55 @@
+"""What is wrong with a command is said before anything starts: Prefect, a run in MLflow, the slow imports of a flow.
+
+Sources that are plainly there are let through by their looks. Whatever else an option names, the code is asked that
+will use it, whose imports take a second. A run that a worker starts learns the same from its flow.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from networksecurity.data.file_kinds import kind_of
+from networksecurity.exceptions import ConfigurationError, DataSourceError
+from networksecurity.settings import settings
+from networksecurity.wrong_values import briefly
+
+_CHECKED = ("positive", "source", "target", "output", "since")
+
+
+def find_wrong(parameters: BaseModel) -> Iterator[tuple[str, str]]:
+    """Yield the options that name what is not there or cannot be used, and why.
+
+    Raises
+    ------
+    ConfigurationError
+        The settings are wrong, whatever the options are.
+    """
+    settings()
+    for option in _CHECKED:
+        value = getattr(parameters, option, None)
+        if not value or _is_plainly_right(option, value, parameters):
+            continue
+        from . import rows
+
+        try:
+            getattr(rows, f"check_{option}")(parameters)
+        except (ConfigurationError, DataSourceError) as exc:
+            yield option, briefly(str(exc), value)
+
+
+def _is_plainly_right(option: str, value: str, parameters: Any) -> bool:
+    if option == "target":
+        return _is_collection(value)
+    if option != "source":
+        return False
+    path = os.path.expanduser(value)  # noqa: PTH111 (unlike Path, it takes a name that is too long)
+    if kind_of(value) and os.path.isfile(path) and os.access(path, os.R_OK):  # noqa: PTH113
+        return True
+    has_rows = value in ("sample", "uci") or (_is_collection(value) and not hasattr(parameters, "target"))
+    return has_rows and parameters.header == "first"
+
+
+def _is_collection(text: str) -> bool:
+    return text == "mongodb" and settings().mongodb_uri is not None

@@ -1,0 +1,129 @@
+"""What surrounds a command: proxies, warnings, a terminal that cannot show every sign, a reader that stops reading."""
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from io import TextIOWrapper
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from rich.console import Console
+
+from networksecurity.exceptions import ConfigurationError, shortened
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def bypass_proxies(environment: MutableMapping[str, str]) -> None:
+    """Keep what goes to this machine itself away from the proxies of an environment.
+
+    Examples
+    --------
+    >>> environment = {"HTTP_PROXY": "http://proxy:3128", "no_proxy": "intranet"}
+    >>> bypass_proxies(environment)
+    >>> environment["NO_PROXY"]
+    'intranet,127.0.0.1,localhost,::1'
+    """
+    if not any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in environment):
+        return
+    kept = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    names = [name.strip() for name in kept.split(",") if name.strip()]
+    if "*" not in names:
+        names += [name for name in _LOOPBACK if name not in names]
+    environment["NO_PROXY"] = environment["no_proxy"] = ",".join(names)
+
+
+def refuse_proxies(environment: Mapping[str, str]) -> None:
+    """Raise ConfigurationError for a proxy that no client can use: httpx would refuse it even for this machine.
+
+    Examples
+    --------
+    >>> refuse_proxies({"ALL_PROXY": "gopher://proxy:70"})
+    Traceback (most recent call last):
+        ...
+    networksecurity.exceptions.ConfigurationError: ALL_PROXY: there are no proxies of the kind gopher://, ...
+    """
+    for name, address in environment.items():
+        scheme, separator, _ = address.lower().partition("://")
+        if name.lower() not in ("http_proxy", "https_proxy", "all_proxy") or not separator:
+            continue
+        remedy = f"name another, or unset {name} for this command"
+        if scheme in ("socks5", "socks5h"):
+            if find_spec("socksio") is None:
+                raise ConfigurationError(
+                    f"{name} is a SOCKS proxy, which takes a package: pip install 'httpx[socks]', {remedy}"
+                )
+        elif scheme not in ("http", "https"):
+            raise ConfigurationError(
+                f"{name}: there are no proxies of the kind {shortened(scheme, 20)}://, but http://, https:// and "
+                f"socks5://: {remedy}"
+            )
+
+
+def show_what_can_be_shown() -> None:
+    """Print `?` for signs that a stream cannot show, instead of losing the report to an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def refuse_folders(environment: Mapping[str, str], *names: str) -> None:
+    """Raise ConfigurationError for a variable that names a folder that cannot be written, or cannot be made.
+
+    Examples
+    --------
+    >>> refuse_folders({"PREFECT_HOME": "/dev/null/home"}, "PREFECT_HOME")
+    Traceback (most recent call last):
+        ...
+    networksecurity.exceptions.ConfigurationError: PREFECT_HOME: /dev/null/home cannot be written: Not a directory
+    """
+    for name in names:
+        if folder := environment.get(name):
+            path = Path(folder).expanduser().absolute()
+            try:
+                TemporaryFile(dir=next(of for of in (path, *path.parents) if of.exists())).close()
+            except OSError as exc:
+                raise ConfigurationError(f"{name}: {path} cannot be written: {exc.strerror}") from exc
+
+
+def let_warnings_pass() -> None:
+    """Let a warning of a library be a line at most, also where PYTHONWARNINGS or -W makes each an error."""
+    if any(option.startswith("e") for option in sys.warnoptions):
+        os.environ.pop("PYTHONWARNINGS", None)  # for processes of ours
+        sys.warnoptions.clear()
+        warnings.resetwarnings()
+        for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", kind)  # as by default
+
+
+class ReportConsole(Console):
+    """A console that leaves it to `while_somebody_reads` what a reader means that stops reading; rich's own exits."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error again."""
+        raise BrokenPipeError
+
+
+@contextmanager
+def while_somebody_reads() -> Iterator[None]:
+    """End the output without an error when its reader has seen enough, as `head` does."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def report_bug(exc: Exception) -> None:
+    """Print a traceback, and as its last line what to do with it."""
+    traceback.print_exception(exc)
+    print(
+        "this is a bug of networksecurity: please report it where you have it from, with the lines above, the command, "
+        "and what `networksecurity doctor` prints, which hides passwords",
+        file=sys.stderr,
+    )

@@ -1,0 +1,103 @@
+import io
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
+
+import pytest
+
+from networksecurity import cli, surroundings
+from networksecurity.exceptions import ConfigurationError
+from networksecurity.surroundings import bypass_proxies, refuse_folders, refuse_proxies, show_what_can_be_shown
+
+
+@pytest.mark.parametrize(
+    ("environment", "no_proxy"),
+    [
+        ({}, None),
+        ({"HTTP_PROXY": "http://127.0.0.1:9"}, "127.0.0.1,localhost,::1"),
+        ({"all_proxy": "socks5://proxy:1080", "NO_PROXY": "localhost, intranet"}, "localhost,intranet,127.0.0.1,::1"),
+        ({"https_proxy": "http://proxy", "no_proxy": "*"}, "*"),
+    ],
+)
+def test_this_machine_is_reached_without_a_proxy(environment, no_proxy):
+    bypass_proxies(environment)
+    assert environment.get("NO_PROXY") == environment.get("no_proxy") == no_proxy
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_cannot_show_a_sign_shows_a_question_mark(encoding, monkeypatch):
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding))
+    show_what_can_be_shown()
+    print("train · 0.9 → 1", flush=True)
+    assert shown.getvalue().decode(encoding).replace("·", "?") == "train ? 0.9 ? 1\n"
+
+
+@pytest.mark.parametrize("shown_by", ["print", "ReportConsole().print"])
+def test_a_reader_may_stop_reading(shown_by):
+    code = (
+        "from networksecurity.surroundings import ReportConsole, while_somebody_reads\n"
+        "with while_somebody_reads():\n"
+        f"    for number in range(20_000): {shown_by}(number)\n"
+    )
+    command = f"'{sys.executable}' -c '{code}' | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("proxies", "says"),
+    [
+        ({"ALL_PROXY": "gopher://proxy"}, "ALL_PROXY: there are no proxies of the kind gopher://"),
+        ({"https_proxy": "http://proxy", "http_proxy": "proxy:3128", "OTHER": "gopher://x"}, None),
+    ],
+)
+def test_a_proxy_that_no_client_can_use_is_refused(proxies, says):
+    with pytest.raises(ConfigurationError, match=says) if says else nullcontext():
+        refuse_proxies(proxies)
+
+
+def test_a_socks_proxy_takes_a_package(monkeypatch):
+    monkeypatch.setattr(surroundings, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"all_proxy is a SOCKS proxy, .*httpx\[socks\]"):
+        refuse_proxies({"all_proxy": "socks5h://proxy:1080"})
+
+
+def test_folders_that_cannot_be_written_are_refused_and_no_other_is_made(tmp_path):
+    refuse_folders({"A": str(tmp_path / "a b" / "c"), "B": ""}, "A", "B", "C")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigurationError, match="A: /dev/null/x cannot be written: Not a directory"):
+        refuse_folders({"A": "/dev/null/x"}, "A")
+
+
+@pytest.mark.parametrize("how", [["-W", "error"], []])
+def test_a_warning_ends_no_command(how):
+    code = (
+        "import os, subprocess, sys, warnings; from networksecurity.surroundings import let_warnings_pass; "
+        "let_warnings_pass(); warnings.warn('heard'); warnings.warn('silent', DeprecationWarning); "
+        "raise SystemExit(bool(sys.warnoptions or os.environ.get('PYTHONWARNINGS')))"
+    )
+    environment = os.environ | ({} if how else {"PYTHONWARNINGS": "error"})
+    done = subprocess.run(
+        [sys.executable, *how, "-c", code], check=False, capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert "UserWarning: heard" in done.stderr
+    assert "silent" not in done.stderr.replace(code, "")
+
+
+def test_a_bug_of_a_command_is_shown_with_what_to_do_with_it(command, monkeypatch):
+    monkeypatch.setattr(cli, "app", lambda standalone_mode: 1 / 0)
+    code, out, err = command()
+    assert (code, out) == (1, "")
+    assert "ZeroDivisionError" in err
+    assert err.splitlines()[-1].startswith("this is a bug of networksecurity")
+
+
+def test_ctrl_c_ends_a_command_with_one_line(command, monkeypatch):
+    def interrupted(standalone_mode):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    assert command() == (130, "", "interrupted\n")
