@@ -56,8 +56,8 @@ def test_from_a_file_to_the_collection(workplace, target, collection, capsys):
     assert collection.count_documents({"ingestion.id": report.rows.ingestion, "ingestion.source": source}) == 498
     assert task_tries(state) == dict.fromkeys(("fetch", "check", "write"), ("Completed", 1))
     made = artifacts(state)
-    assert set(made) == {"ingest-report", f"write · {source}"}
-    assert made[f"write · {source}"].data == 100
+    assert set(made) == {"ingest-report", "writing"}
+    assert made["writing"].data == 100
     assert "| quarantined | 2 |" in made["ingest-report"].data
     assert "| SFH is not one of -1, 0, 1 | 2 |" not in made["ingest-report"].data
     assert "| SFH is not a whole number | 2 |" in made["ingest-report"].data
