@@ -14,8 +14,8 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-integration lint format bench-search bench-serving bench serve wheel image docs ui prefect-ui \
-	stack stack-down constraints sbom audit clean
+.PHONY: help install train test test-integration coverage lint format bench-search bench-serving bench serve wheel image \
+	docs ui prefect-ui stack stack-down constraints sbom audit clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET [ARGS="..."] [PYTHON=python3.12]'
@@ -33,6 +33,13 @@ test: $(VENV)/.installed-dev ## run the tests and docstring examples that need o
 
 test-integration: $(VENV)/.installed-dev ## run the tests against real servers, workers and a browser
 	$(PY) -m pytest -m integration --numprocesses 2 --dist loadfile $(ARGS)
+
+coverage: $(VENV)/.installed-dev ## run the tests and list the lines of the core that they do not reach
+	@mkdir -p build/coverage
+	$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest -m 'not integration' --numprocesses auto --dist loadfile $(ARGS)
+	$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report
 
 lint: $(VENV)/.installed-dev ## check format, style and types
 	$(PY) -m ruff format --check .

@@ -61,6 +61,7 @@ NOT_RUN = {
     "make stack-down": "nothing: it is deployments/stack.py, which tests/flows/test_deployed.py runs",
     "make ui": "a person who looks",
     "make prefect-ui": "a person who looks",
+    "make coverage": "the whole suite once more",
     "make format": "files that it may change",
     "make constraints": "an index of packages",
     "make audit": "an index of packages, and what is known of vulnerabilities",
