@@ -49,4 +49,4 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
         there = ELSEWHERE.get(target, target.removeprefix("docs/"))
         return Path(os.path.relpath(there, Path(address).parent)).as_posix()
 
-    return LINK.sub(moved, markdown)
+    return LINK.sub(moved, markdown).replace('src="docs/images/', 'src="images/')

@@ -50,6 +50,7 @@ RUN = {
 # What no test runs, and what it needs. Its options are held against the program all the same.
 NOT_RUN = {
     "python benchmarks": "a quiet machine, for minutes",
+    "python scripts/cast.py": "a look at the picture",
     "python scripts/screenshots.py": "a look at each picture",
     "python -m dask": "several machines; tests/training/test_dask_backend.py starts scheduler and workers from Python",
     "make bench": "a quiet machine, for minutes",
