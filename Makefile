@@ -72,8 +72,10 @@ docs: $(VENV)/.installed-docs ## build the pages of docs/ and the reference as a
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet $(ARGS)
 	@echo 'The site is in build/site: $(PY) -m http.server --bind 127.0.0.1 --directory build/site'
 
+# A database that our trainings have made holds theirs as the first experiment after MLflow's own.
 ui: $(VENV)/.installed ## show runs and models in MLflow, http://127.0.0.1:5000
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	@echo 'Trainings: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=networksecurity'
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(PY) -m mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1 $(ARGS)
 
 prefect-ui: $(VENV)/.installed ## start a Prefect server with its UI, http://127.0.0.1:4200
