@@ -59,7 +59,7 @@ def test_grid_points_are_compared_by_parallel_coordinates(page, mlflow_server, t
 def test_a_run_shows_its_card_and_figures(page, mlflow_server, training):
     page.goto(run_url(mlflow_server, training.experiment_id, training.train_run_id))
     expect(page.get_by_role("heading", name=f"Random Forest · {training.name}")).to_be_visible()
-    expect(page.get_by_role("link", name="best_score_so_far/Random Forest")).to_be_visible()
+    expect(page.get_by_role("link", name="search_best_so_far/Random Forest")).to_be_visible()
     expect(page.get_by_role("link", name="f1_score", exact=True)).to_be_visible()
 
 

@@ -109,7 +109,7 @@ def start_training(
 def log_search(server: TrackingServer, training: Training, result: SearchResult, runs: CandidateRuns = "all") -> None:
     """Log a search: step metrics on the train run, and one child run for each grid point, for the best, or none.
 
-    The step metrics are `best_score_so_far/<model>` (step: how many grid points came before, and this one) and
+    The step metrics are `search_best_so_far/<model>` (step: how many grid points came before, and this one) and
     `score_by_n_estimators/<model>` (step: `n_estimators`; the best score of that size).
     """
     chosen = {
@@ -346,6 +346,7 @@ def _shown(point: GridPoint) -> dict[str, float]:
 
 def _path_through_grid(result: SearchResult) -> list[tuple[str, int, float]]:
     """Return the step metrics of a search, as name, step and value; points without a score leave gaps."""
+    name = result.candidate
     scored = [(step, point) for step, point in enumerate(result.grid, start=1) if isfinite(point.mean_test_score)]
     steps = [step for step, _ in scored]
     best_so_far = accumulate((point.mean_test_score for _, point in scored), max)
@@ -354,8 +355,8 @@ def _path_through_grid(result: SearchResult) -> list[tuple[str, int, float]]:
         if isinstance(size := point.params.get("n_estimators"), int):
             best_of_size[size] = max(point.mean_test_score, best_of_size.get(size, point.mean_test_score))
     return [
-        *((f"best_score_so_far/{result.candidate}", step, best) for step, best in zip(steps, best_so_far, strict=True)),
-        *((f"score_by_n_estimators/{result.candidate}", size, score) for size, score in best_of_size.items()),
+        *((f"search_best_so_far/{name}", step, best) for step, best in zip(steps, best_so_far, strict=True)),
+        *((f"score_by_n_estimators/{name}", size, score) for size, score in best_of_size.items()),
     ]
 
 

@@ -129,8 +129,8 @@ class KnownFeatures(BaseModel, frozen=True):
         ]
 
     def metrics(self) -> dict[str, float]:
-        """Return F1 by `f1_when_known/…` and the names of the groups that are known; all of them are left out."""
-        return {f"f1_when_known/{' and '.join(of.groups)}": of.f1_score for of in self.sets[1:]}
+        """Return F1 by `when_known_f1/…` and the names of the groups that are known; all of them are left out."""
+        return {f"when_known_f1/{' and '.join(of.groups)}": of.f1_score for of in self.sets[1:]}
 
     def sentence(self) -> str:
         """Return what is lost where features are missing."""

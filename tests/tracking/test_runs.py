@@ -37,8 +37,8 @@ def test_the_two_runs_have_one_stem_and_the_same_figures(done, outcome):
     gap = train.data.metrics["f1_score"] - test.data.metrics["f1_score"]
     assert test.data.metrics["generalisation_gap_f1_score"] == pytest.approx(gap)
     assert test.data.metrics["leakage/grouped_f1_score"] == test.data.metrics["f1_score"]
-    assert test.data.metrics["f1_when_known/address and page"] == outcome.known.nearest(["address", "page"]).f1_score
-    assert not any(name.startswith("f1_when_known") for name in train.data.metrics)
+    assert test.data.metrics["when_known_f1/address and page"] == outcome.known.nearest(["address", "page"]).f1_score
+    assert not any(name.startswith("when_known_f1") for name in train.data.metrics)
     assert train.data.metrics["cv_f1"] == outcome.searches[0].best.mean_test_score
 
 
@@ -148,7 +148,7 @@ def test_grid_points_make_lines_on_the_train_run(done, outcome):
     assert {of.step: of.value for of in history} == {
         point.params["n_estimators"]: point.mean_test_score for point in grid
     }
-    history = done.client.get_metric_history(done.training.train_run_id, "best_score_so_far/Decision Tree")
+    history = done.client.get_metric_history(done.training.train_run_id, "search_best_so_far/Decision Tree")
     scores = [point.mean_test_score for result in outcome.searches[-1:] for point in result.grid]
     assert [of.value for of in sorted(history, key=lambda of: of.step)] == np.maximum.accumulate(scores).tolist()
 
@@ -157,7 +157,7 @@ def test_grid_points_without_a_score_leave_gaps_in_the_lines(server, client, tra
     forest = next(result for result in outcome.searches if result.candidate == "Random Forest")
     failed = forest.grid[0].model_copy(update={"mean_test_score": np.nan, "split_test_scores": (np.nan,) * 3})
     runs.log_search(server, training, forest.model_copy(update={"grid": (failed, *forest.grid[1:])}))
-    history = client.get_metric_history(training.train_run_id, "best_score_so_far/Random Forest")
+    history = client.get_metric_history(training.train_run_id, "search_best_so_far/Random Forest")
     scores = [point.mean_test_score for point in forest.grid[1:]]
     assert {of.step: of.value for of in history} == dict(enumerate(np.maximum.accumulate(scores).tolist(), start=2))
     history = client.get_metric_history(training.train_run_id, "score_by_n_estimators/Random Forest")

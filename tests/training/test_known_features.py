@@ -120,5 +120,5 @@ def test_reports_show_the_sets_with_the_first_group(known):
     n_unsure = sum(row["label"] == "unsure" for row in table)
     assert f"{n_unsure} of 15 such sets are below 0.8" in known.sentence()
     assert len(known.metrics()) == 30
-    assert known.metrics()["f1_when_known/address"] == known.sets[-5].f1_score
+    assert known.metrics()["when_known_f1/address"] == known.sets[-5].f1_score
     assert known.columns == tuple(FEATURES)
