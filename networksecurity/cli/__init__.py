@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from networksecurity import __version__
 from networksecurity.cli.champion import champion
 from networksecurity.cli.contract import contract
+from networksecurity.cli.data import data
 from networksecurity.cli.doctor import doctor
 from networksecurity.cli.feedback import feedback
 from networksecurity.cli.flows import add_flows
@@ -59,6 +60,7 @@ app.command(
 app.command(short_help="Serve the champion over HTTP.", epilog=examples("serve --port 8001 --workers 4"))(serve)
 app.add_typer(champion, name="champion")
 app.add_typer(contract, name="contract")
+app.add_typer(data, name="data")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(feedback, name="feedback")
 app.add_typer(overrides, name="overrides", short_help="Verdicts set by hand.")

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
 
+from networksecurity.data.description import ColumnDescription, Description
 from networksecurity.monitoring.drift import DriftReport
 from networksecurity.training.explanation import Explanation
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DPI = 100
+_COLORS = {"legitimate": "#0072b2", "phishing": "#d55e00"}
+"""Blue and vermilion of Okabe and Ito's palette: told apart by people who see colours differently, and in grey."""
 _MOST_BARS = 30
 """Features whose importance is drawn, the most important first."""
 _MOST_COLUMNS = 40
@@ -70,6 +73,50 @@ def draw_overview(explanation: Explanation, title: str) -> bytes:
 def draw_drift(report: DriftReport, title: str) -> bytes:
     """Return a picture of the distance of each column from its reference, as PNG of 640 by 720 pixels."""
     return _picture(title, partial(_drift, report), height=720)
+
+
+def draw_values(description: Description, title: str) -> bytes:
+    """Return a picture of each column's values in the two classes, as PNG of 960 pixels width."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    columns = [column for column in description.columns if column.counts or column.quartiles][:_MOST_COLUMNS]
+    n_across = 5
+    n_down = max(1, -(-len(columns) // n_across))
+    figure = Figure(figsize=(9.6, 0.6 + 1.5 * n_down), dpi=_DPI, layout="constrained")
+    figure.suptitle(textwrap.fill(title, 100, break_on_hyphens=False), parse_math=False)
+    axes = figure.subplots(n_down, n_across, squeeze=False).flat
+    n_of = {"legitimate": description.n_rows - description.n_phishing, "phishing": description.n_phishing}
+    for ax, column in zip(axes, columns, strict=False):
+        _values_by_class(column, n_of, ax)
+    for ax in axes[len(columns) :]:
+        ax.set_axis_off()
+    handles = [Patch(color=color, label=f"{side} ({n_of[side]:,} rows)") for side, color in _COLORS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small")
+    png = BytesIO()
+    figure.savefig(png, format="png", dpi=_DPI)
+    return png.getvalue()
+
+
+def _values_by_class(column: ColumnDescription, n_of: dict[str, int], ax: "Axes") -> None:
+    """Draw the share of each class that has a value, or where the middle half of its numbers is."""
+    for place, (side, color) in enumerate(_COLORS.items()):
+        if column.counts:
+            shares = [counts[place] / max(1, n_of[side]) for counts in column.counts.values()]
+            ax.bar(np.arange(len(shares)) + (place - 0.5) * 0.4, shares, width=0.4, color=color)
+        elif side in column.quartiles:
+            low, middle, high = column.quartiles[side]
+            ax.barh(place, high - low, left=low, height=0.5, color=color)
+            ax.plot([middle, middle], [place - 0.25, place + 0.25], color="white", linewidth=2)
+    if column.counts:
+        ax.set_xticks(range(len(column.counts)), list(column.counts), fontsize="x-small")
+        ax.set_ylim(0, 1)
+        ax.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"], fontsize="x-small")
+    else:
+        ax.set_yticks([])
+        ax.tick_params(labelsize="x-small")
+    name = column.name if len(column.name) <= 26 else f"{column.name[:25]}…"
+    ax.set_title(name, fontsize="small", parse_math=False)
 
 
 def draw_nothing() -> None:
