@@ -57,6 +57,7 @@ from .training_report import (
     data_tags,
     logged_params,
     origin_tags,
+    parameters_tag,
     publish_leaderboard,
     publish_training,
 )
@@ -131,7 +132,8 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
     before_the_end(search.end_processes)
     source = source_of(parameters)
     origin = origin_tags(parameters, source)
-    opening = tasks.start_training.submit(parameters.create_repo, parameters.public_repo, origin)
+    opened_with = origin | parameters_tag(parameters, source)
+    opening = tasks.start_training.submit(parameters.create_repo, parameters.public_repo, opened_with)
     try:
         with temporary_settings({PREFECT_TASKS_REFRESH_CACHE: True} if parameters.refresh else {}):
             return _train(parameters, source, opening, origin)

@@ -12,11 +12,12 @@ from pydantic import BaseModel
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.gate import PromotionMode
 from networksecurity.champion.registry import RANDOM_STATE_TAG, TEST_SIZE_TAG, WATERMARK_TAG
+from networksecurity.data.files import File
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef
 from networksecurity.tracking import provenance
 from networksecurity.tracking.markdown import known_table, markdown_table, selection_table
-from networksecurity.tracking.outcome import CONTRACT_SHA256_TAG, CONTRACT_TAG
+from networksecurity.tracking.outcome import CONTRACT_SHA256_TAG, CONTRACT_TAG, PARAMETERS_TAG
 from networksecurity.tracking.server import experiment_url, model_version_url, run_url, ui_command
 from networksecurity.training.candidates import DECISION_THRESHOLD
 from networksecurity.training.evaluation import DECIDED, FIGURES, interval_of, with_interval
@@ -182,6 +183,12 @@ def origin_tags(parameters: TrainParameters, source: Source) -> dict[str, str]:
     if parameters.reason:
         tags["networksecurity.trigger"] = parameters.reason
     return tags
+
+
+def parameters_tag(parameters: TrainParameters, source: Source) -> dict[str, str]:
+    """Return the tag that holds a training's parameters, for it to be repeated from any folder."""
+    named = {"source": source.shown} if isinstance(source, File) else {}
+    return {PARAMETERS_TAG: json.dumps(parameters.model_dump(mode="json") | named)}
 
 
 def data_tags(

@@ -22,6 +22,7 @@ from networksecurity.cli.flows import add_flows
 from networksecurity.cli.options import examples
 from networksecurity.cli.overrides import overrides
 from networksecurity.cli.quarantine import quarantine
+from networksecurity.cli.replay import replay
 from networksecurity.cli.verdicts import check, serve
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.settings import NO_TELEMETRY
@@ -64,6 +65,10 @@ app.add_typer(data, name="data")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(feedback, name="feedback")
 app.add_typer(overrides, name="overrides", short_help="Verdicts set by hand.")
+app.command(
+    short_help="Train as a run was trained, and compare all figures.",
+    epilog=examples("replay RUN", "replay RUN --json"),
+)(replay)
 app.command(short_help="Check this installation.", epilog=examples("doctor", "doctor --json"))(doctor)
 
 
