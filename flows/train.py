@@ -329,7 +329,7 @@ def _fit_and_examine(
     leakage = tasks.leakage_ledger.submit(sides.train, sides.test, winner, chosen)
     model = fitted.result()
     begin("measuring, explaining and drawing")
-    title = f"{winner.model} on the test rows"
+    title = f"{winner.model} on the test rows of {source_of(parameters).shown.rstrip('/').rpartition('/')[2]}"
     explained = tasks.explain.submit(model, sides.test, title, winner.random_state, winner.contract)
     known = tasks.evaluate_known.submit(model, sides.test, parameters.f1_floor, winner.contract)
     findings = Findings(

@@ -385,9 +385,15 @@ def register(
     return registry(winner.contract).register(
         model_uri,
         training.train_run_id,
-        tags={**tags, TRAINING_TAG: training.name, **{name: str(of) for name, of in test_metrics.items()}},
+        tags=_by_use({**tags, TRAINING_TAG: training.name, **{name: str(of) for name, of in test_metrics.items()}}),
         description=f"{winner.model} of training {training.name}, F1 {test_metrics['f1_score']:.4f} on its test rows",
     )
+
+
+def _by_use(tags: dict[str, str]) -> dict[str, str]:
+    """Return the tags in the order in which MLflow shows them: what people look for first."""
+    first = (*evaluation.FIGURES[:3], TRAINING_TAG, "data.source", "data.n_rows")
+    return {name: tags[name] for name in first if name in tags} | tags
 
 
 @step(task_run_name="close runs")

@@ -118,7 +118,7 @@ class Registry:
         tags = signed(tags, self.signing_key)
         with self.server.client() as client:
             try:
-                client.create_registered_model(self.name)
+                client.create_registered_model(self.name, description=self._description())
             except MlflowException as exc:
                 if exc.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
@@ -130,6 +130,13 @@ class Registry:
                     version = client.get_model_version(self.name, version.version)
             self._set_alias(client, alias, version.version)
             return self._as_value(version)
+
+    def _description(self) -> str:
+        return (
+            f"Tells phishing from legitimate; its rows are those of the contract `{self.contract.name}`. The alias "
+            f"`{CHAMPION}` points to the version in use, `{CANDIDATE}` to the newest, `{PREVIOUS}` to the one that was "
+            "in use before. Each version carries its figures on its test rows."
+        )
 
     def _create(
         self, client: MlflowClient, model_uri: str, run_id: str, tags: Mapping[str, str], description: str

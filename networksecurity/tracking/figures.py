@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.calibration import CalibrationDisplay
-from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
+from sklearn.metrics import ConfusionMatrixDisplay
 
 from networksecurity.data.description import ColumnDescription, Description
 from networksecurity.monitoring.drift import DriftReport
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _DPI = 100
 _COLORS = {"legitimate": "#0072b2", "phishing": "#d55e00"}
 """Blue and vermilion of Okabe and Ito's palette: told apart by people who see colours differently, and in grey."""
+_GREY = "#777777"
 _MOST_BARS = 30
 """Features whose importance is drawn, the most important first."""
 _MOST_COLUMNS = 40
@@ -45,14 +46,15 @@ def draw(explanation: Explanation, title: str) -> dict[str, bytes]:
         PNG files by name, of 640 by 480 pixels; `permutation_importance.png` is 640 high.
     """
     pictures = {
-        "confusion_matrix.png": (_confusion_matrix, 480),
-        "roc_curve.png": (_roc_curve, 480),
-        "precision_recall_curve.png": (_precision_recall_curve, 480),
-        "calibration_curve.png": (_calibration_curve, 480),
-        "permutation_importance.png": (_permutation_importance, 640),
+        "confusion_matrix.png": ("Confusion matrix", _confusion_matrix, 480),
+        "roc_curve.png": ("ROC curve", _roc_curve, 480),
+        "precision_recall_curve.png": ("Precision and recall", _precision_recall_curve, 480),
+        "calibration_curve.png": ("Calibration", _calibration_curve, 480),
+        "permutation_importance.png": ("Importance of features", _permutation_importance, 640),
     }
     return {
-        name: _picture(title, partial(plot, explanation), height=height) for name, (plot, height) in pictures.items()
+        name: picture(f"{what} · {title}", partial(plot, explanation), height=height)
+        for name, (what, plot, height) in pictures.items()
     }
 
 
@@ -64,15 +66,15 @@ def draw_overview(explanation: Explanation, title: str) -> bytes:
     from PIL import Image  # matplotlib writes its PNG files with it
 
     plots = (_confusion_matrix, _roc_curve, _precision_recall_curve)
-    picture = _picture(title, *(partial(plot, explanation) for plot in plots), width=960, height=320, dpi=80)
+    drawn = picture(title, *(partial(plot, explanation) for plot in plots), width=960, height=320, dpi=80)
     small = BytesIO()
-    Image.open(BytesIO(picture)).convert("RGB").quantize(64).save(small, format="png", optimize=True)
+    Image.open(BytesIO(drawn)).convert("RGB").quantize(64).save(small, format="png", optimize=True)
     return small.getvalue()
 
 
 def draw_drift(report: DriftReport, title: str) -> bytes:
     """Return a picture of the distance of each column from its reference, as PNG of 640 by 720 pixels."""
-    return _picture(title, partial(_drift, report), height=720)
+    return picture(title, partial(_drift, report), height=720)
 
 
 def draw_values(description: Description, title: str) -> bytes:
@@ -121,10 +123,10 @@ def _values_by_class(column: ColumnDescription, n_of: dict[str, int], ax: "Axes"
 
 def draw_nothing() -> None:
     """Load matplotlib and its fonts, which make the first picture of a process slow."""
-    _picture("", lambda _: None, height=480)
+    picture("", lambda _: None, height=480)
 
 
-def _picture(title: str, *plots: Callable[["Axes"], None], width: int = 640, height: int, dpi: int = _DPI) -> bytes:
+def picture(title: str, *plots: Callable[["Axes"], None], width: int = 640, height: int, dpi: int = _DPI) -> bytes:
     """Return, as PNG of `width` by `height` pixels, what each of `plots` draws on the axes it is given."""
     from matplotlib.figure import Figure
 
@@ -137,34 +139,66 @@ def _picture(title: str, *plots: Callable[["Axes"], None], width: int = 640, hei
     return png.getvalue()
 
 
+def style(ax: "Axes") -> None:
+    """Give axes the look that all pictures share: a light grid behind, and no frame where nothing is read off."""
+    ax.grid(visible=True, color="#dddddd", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
 def _confusion_matrix(explanation: Explanation, ax: "Axes") -> None:
     matrix = explanation.confusion_matrix
-    display = ConfusionMatrixDisplay(np.array(matrix.counts), display_labels=matrix.labels)
-    display.plot(ax=ax, cmap="Blues", colorbar=False, values_format=",d", text_kw={"fontsize": "x-large"})
+    counts = np.array(matrix.counts)
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    display = ConfusionMatrixDisplay(shares, display_labels=matrix.labels)
+    display.plot(ax=ax, cmap="Blues", colorbar=False, im_kw={"vmin": 0, "vmax": 1}, text_kw={"fontsize": "x-large"})
+    for text, count, share in zip(display.text_.flat, counts.flat, shares.flat, strict=True):
+        text.set_text(f"{count:,}\n{share:.1%}")
+    ax.set_xlabel("Predicted label (shares are of the true label)")
 
 
 def _roc_curve(explanation: Explanation, ax: "Axes") -> None:
-    curve = explanation.roc_curve
-    display = RocCurveDisplay(fpr=np.array(curve.fpr), tpr=np.array(curve.tpr), pos_label="phishing")
-    display.plot(ax, curve_kwargs={"label": f"AUC = {curve.auc:.4f}"}, plot_chance_level=True)
+    curve, ((tn, fp), (fn, tp)) = explanation.roc_curve, explanation.confusion_matrix.counts
+    at = fp / max(1, tn + fp), tp / max(1, fn + tp)
+    _curve_with_corner(ax, np.array(curve.fpr), np.array(curve.tpr), f"AUC = {curve.auc:.4f}", at, corner=(0.0, 1.0))
+    ax.plot([0, 1], [0, 1], color=_GREY, linestyle=":", label="by chance (AUC = 0.5)")
+    ax.set(xlabel="False positive rate", ylabel="True positive rate (recall)")
+    ax.legend(loc="lower right", fontsize="small")
 
 
 def _precision_recall_curve(explanation: Explanation, ax: "Axes") -> None:
-    curve = explanation.precision_recall_curve
-    n_legitimate, n_phishing = map(sum, explanation.confusion_matrix.counts)
-    display = PrecisionRecallDisplay(
-        precision=np.array(curve.precision),
-        recall=np.array(curve.recall),
-        pos_label="phishing",
-        prevalence_pos_label=n_phishing / (n_legitimate + n_phishing),
-    )
-    display.plot(ax, curve_kwargs={"label": f"AP = {curve.average_precision:.4f}"}, plot_chance_level=True)
+    curve, ((tn, fp), (fn, tp)) = explanation.precision_recall_curve, explanation.confusion_matrix.counts
+    prevalence, at = (fn + tp) / (tn + fp + fn + tp), (tp / max(1, fn + tp), tp / max(1, fp + tp))
+    name = f"AP = {curve.average_precision:.4f}"
+    _curve_with_corner(ax, np.array(curve.recall), np.array(curve.precision), name, at, corner=(1.0, 1.0))
+    ax.axhline(prevalence, color=_GREY, linestyle=":", label=f"by chance (AP = {prevalence:.2f})")
+    ax.set(xlabel="Recall", ylabel="Precision", ylim=(0, 1.03))
+    ax.legend(loc="lower left", fontsize="small")
+
+
+def _curve_with_corner(
+    ax: "Axes", x: np.ndarray, y: np.ndarray, name: str, at: tuple[float, float], *, corner: tuple[float, float]
+) -> None:
+    """Draw a curve, mark the decision threshold, and enlarge the corner in which good models differ."""
+    style(ax)
+    reach = max(0.1, 1.5 * abs(at[0] - corner[0]), 1.5 * abs(at[1] - corner[1]))
+    enlarged = ax.inset_axes((0.32, 0.3, 0.45, 0.45))
+    for part in (ax, enlarged):
+        part.plot(x, y, color=_COLORS["legitimate"], drawstyle="steps-post", label=name)
+        part.plot(*at, "o", color=_COLORS["phishing"], label=f"decision threshold ({at[0]:.3f}, {at[1]:.3f})")
+    left = 0.0 if corner[0] == 0 else 1 - reach
+    enlarged.set_xlim(left, left + reach)
+    enlarged.set_ylim(1 - reach, 1)
+    enlarged.tick_params(labelsize="x-small")
+    style(enlarged)
+    ax.indicate_inset_zoom(enlarged, edgecolor=_GREY)
 
 
 def _calibration_curve(explanation: Explanation, ax: "Axes") -> None:
     curve = explanation.calibration_curve
     display = CalibrationDisplay(np.array(curve.prob_true), np.array(curve.prob_pred), None, pos_label="phishing")
-    display.plot(ax=ax, name=f"Brier score = {curve.brier_score:.4f}")
+    display.plot(ax=ax, name=f"Brier score = {curve.brier_score:.4f}", color=_COLORS["legitimate"])
+    style(ax)
     top = ax.secondary_xaxis("top")
     top.set_xticks(curve.prob_pred, [f"{count:,}" for count in curve.count], rotation=45, fontsize="small")
     top.set_xlabel("Rows per bin")
@@ -177,10 +211,13 @@ def _permutation_importance(explanation: Explanation, ax: "Axes") -> None:
         ax.text(0.5, 0.5, "This model does not learn from single features.", ha="center", transform=ax.transAxes)
         return
     ax.barh(
-        [importance.feature for importance in importances],
+        [importance.feature.replace("_", " ") for importance in importances],
         [importance.mean for importance in importances],
         xerr=[importance.std for importance in importances],
+        color=_COLORS["legitimate"],
+        ecolor=_GREY,
     )
+    style(ax)
     ax.invert_yaxis()
     ax.margins(y=0.01)
     ax.tick_params(labelsize="small")
@@ -192,12 +229,15 @@ def _drift(report: DriftReport, ax: "Axes") -> None:
     if len(drifted) > _MOST_COLUMNS:  # those that drifted, then those farthest from their reference
         drifted = sorted(drifted, key=lambda of: (not of[2], -of[1]))[:_MOST_COLUMNS]
     names, psi, red = zip(*drifted, strict=True)
-    ax.barh(names, psi, color=["C3" if each else "C0" for each in red])
+    bars = ax.barh(names, psi, color=[_COLORS["phishing" if each else "legitimate"] for each in red])
+    for bar, each in zip(bars, red, strict=True):
+        bar.set_hatch("//" if each else "")
+    style(ax)
     ax.axvline(report.thresholds.psi, color="black", linestyle=":", label=f"PSI {report.thresholds.psi:g} matters")
     ax.set_xscale("symlog", linthresh=0.001)
     ax.set_xlim(left=0)
     ax.invert_yaxis()
     ax.margins(y=0.01)
     ax.tick_params(labelsize="small")
-    ax.set_xlabel("Population stability index (red: drifted)")
+    ax.set_xlabel("Population stability index (hatched: drifted)")
     ax.legend(loc="lower right")

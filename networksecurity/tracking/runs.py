@@ -36,6 +36,7 @@ from mlflow.utils import mlflow_tags
 from networksecurity.data.contracts import Contract
 from networksecurity.data.storage import DataRef
 from networksecurity.tracking import model_card, view
+from networksecurity.tracking.choice_figures import draw_choice
 from networksecurity.tracking.model import create_logged_model, log_model
 from networksecurity.tracking.outcome import (
     CARD_FILE,
@@ -366,7 +367,7 @@ def _dataset(source: str, side: str, rows: DataRef, contract: Contract) -> Datas
     features = Schema([ColSpec(kind, name, required=False) for name, kind in kinds.items()]).to_dict()
     target = Schema([ColSpec(DataType.long, contract.target)]).to_dict()
     return Dataset(
-        name=f"{source.rstrip('/').rpartition('/')[2]} · {side}",
+        name=f"{_short(source)} · {side}",
         digest=rows.sha256[:16],
         source_type="http" if source.startswith("http") else source.partition(":")[0] if "://" in source else "local",
         source=json.dumps({"uri": source}),
@@ -375,12 +376,18 @@ def _dataset(source: str, side: str, rows: DataRef, contract: Contract) -> Datas
     )
 
 
+def _short(source: str) -> str:
+    return source.rstrip("/").rpartition("/")[2]
+
+
 def _write_train_artifacts(folder: Path, outcome: Outcome, card: str) -> None:
     table = cv_results(outcome.searches)
     table.to_parquet(folder / "cv_results.parquet", index=False)
     table.to_csv(folder / "cv_results.csv", index=False)
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
     (folder / CONTRACT_FILE).write_text(outcome.contract.document, encoding="utf-8")
+    for name, png in draw_choice(outcome.searches, outcome.selection, _short(outcome.tags["data.source"])).items():
+        (folder / name).write_bytes(png)
     if outcome.selection:
         (folder / "selection.json").write_text(outcome.selection.model_dump_json(indent=2), encoding="utf-8")
     if outcome.labelling:

@@ -88,7 +88,8 @@ def test_the_two_runs_record_the_rows_they_saw(done, outcome):
 
 def test_the_two_runs_have_their_artifacts(done, outcome):
     of_train = {file.path for file in done.client.list_artifacts(done.training.train_run_id)}
-    assert {"cv_results.parquet", "cv_results.csv", "model_card.md"} <= of_train
+    assert {"cv_results.parquet", "cv_results.csv", "model_card.md", "leaderboard.png"} <= of_train
+    assert "score_by_n_estimators.png" in of_train
     of_test = {file.path for file in done.client.list_artifacts(done.logged.test_run_id)}
     for part in ("confusion_matrix", "roc_curve", "precision_recall_curve", "calibration_curve"):
         assert {f"{part}.png", f"{part}.json"} <= of_test
