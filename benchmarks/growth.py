@@ -61,7 +61,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--search-rows", type=int, help="as of flows/train.py")
     options = parser.parse_args()
-    train = [sys.executable, str(PROJECT / "flows" / "train.py"), "--models", MODELS, "--refresh", "--promotion", "off"]
+    options_of_all = ["--models", MODELS, "--refresh", "--promotion", "off", "--verbose"]
+    train = [sys.executable, str(PROJECT / "flows" / "train.py"), *options_of_all]
     if options.search_rows:
         train += ["--search-rows", str(options.search_rows)]
     with tempfile.TemporaryDirectory(prefix="networksecurity-") as name:
