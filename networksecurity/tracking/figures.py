@@ -17,6 +17,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 from networksecurity.data.description import ColumnDescription, Description
 from networksecurity.monitoring.drift import DriftReport
 from networksecurity.training.explanation import Explanation
+from networksecurity.training.known_features import KnownFeatures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,6 +76,12 @@ def draw_overview(explanation: Explanation, title: str) -> bytes:
 def draw_drift(report: DriftReport, title: str) -> bytes:
     """Return a picture of the distance of each column from its reference, as PNG of 640 by 720 pixels."""
     return picture(title, partial(_drift, report), height=720)
+
+
+def draw_known(known: KnownFeatures, title: str) -> bytes:
+    """Return a picture of F1 by what is known of a row, as PNG of 640 pixels width."""
+    height = 160 + 22 * len(known.sets)
+    return picture(f"F1 by what is known · {title}", partial(_known, known), height=height)
 
 
 def draw_values(description: Description, title: str) -> bytes:
@@ -222,6 +229,21 @@ def _permutation_importance(explanation: Explanation, ax: "Axes") -> None:
     ax.margins(y=0.01)
     ax.tick_params(labelsize="small")
     ax.set_xlabel("Decrease of F1 when shuffled (mean, std)")
+
+
+def _known(known: KnownFeatures, ax: "Axes") -> None:
+    for place, of in enumerate(sorted(known.sets, key=lambda of: of.f1_score)):
+        enough = of.f1_score >= known.floor
+        color = _COLORS["legitimate" if enough else "phishing"]
+        ax.plot([of.f1_low, of.f1_high], [place, place], color=color)
+        ax.plot(of.f1_score, place, "o" if enough else "s", color=color)
+    names = [", ".join(of.groups) for of in sorted(known.sets, key=lambda of: of.f1_score)]
+    style(ax)
+    ax.set_yticks(range(len(names)), names, fontsize="x-small")
+    ax.axvline(known.floor, color=_GREY, linestyle=":", label=f"below {known.floor:g} a label is unsure")
+    ax.set_xlabel("F1 on the test rows, with its 95 % interval")
+    ax.margins(y=0.02)
+    ax.legend(loc="lower right", fontsize="small")
 
 
 def _drift(report: DriftReport, ax: "Axes") -> None:

@@ -37,6 +37,7 @@ from networksecurity.data.contracts import Contract
 from networksecurity.data.storage import DataRef
 from networksecurity.tracking import model_card, view
 from networksecurity.tracking.choice_figures import draw_choice
+from networksecurity.tracking.figures import draw_known
 from networksecurity.tracking.model import create_logged_model, log_model
 from networksecurity.tracking.outcome import (
     CARD_FILE,
@@ -411,6 +412,8 @@ def _write_test_artifacts(folder: Path, outcome: Outcome) -> None:
         (folder / name).write_bytes(picture)
     parts = {**outcome.explanation.model_dump(mode="json"), "leakage_ledger": _ledger(outcome)}
     if outcome.known:
+        title = f"{outcome.searches[0].candidate} on the test rows of {_short(outcome.tags['data.source'])}"
+        (folder / "known_features.png").write_bytes(draw_known(outcome.known, title))
         parts["known_features"] = outcome.known.model_dump(mode="json")
     for part, numbers in parts.items():
         (folder / f"{part}.json").write_text(json.dumps(numbers, indent=2), encoding="utf-8")

@@ -93,7 +93,7 @@ def test_the_two_runs_have_their_artifacts(done, outcome):
     of_test = {file.path for file in done.client.list_artifacts(done.logged.test_run_id)}
     for part in ("confusion_matrix", "roc_curve", "precision_recall_curve", "calibration_curve"):
         assert {f"{part}.png", f"{part}.json"} <= of_test
-    assert {"permutation_importance.png", "permutation_importance.json"} <= of_test
+    assert {"permutation_importance.png", "permutation_importance.json", "known_features.png"} <= of_test
     assert {"classification_report.json", "leakage_ledger.json"} <= of_test
     ledger = mlflow.artifacts.load_dict(f"runs:/{done.logged.test_run_id}/leakage_ledger.json")
     assert ledger == {"grouped_f1_score": outcome.test.metrics["f1_score"], **outcome.leakage.model_dump(mode="json")}
