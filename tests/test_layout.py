@@ -39,7 +39,7 @@ FOREIGN = {
     "bson": {"networksecurity.data.mongodb"},
     "mlflow": {"networksecurity.tracking", "networksecurity.champion"},
     "dagshub": {"networksecurity.tracking"},
-    "matplotlib": {"networksecurity.tracking.figures"},
+    "matplotlib": {"networksecurity.tracking.figures", "networksecurity.tracking.choice_figures"},
     "idna": {"networksecurity.data.addresses"},
     "publicsuffixlist": {"networksecurity.data.addresses"},
     "distributed": {"networksecurity.training.dask_backend", "flows.dask_runner"},
