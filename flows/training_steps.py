@@ -303,12 +303,12 @@ def explain(model: ModelRef, test: DataRef, title: str, random_state: int, contr
 def profile(accepted: DataRef, model: ModelRef, test: DataRef, contract: Contract) -> ReferenceProfile:
     """Describe the rows behind the model, for a monitor to compare new ones with."""
     rows = storage().get_frame(test)  # the model has not learned from them
-    rows = rows.iloc[contract.independent(rows)]
     return reference_profile(
         storage().get_frame(accepted),
         data_sha256=accepted.sha256,
         y_score=storage().get_model(model).predict_proba(contract.to_X(rows))[:, 1],
         y_true=contract.to_y(rows),
+        scored=contract.groups(rows) if contract.alike else None,
         contract=contract,
     )
 

@@ -15,18 +15,23 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, NonNegativeInt, PositiveInt
-from scipy.stats import chi2_contingency, false_discovery_control
+from scipy.stats import chi2, chi2_contingency, false_discovery_control
 from scipy.stats.contingency import expected_freq
 
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.schema import MISSING
 from networksecurity.exceptions import DataValidationError
 from networksecurity.monitoring.profile import (
+    N_BINS,
     SCORE_EDGES,
     Y_SCORE,
+    Clustering,
     ReferenceProfile,
+    clustering,
+    column_clustering,
     count_codes,
     design_effect,
+    score_bins,
     score_counts,
 )
 from networksecurity.monitoring.thresholds import Correction, Thresholds
@@ -36,6 +41,9 @@ ColumnVerdict = Literal["no_drift", "drift", "not_compared"]
 
 
 DEFAULT_THRESHOLDS = Thresholds()
+_KINDS = ("shares", "missing", "unseen")
+_Clusters = dict[str, tuple[Clustering, Clustering]]
+"""The clustering of both samples, by kind of difference."""
 
 
 class ColumnDrift(BaseModel, frozen=True, extra="forbid"):
@@ -140,9 +148,7 @@ def compare(
     """
     if y_score is not None and len(y_score) != len(rows):
         raise DataValidationError(f"{len(rows)} rows to compare came with {len(y_score)} scores")
-    kept = contract.independent(rows)
-    compared, y_score = rows.iloc[kept], None if y_score is None else np.asarray(y_score)[kept]
-    seen = contract.to_watched(compared)
+    seen = contract.to_watched(rows)
     absent = [column.name for column in contract.watched if column.name not in seen and column.name != contract.target]
     if absent:
         raise DataValidationError(f"rows to compare lack {len(absent)} features: {', '.join(absent)}")
@@ -153,18 +159,21 @@ def compare(
         data_sha256=profile.data_sha256,
         thresholds=thresholds,
     )
-    if len(compared) < thresholds.min_rows:
-        of = "" if len(compared) == len(rows) else f", {len(compared):,} without the rest of large groups,"
-        reason = f"{len(rows):,} rows{of} are too few for a judgement, {thresholds.min_rows:,} are needed (min_rows)"
+    if len(rows) < thresholds.min_rows:
+        reason = f"{len(rows):,} rows are too few for a judgement, {thresholds.min_rows:,} are needed (min_rows)"
         return report(verdict="too_few_rows", reason=reason)
 
-    groups = contract.groups(compared)
-    is_learned = np.zeros(len(compared), bool) if learned is None else np.isin(groups, learned)
+    groups = contract.groups(rows)
+    is_learned = np.zeros(len(rows), bool) if learned is None else np.isin(groups, learned)
     codes = {of.name: profile.codes(of.name, seen[of.name]) for of in contract.watched if of.name in seen}
     pairs, left_out = _pairs(profile, codes, contract, y_score, is_learned)
     # More copies than in the reference are themselves a change of the data, and must not hide others.
     effect = min(profile.design_effect, design_effect(groups))
-    tests = _tests(pairs, np.array([profile.design_effect, effect]), thresholds)
+    clusters = {name: _clusters(profile, name, codes[name], groups) for name in codes if name in profile.clustering}
+    if profile.score_clustering is not None and Y_SCORE in pairs and y_score is not None:
+        of_scores = clustering(score_bins(np.asarray(y_score)[~is_learned]), groups[~is_learned])
+        clusters[Y_SCORE] = {"shares": (profile.score_clustering, of_scores)}
+    tests = _tests(pairs, np.array([profile.design_effect, effect]), clusters, thresholds)
     columns = [_column_drift(name, pair, tests[name], thresholds) for name, pair in pairs.items()]
     columns += [ColumnDrift(name=name, verdict="not_compared", reason=reason) for name, reason in left_out.items()]
 
@@ -189,7 +198,10 @@ class _Pair:
 
     Attributes
     ----------
+    keys : tuple of length n_values
+        The values, as in the profile.
     labels : tuple of length n_values
+        What they are for people.
     values : ndarray of shape (n_values, 2)
         Rows by value.
     missing : ndarray of shape (2,)
@@ -200,6 +212,7 @@ class _Pair:
         What these values are for people.
     """
 
+    keys: tuple[int, ...]
     labels: tuple[str, ...]
     values: np.ndarray
     missing: np.ndarray
@@ -241,6 +254,7 @@ def _pairs(
         new, n_missing = count_codes(codes[name])
         values = sorted(reference.keys() | new.keys())
         pairs[name] = _Pair(
+            keys=tuple(values),
             labels=tuple(f"the value {profile.label(name, value)}" for value in values),
             values=np.array([[reference.get(value, 0), new.get(value, 0)] for value in values]).reshape(-1, 2),
             missing=np.array([profile.missing[name], n_missing]),
@@ -251,6 +265,7 @@ def _pairs(
         left_out[Y_SCORE] = f"the scores were left out: the model has learned from all {len(is_learned):,} new rows"
     elif profile.score_counts is not None and y_score is not None:
         pairs[Y_SCORE] = _Pair(
+            keys=tuple(range(N_BINS)),
             labels=tuple(f"a score of {low} to {high}" for low, high in pairwise(SCORE_EDGES)),
             values=np.array([profile.score_counts, score_counts(np.asarray(y_score)[~is_learned])]).T,
             missing=np.zeros(2),
@@ -263,13 +278,29 @@ def _pairs(
     return pairs, left_out
 
 
+def _clusters(profile: ReferenceProfile, name: str, codes: np.ndarray, groups: np.ndarray) -> _Clusters:
+    """Return the clustering of a column whose rows of a group are alike."""
+    known = codes != MISSING
+    is_unseen = ~np.isin(codes[known], [*profile.counts[name]])
+    new = (*column_clustering(codes, groups), clustering(is_unseen, groups[known]))
+    reference = (*profile.clustering[name], Clustering())
+    return dict(zip(_KINDS, zip(reference, new, strict=True), strict=True))
+
+
 def _tests(
-    pairs: dict[str, _Pair], design_effects: np.ndarray, thresholds: Thresholds
+    pairs: dict[str, _Pair], design_effects: np.ndarray, clusters: dict[str, _Clusters], thresholds: Thresholds
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Return, by column and kind of difference, its figures and whether it is significant and large."""
+
+    def compared(name: str, kind: str, table: np.ndarray) -> tuple[float, float]:
+        if name not in clusters:
+            return _homogeneity(table / design_effects)
+        keys = pairs[name].keys if kind == "shares" else (1, 0)
+        return _clustered_homogeneity(table, keys, clusters[name][kind])
+
     tests = pd.DataFrame(
         [
-            (name, kind, effect, *_homogeneity(table / design_effects))
+            (name, kind, effect, *compared(name, kind, table))
             for name, pair in pairs.items()
             for kind, (table, effect) in pair.differences().items()
         ],
@@ -343,6 +374,28 @@ def _homogeneity(table: np.ndarray) -> tuple[float, float]:
         table = np.vstack([table[:2].sum(axis=0), table[2:]])
     result = chi2_contingency(table, correction=False)
     return float(result.statistic), float(result.pvalue)
+
+
+def _clustered_homogeneity(
+    table: np.ndarray, keys: tuple[int, ...], clusters: tuple[Clustering, Clustering]
+) -> tuple[float, float]:
+    """Return chi-square and p-value of two columns of counts, shape (n_cells, 2), of rows that come in groups.
+
+    Chi-square is divided by what it is expected to be, in multiples of its degrees of freedom, and has fewer of them
+    the more a few cells vary: the second-order correction of Rao and Scott, JASA 76, 1981. A sample's variances are its
+    own, and at least those of independent rows of both samples: a value that no row holds seems to vary not at all.
+    """
+    held = table.sum(axis=1) > 0
+    table, n_rows = table[held], table.sum(axis=0)
+    effects = np.array([[of.effects.get(key, 1.0) for of in clusters] for key in keys])[held]
+    if (n_free := len(table) - 1) == 0:
+        return 0.0, 1.0
+    shares, pooled = table / n_rows, (table.sum(axis=1) / n_rows.sum())[:, None]
+    variances = np.maximum(effects * shares * (1 - shares), pooled * (1 - pooled)) / n_rows
+    parts = (variances / pooled).sum(axis=0)
+    statistic = ((shares[:, 0] - shares[:, 1]) ** 2 / pooled[:, 0]).sum() / parts.sum() * n_free
+    fewer = np.clip(np.average([of.spread for of in clusters], weights=parts) ** 2, 1.0, n_free)
+    return float(statistic), float(chi2.sf(statistic / fewer, n_free / fewer))
 
 
 def _psi(table: np.ndarray) -> float:

@@ -5,11 +5,17 @@ import pandas as pd
 import pytest
 
 from networksecurity.data.address_features import ADDRESS_FEATURES
-from networksecurity.data.address_sample import make_addresses
 from networksecurity.data.contracts import Addresses
 from networksecurity.exceptions import DataValidationError
 from networksecurity.monitoring.drift import Y_SCORE, Thresholds, compare
-from networksecurity.monitoring.profile import N_WORDS, ReferenceProfile, count_codes, reference_profile
+from networksecurity.monitoring.profile import (
+    N_WORDS,
+    Clustering,
+    ReferenceProfile,
+    clustering,
+    count_codes,
+    reference_profile,
+)
 
 ADDRESSES = Addresses()
 ABOUT = {"data_sha256": "abc", "contract": ADDRESSES}
@@ -116,24 +122,54 @@ def test_ip_literals_have_no_suffix_and_more_of_them_are_drift(profile, frame):
     assert of(report, "suffix").missing_new == 0.1
 
 
+def large_domains(n_domains, random_state):
+    """Return 15 addresses of each domain, all of them with one of three paths."""
+    rng = np.random.default_rng(random_state)
+    words = ["".join(rng.choice(list("abcdefghij"), 10)) for _ in range(n_domains)]
+    paths = rng.choice(["shop/basket", "en/news/today.html", "x"], n_domains)
+    urls = [f"https://{word}.com/{path}?{i}" for word, path in zip(words, paths, strict=True) for i in range(15)]
+    return pd.DataFrame({"url": urls, "label": np.repeat(np.where(rng.random(n_domains) < 0.5, "bad", "good"), 15)})
+
+
+def test_other_large_domains_of_the_same_kind_have_not_drifted():
+    profile = reference_profile(accepted(large_domains(400, 1)), **ABOUT)
+    effect, of_missing = profile.clustering["path_length"]
+    assert ({round(of) for of in effect.effects.values()}, of_missing) == ({15}, Clustering())
+    as_rows_alone = profile.model_copy(update={"clustering": {}, "design_effect": 1})
+    for random_state in range(2, 6):
+        new = large_domains(70, random_state)
+        assert check(profile, new).verdict == "no_drift"
+        assert check(as_rows_alone, new).verdict == "drift"
+
+
+def test_a_change_in_many_large_domains_is_drift():
+    profile = reference_profile(accepted(large_domains(400, 1)), **ABOUT)
+    new = large_domains(70, 2)
+    new["url"] = new["url"].str.replace("shop/basket", "a/path/that/is/longer")
+    assert "path_length" in check(profile, new).drifted
+
+
+def test_the_effects_of_groups_are_those_of_leaving_one_out():
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 40, 300)
+    codes = np.where(rng.random(300) < 0.5, groups % 3, rng.integers(0, 3, 300))
+    table = pd.crosstab(groups, codes).to_numpy()
+    shares, (n_groups, n_values) = table.sum(axis=0) / 300, table.shape
+    without = np.array([np.delete(table, i, axis=0).sum(axis=0) for i in range(n_groups)])
+    changes = without / without.sum(axis=1, keepdims=True) - shares
+    variance = (changes**2).sum(axis=0) * (n_groups - 1) / n_groups
+    each = variance / (shares * (1 - shares) / 300)
+    found = clustering(codes, groups)
+    assert [*found.effects.values()] == pytest.approx(each)
+    assert 1 < found.spread < n_values - 1
+    assert clustering(np.zeros(300), groups) == clustering(codes, np.zeros(300)) == Clustering()
+
+
 def test_a_flood_of_addresses_under_one_domain_counts_as_one_site(profile, frame):
     flood = own_domains(5_000, 3)
     flood["url"] = "https://abcdefghij.com/" + flood["url"].str.rpartition("/")[2]
-    both = pd.concat([frame, flood], ignore_index=True)
-    report = check(profile, both)
-    assert (report.verdict, report.n_rows, report.design_effect) == ("no_drift", 6_000, 1)
-    assert check(profile, both.tail(5_100)).reason == (
-        "5,100 rows, 105 without the rest of large groups, are too few for a judgement, 500 are needed (min_rows)"
-    )
-
-
-def test_which_addresses_stand_for_a_domain_does_not_depend_on_the_order_of_rows():
-    rows = accepted(make_addresses(800))  # one of each domain
-    shuffled = rows.sample(frac=1, random_state=0)
-    kept = rows.iloc[ADDRESSES.independent(rows)]
-    assert set(kept["url"]) == set(shuffled.iloc[ADDRESSES.independent(shuffled)]["url"])
-    assert kept["domain"].is_unique
-    assert set(kept["domain"]) == set(rows["domain"])
+    report = check(profile, pd.concat([frame, flood], ignore_index=True))
+    assert (report.verdict, report.n_rows) == ("no_drift", 6_000)
 
 
 def test_the_label_is_compared_where_there_is_one(profile, frame):

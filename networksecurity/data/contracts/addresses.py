@@ -183,17 +183,10 @@ class Addresses(Contract):
         target = {name: accepted[name] for name in (address_names.TARGET,) if name in accepted}
         return seen.assign(**{_SUFFIX: suffix}, **target)
 
-    def independent(self, accepted: pd.DataFrame) -> np.ndarray:
-        """Return the addresses without the rest of large domains: one in a thousand rows may be of one domain.
-
-        So a campaign with a thousand addresses counts as little as its one site. A share and no number: the same
-        domains then weigh the same in a small and in a large sample.
-        """
-        # By hash: drawn at random, and the same ones in whatever order the rows came.
-        order = np.argsort(hashed(accepted[URL]), kind="stable")
-        domains = accepted[DOMAIN].iloc[order]
-        number = domains.groupby(domains.to_numpy()).cumcount().to_numpy()
-        return np.sort(order[number < max(1, len(accepted) // 1_000)])
+    @property
+    def alike(self) -> bool:
+        """Return True: addresses of a domain have much in common."""
+        return True
 
     def examples(self, accepted: pd.DataFrame) -> tuple[str, ...]:
         """Return addresses of distinct domains, without any that may hold a mail address or a user's name."""

@@ -208,9 +208,10 @@ class Contract(ABC):
     def to_watched(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return the columns of `watched` of accepted rows, and the target only of rows that have one."""
 
-    def independent(self, accepted: pd.DataFrame) -> np.ndarray:
-        """Return the positions of the rows that drift counts: all, unless some groups are too large."""
-        return np.arange(len(accepted))
+    @property
+    def alike(self) -> bool:
+        """Whether rows of a group are alike rather than equal: drift allows for that column by column."""
+        return False
 
     def examples(self, accepted: pd.DataFrame) -> tuple[str, ...]:  # noqa: ARG002 (most contracts need none)
         """Return some rows to compare a prediction's row with, where no counts of columns can do that."""

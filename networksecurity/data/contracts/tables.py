@@ -118,6 +118,11 @@ class Table(Contract):
         return example_row(self.table)
 
     @property
+    def descriptions(self) -> dict[str, str]:
+        """What the file says of its columns."""
+        return {name: of.description for name, of in self.table.features.items() if of.description}
+
+    @property
     def limits(self) -> tuple[str, ...]:
         """What is known of a table that others describe."""
         return (
@@ -202,6 +207,11 @@ class Table(Contract):
     def to_watched(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return the features, and the target of rows that have one."""
         return accepted[[of.name for of in self.watched if of.name in accepted]]
+
+    @property
+    def alike(self) -> bool:
+        """Whether the file says what rows of a group have in common."""
+        return bool(self.table.group)
 
     def to_raw(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return the rows with the target's own values."""
