@@ -26,7 +26,6 @@ from networksecurity.exceptions import (
     TrackingError,
     one_line,
 )
-from networksecurity.tracking.model import probe_rows
 
 _EVENT_TAG = "networksecurity.event."
 _TURN_TAG = "networksecurity.turn"
@@ -286,7 +285,7 @@ def _load_champion(registry: Registry, current: RegisteredVersion | None) -> Cha
     try:
         model, problem = registry.load_model(current), ""
         if tuple(getattr(model, "feature_names_in_", ())) == current.contract.columns:
-            model.predict_proba(probe_rows(current.contract))
+            model.predict_proba(registry.load_probe(current))
     except (TrackingError, DataSourceError) as exc:
         model, problem = None, one_line(exc)
     except (ValueError, TypeError, AttributeError, LookupError) as exc:  # scikit-learn's, for what is damaged

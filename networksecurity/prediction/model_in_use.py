@@ -117,8 +117,7 @@ class ModelInUse:
             parts = registry.load_parts(version)
             # One that cannot answer the probe does not take over.
             model = prepare(parts.model, registry.load_probe(version))
-            others = alternatives_of(parts.profile, contract) if parts.profile else None
-            explainer = Explainer(model, others) if others else None
+            explainer = Explainer(model, alternatives_of(parts.profile, contract)) if parts.profile else None
             card, now = registry.load_card(version), datetime.now(UTC)
             self.current = LoadedVersion(version, model, explainer, parts.known, card, now)
             _log.info("version %s of %s is in use", version.version, version.name)

@@ -5,10 +5,12 @@ from the rows behind the model. The features of an address are its parts (`addre
 them. `docs/serving.md` says what that means and what it does not.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from networksecurity.champion.registry import RegisteredVersion, Registry
 from networksecurity.champion.stored_model import Parts
@@ -33,10 +35,10 @@ class Shares:
 
     Attributes
     ----------
-    values : ndarray of shape (n_values,), float64
+    values : ndarray of shape (n_values,), float64 or, of words, object
         Each once; NaN is a missing value.
     shares : ndarray of shape (n_values,), float64
-        In [0, 1], with a sum of 1.
+        In [0, 1], with a sum of 1, but for words that the profile does not tell apart.
     """
 
     values: np.ndarray
@@ -45,6 +47,8 @@ class Shares:
 
 def shares_of(profile: ReferenceProfile, contract: Contract = WEBSITES) -> dict[str, Shares]:
     """Return the shares of the values of each column among the rows behind a model, those without a value included.
+
+    A number stands there as the medians of its bins, a category as its most frequent words.
 
     Examples
     --------
@@ -58,10 +62,14 @@ def shares_of(profile: ReferenceProfile, contract: Contract = WEBSITES) -> dict[
     """
     found = {}
     for name in contract.columns:
-        counts = {float(value): n_rows for value, n_rows in profile.counts[name].items() if n_rows}
+        counts: Counter[float | str] = Counter()
+        for key, n_rows in profile.counts[name].items():
+            if n_rows and (value := profile.value(name, key)) is not None:
+                counts[value] += n_rows
         if profile.missing[name]:
             counts[float("nan")] = profile.missing[name]
-        found[name] = Shares(np.array([*counts]), np.array([*counts.values()]) / profile.n_rows)
+        values = np.array([*counts], dtype=object if name in contract.text_columns else "float64")
+        found[name] = Shares(values, np.array([*counts.values()]) / profile.n_rows)
     return found
 
 
@@ -89,16 +97,18 @@ class FeatureValues:
         """Put each other value into each row."""
         present = X[:, self._columns]
         # The shares of a feature add up to 1: only values other than the row's own contribute.
-        row, change = np.nonzero(~((present == self._values) | (np.isnan(present) & np.isnan(self._values))))
+        row, change = np.nonzero(~((present == self._values) | (pd.isna(present) & pd.isna(self._values))))
         changed = X[row]
         changed[np.arange(len(row)), self._columns[change]] = self._values[change]
         return Changed(row, self._columns[change], self._shares[change], changed)
 
     def describe(self, x: np.ndarray, feature: int) -> tuple[str, object]:
         """Return what a feature is about, and the row's value as a plain one, None if it is missing."""
-        value = float(x[feature])
-        plain = None if np.isnan(value) else int(value) if value.is_integer() else value
-        return self._descriptions[self.names[feature]], plain
+        name, value = self.names[feature], x[feature]
+        if isinstance(value, str):
+            return self._descriptions.get(name, name), value
+        plain = None if pd.isna(value) else int(value) if float(value).is_integer() else float(value)
+        return self._descriptions.get(name, name), plain
 
 
 def explainer_of(registry: Registry, version: RegisteredVersion, parts: Parts) -> "Explainer":
@@ -107,24 +117,23 @@ def explainer_of(registry: Registry, version: RegisteredVersion, parts: Parts) -
     Raises
     ------
     TrackingError
-        There is no profile, or the rows are those of a table.
+        There is no profile.
     """
     if parts.profile is None:
         raise TrackingError(
             f"version {version.version} of {version.name} has no reasons to give, because no profile of its rows was "
             "stored with it: ask without --explain, or train again"
         )
-    alternatives = alternatives_of(parts.profile, version.contract)
-    if alternatives is None:
-        raise TrackingError(f"models of {version.contract.name} give no reasons: ask without --explain")
-    return Explainer(prepare(parts.model, registry.load_probe(version)), alternatives)
+    return Explainer(
+        prepare(parts.model, registry.load_probe(version)), alternatives_of(parts.profile, version.contract)
+    )
 
 
-def alternatives_of(profile: ReferenceProfile, contract: Contract = WEBSITES) -> Alternatives | None:
-    """Return what else a row could have held, as the profile of the rows behind a model has it; of a table, None."""
+def alternatives_of(profile: ReferenceProfile, contract: Contract = WEBSITES) -> Alternatives:
+    """Return what else a row could have held, as the profile of the rows behind a model has it."""
     if profile.examples:
         return AddressParts(profile.examples)
-    return FeatureValues(shares_of(profile, contract), contract) if contract.domains else None
+    return FeatureValues(shares_of(profile, contract), contract)
 
 
 class Explainer:
@@ -175,7 +184,7 @@ class Explainer:
         Parameters
         ----------
         X : ndarray of shape (n_samples, n_columns)
-            What the model is given: float64, NaN where a value is missing; of addresses, str.
+            What the model is given: float64, NaN where a value is missing; where it is given text, object.
 
         Returns
         -------
@@ -200,7 +209,7 @@ class Explainer:
         Parameters
         ----------
         X : ndarray of shape (n_samples, n_columns)
-            What the model is given: float64, NaN where a value is missing; of addresses, str.
+            What the model is given: float64, NaN where a value is missing; where it is given text, object.
         n_reasons : int, default=5
             Most reasons of a row; features without an effect are left out.
 

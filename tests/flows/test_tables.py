@@ -10,7 +10,9 @@ from served import CSV, running
 from typer.testing import CliRunner
 
 from flows.evaluate import evaluate
-from flows.parameters import EvaluateParameters, ScoreParameters, TrainParameters
+from flows.ingest import ingest
+from flows.monitor import monitor
+from flows.parameters import EvaluateParameters, IngestParameters, MonitorParameters, ScoreParameters, TrainParameters
 from flows.score import score
 from flows.train import train
 from networksecurity.champion.gate import Gate
@@ -81,6 +83,58 @@ def test_a_table_of_numbers_alone_is_searched_by_all_models_and_its_forest_has_a
         model = service("GET", "/model").json()
     assert report.model_name == model["name"] == "networksecurity-numbers"
     assert "probe rows" in model["native"]
+
+
+def test_a_collection_of_a_table_is_filled_trained_on_scored_watched_and_corrected(
+    files, workplace, collection, monkeypatch
+):
+    host, port = collection.database.client.address
+    monkeypatch.setenv("MONGODB_URI", f"mongodb://{host}:{port}/{collection.database.name}.{collection.name}")
+    settings.cache_clear()
+    contract, source = {"contract": "shop.yaml"}, {"contract": "shop.yaml", "source": "mongodb"}
+    rows = shop(1_200).astype({"length": object})
+    rows.loc[5, "length"] = "long"
+    rows.to_csv("rows.csv", index=False)
+    done = ingest(IngestParameters(**contract, source="rows.csv")).rows
+    assert (done.n_inserted, done.n_quarantined) == (1_199, 1)
+    assert done.collection.endswith(f".{collection.name}_shop")
+    (aside,) = collection.database[f"{collection.name}_shop_quarantine"].find()
+    assert "length is not a number" in str(aside)
+    report = train(TrainParameters(**source, models="Decision Tree", gate=LAX))
+    assert report.validation["n_accepted"] == 1_199
+
+    scored = score(ScoreParameters(**source, output="mongodb"), return_state=True).result()
+    assert scored.rows.n_scored == 1_199
+    explained = ScoreParameters(**contract, source="rows.csv", output="explained.csv", explain=True, max_rejected=0.1)
+    assert score(explained, return_state=True).is_completed()
+    reasons = [json.loads(of) for of in pd.read_csv("explained.csv")["explanation"].dropna()]
+    assert {reason["value"] for of in reasons for reason in of if reason["feature"] == "tld"} == {"test", "example"}
+
+    shop(600, random_state=1).to_csv("like.csv", index=False)
+    ingest(IngestParameters(**contract, source="like.csv"))
+    state = monitor(MonitorParameters(**source), return_state=True)
+    assert (state.name, state.result().n_rows) == ("No drift", 600)
+    shop(800, random_state=2).assign(length=lambda rows: rows["length"] + 30).to_csv("longer.csv", index=False)
+    ingest(IngestParameters(**contract, source="longer.csv"))
+    state = monitor(MonitorParameters(**source), return_state=True)
+    assert (state.name, state.result().n_rows) == ("Drift detected", 800)
+    assert "length" in state.result().drifted
+
+    ours = settings().model_copy(update={"serve_contract": "shop.yaml"})
+    row = json.loads(rows.drop(columns="status").head(1).to_json(orient="records"))[0]
+    with running(ours) as service:
+        answer = service("POST", "/feedback", json={"row": row, "label": "phishing", "by": "jane"})
+        answered = service.predict({"rows": [row], "explain": True})
+    assert answer.status_code == 201
+    described = {of["feature"]: of["description"] for of in answered["predictions"][0]["explanation"]}
+    assert described["length"] == "characters of the address"  # as the file says
+    accepted = CliRunner().invoke(app, ["feedback", "accept", answer.json()["id"], "--by=joe", "--contract=shop.yaml"])
+    assert "accepted, ingestion" in accepted.output
+    again = train(TrainParameters(**source, models="Decision Tree", gate=LAX))
+    assert again.validation["n_accepted"] == 2_600
+    assert again.decision.champion == report.model_version
+    for suffix in ("", "_quarantine", "_ingestions", "_scores", "_watches", "_feedback"):
+        collection.database.drop_collection(f"{collection.name}_shop{suffix}")
 
 
 def test_a_version_is_not_asked_about_rows_of_a_table_that_has_changed(files, workplace):
