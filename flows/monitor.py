@@ -63,6 +63,8 @@ class MonitorReport(BaseModel, frozen=True):
 
     source: str
     contract: str
+    contract_given: str
+    """As in `--contract`, for a training of the same contract."""
     model_name: str
     model_version: str
     verdict: drift.Verdict
@@ -190,6 +192,7 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     report = MonitorReport(
         source=source.shown,
         contract=contract.name,
+        contract_given=parameters.contract,
         model_name=version.name,
         model_version=version.version,
         verdict=found.verdict,

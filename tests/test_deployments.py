@@ -84,7 +84,7 @@ def test_a_deployment_can_be_run_as_it_is(entry):
     given = [entry["parameters"]]
     given += [schedule["parameters"] for schedule in entry.get("schedules", []) if "parameters" in schedule]
     given += [trigger["parameters"] for trigger in entry.get("triggers", [])]
-    for parameters in given:
+    for parameters in json.loads(json.dumps(given).replace("{{ event.payload.contract_given }}", "addresses")):
         validate(parameters, parameter_schema(flow).model_dump())  # as the server does
         assert flow.validate_parameters(parameters)
 
@@ -102,16 +102,17 @@ def test_every_flow_has_a_deployment():
 
 
 def test_retraining_listens_to_the_monitor_of_each_contract():
-    triggers = [*map(TypeAdapter(DeploymentTriggerTypes).validate_python, DEPLOYMENTS["retrain"]["triggers"])]
-    for trigger, contract in zip(triggers, ("websites", "addresses"), strict=True):
-        assert trigger.expect == {DRIFT_EVENT, QUALITY_EVENT}
-        model = {"prefect.resource.id": "networksecurity.model.networksecurity-phishing"}
-        asked = model | RETRAINING | {"networksecurity.contract": contract}
-        assert [one.match.matches(asked) for one in triggers] == [one is trigger for one in triggers]
+    (trigger,) = map(TypeAdapter(DeploymentTriggerTypes).validate_python, DEPLOYMENTS["retrain"]["triggers"])
+    assert trigger.expect == {DRIFT_EVENT, QUALITY_EVENT}
+    for name in ("networksecurity-phishing", "networksecurity-addresses", "networksecurity-shop"):
+        asked = {"prefect.resource.id": f"networksecurity.model.{name}"} | RETRAINING
+        assert trigger.match.matches(asked)
         assert not trigger.match.matches(asked | {"networksecurity.retraining": ""})  # one event of a check has it
-        parameters = TrainParameters.model_validate(trigger.parameters["parameters"])
-        assert parameters.skip_unchanged
-        assert (parameters.source, parameters.contract) == ("mongodb", contract)
+    given = trigger.parameters["parameters"]
+    assert given["contract"] == "{{ event.payload.contract_given }}"
+    parameters = TrainParameters.model_validate(given | {"contract": "addresses"})
+    assert parameters.skip_unchanged
+    assert (parameters.source, parameters.contract) == ("mongodb", "addresses")
 
 
 FOLDER = PROJECT / "deployments"

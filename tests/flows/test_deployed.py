@@ -19,6 +19,7 @@ import httpx
 import psutil
 import pytest
 from leash import LEASH
+from made_tables import SHOP, shop
 from mlflow import MlflowClient
 from playwright.sync_api import expect
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
@@ -36,6 +37,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.schemas.automations import AutomationCore
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from networksecurity.data.address_sample import make_addresses
 from networksecurity.data.sample import make_phishing_websites
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -127,8 +129,7 @@ class Prefect:
     def rest(self, name):
         """Switch off what the clock would start in the middle of a test."""
         deployment = self.deployment(name)
-        (schedule,) = deployment.schedules
-        assert schedule.active
+        (schedule,) = (one for one in deployment.schedules if one.active)
         self.client.request("PATCH", f"/deployments/{deployment.id}/schedules/{schedule.id}", json={"active": False})
 
     def ended(self, run):
@@ -322,19 +323,11 @@ def test_data_that_drifts_is_trained_on_without_a_hand(prefect, tracked, mongodb
         assert mongodb_uri not in entity.model_dump_json()
 
 
-def of_a_new_kind(n_rows, random_state):
-    """Return phishing that looks legitimate, but for three signs that no other row has together."""
-    rows = make_phishing_websites(3 * n_rows, random_state=random_state)
-    legitimate = rows[rows["Result"] == 1].drop(columns="Result").drop_duplicates().head(n_rows)
-    signs = dict.fromkeys(("having_At_Symbol", "HTTPS_token", "RightClick"), -1)
-    return legitimate.assign(**signs).drop_duplicates().to_dict(orient="records")
-
-
 @contextmanager
-def serving(prefect, source):
+def serving(prefect, source, **changes):
     """Run the service, and yield what asks it."""
     command = [*LEASH, sys.executable, "-m", "networksecurity", "serve", "--port", "0"]
-    environment = prefect.environment | {"MONGODB_URI": source, "NETWORKSECURITY_SERVE_REFRESH": "1"}
+    environment = prefect.environment | {"MONGODB_URI": source, "NETWORKSECURITY_SERVE_REFRESH": "1"} | changes
     with (
         (prefect.folder / "service.log").open("wb") as log,
         subprocess.Popen(
@@ -347,6 +340,64 @@ def serving(prefect, source):
                 yield lambda path, body: client.post(path, json=body).raise_for_status().json()
         finally:
             process.terminate()
+
+
+LAX = {"min_f1_score": 0.5, "min_recall_score": 0.5, "max_false_positive_rate": 1, "max_generalisation_gap": 1}
+
+
+def drifting_addresses(n_rows, random_state, drifted):
+    rows = make_addresses(n_rows, random_state=random_state)
+    return rows.assign(url=rows["url"].str.replace("https://", "http://login.")) if drifted else rows
+
+
+def drifting_shop(n_rows, random_state, drifted):
+    rows = shop(n_rows, random_state=random_state)
+    return rows.assign(length=rows["length"] + 30 * drifted)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "drifted"), [("addresses", drifting_addresses, "https"), ("shop", drifting_shop, "length")]
+)
+def test_another_contract_goes_from_its_rows_to_a_retraining_without_a_hand(
+    prefect, tracked, mongodb_uri, name, make, drifted
+):
+    model, contract = f"networksecurity-{name}", name
+    if name == "shop":
+        contract = str(prefect.folder / "shop.yaml")
+        Path(contract).write_text(SHOP)
+    retrain_with(prefect, models=["Decision Tree"], gate=LAX)
+    before = {run.id for run in prefect.runs("train/retrain")}
+    rows = {drift: prefect.folder / f"{name}_{drift}.csv" for drift in (False, True)}
+    for drift, path in rows.items():
+        make(1_500 - 500 * drift, int(drift), drift).to_csv(path, index=False)
+
+    prefect.run("ingest/ingest", contract=contract, source=str(rows[False]))
+    asked = {"contract": contract, "source": "mongodb"}
+    prefect.run("train/train", **asked, models=["Decision Tree"], candidate_runs="none", gate=LAX)
+    old = tracked.get_model_version_by_alias(model, "champion").version
+    assert prefect.run("score/score", **asked, output="mongodb").state_name == "Scored"
+    row = json.loads(make(1, 2, False).to_json(orient="records"))[0]
+    with serving(prefect, mongodb_uri, NETWORKSECURITY_SERVE_CONTRACT=contract) as ask:
+        assert ask("/predict", row)["model"] == {"name": model, "version": str(old)}
+
+    prefect.run("ingest/ingest", contract=contract, source=str(rows[True]))
+    looked = prefect.run("monitor/monitor", **asked)
+    assert looked.state_name == "Drift detected"
+    (retrained,) = prefect.wait(
+        lambda: [run for run in prefect.runs("train/retrain") if run.id not in before and run.state.is_final()]
+    )
+    assert retrained.state_name == "Completed", retrained.state.message
+    newest = tracked.get_model_version_by_alias(model, "candidate")
+    assert newest.tags["prefect.flow_run_id"] == str(retrained.id)
+    assert drifted in tracked.get_run(newest.run_id).data.tags["networksecurity.trigger"].partition("quality")[0]
+
+
+def of_a_new_kind(n_rows, random_state):
+    """Return phishing that looks legitimate, but for three signs that no other row has together."""
+    rows = make_phishing_websites(3 * n_rows, random_state=random_state)
+    legitimate = rows[rows["Result"] == 1].drop(columns="Result").drop_duplicates().head(n_rows)
+    signs = dict.fromkeys(("having_At_Symbol", "HTTPS_token", "RightClick"), -1)
+    return legitimate.assign(**signs).drop_duplicates().to_dict(orient="records")
 
 
 def report_of(prefect, run, key):
@@ -436,7 +487,7 @@ def test_a_failure_is_told_by_what_is_set_up_once(prefect, inbox):
     done = prefect.command("deployments/bootstrap.py", "--notify", "custom-webhook/ops", "--dead-after", DEAD_AFTER)
     assert done.returncode == 0, done.stderr
     assert {one.id for one in prefect.client.read_automations()} == {one.id for one in before}
-    assert len(before) == 6
+    assert len(before) == 5
     assert prefect.client.read_work_pool("networksecurity").base_job_template == template
 
     failed = prefect.ended(prefect.submit("ingest/ingest", source="nowhere.csv"))
