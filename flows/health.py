@@ -93,7 +93,10 @@ def _check_deployments(client: "SyncPrefectClient") -> list[Finding]:
     deployments = [of for of in client.read_deployments() if TAG in of.tags]
     if not deployments:
         return [_finding("warning", "no flow is deployed", "prefect --no-prompt deploy --all")]
-    stopped = sorted(of.name for of in deployments if of.paused or not all(plan.active for plan in of.schedules))
+    # Of several schedules some may rest: that of addresses does until there is a model of them.
+    stopped = sorted(
+        of.name for of in deployments if of.paused or (of.schedules and not any(plan.active for plan in of.schedules))
+    )
     if stopped:
         fix = "resume it on its page: Deployments"
         return [_finding("warning", f"paused, or with a schedule that is: {', '.join(stopped)}", fix)]
