@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from made_tables import SHOP
 from typer.main import get_command
 
 from flows.commands import COMMANDS
@@ -132,7 +133,9 @@ def parse(words):
 
 
 @each_command
-def test_a_command_has_only_options_that_its_program_knows(words):
+def test_a_command_has_only_options_that_its_program_knows(words, tmp_path, monkeypatch):
+    (tmp_path / "table.yaml").write_text(SHOP)  # what pages call a table's contract
+    monkeypatch.chdir(tmp_path)
     program, *rest = as_command(words)
     if program == "networksecurity":
         incomplete = rest[0] in {"ingest", "score", "evaluate"} and len(rest) == 1  # named in a sentence, not typed
