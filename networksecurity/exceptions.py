@@ -25,7 +25,7 @@ Each message is written for the person at the terminal: what was attempted, what
 Foreign errors are translated where the foreign library is called (`raise … from exc`), nowhere else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 
 class NetworkSecurityException(Exception):  # noqa: N818 (the name that users of this system know for its errors)
@@ -101,12 +101,16 @@ class PromotionConflictError(TransientError):
 
 
 def one_line(exc: BaseException) -> str:
-    """Return what a foreign error says, as part of a message of one line; its name if it says nothing."""
-    return " ".join(str(exc).split()) or type(exc).__name__
+    """Return what a foreign error says, as part of a message of one line; its name if it says nothing.
+
+    It may quote what it was given, so no more than `MOST_QUOTED` characters are kept.
+    """
+    return shortened(exc) or type(exc).__name__
 
 
 MOST_QUOTED = 200
 """Characters of anybody's data that a message quotes."""
+MOST_QUOTED_OF_AN_OPTION = 100
 
 
 def shortened(found: object, most: int = MOST_QUOTED) -> str:
@@ -121,7 +125,12 @@ def shortened(found: object, most: int = MOST_QUOTED) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def listed(found: Sequence[object], count: int = 8, most: int = MOST_QUOTED) -> str:
+def quoted(option: str) -> str:
+    """Return what an option or a setting was given, in quotes, as a message may repeat it."""
+    return repr(shortened(option, MOST_QUOTED_OF_AN_OPTION))
+
+
+def listed(found: Iterable[object], count: int = 8, most: int = MOST_QUOTED) -> str:
     """Return the first of what was found, as a message may list them: no longer than `most`, and how many are left out.
 
     Examples
@@ -131,6 +140,7 @@ def listed(found: Sequence[object], count: int = 8, most: int = MOST_QUOTED) -> 
     >>> listed(["x" * 300, "port"], most=20)
     'xxxxxxx…, port'
     """
+    found = list(found)
     shown = [str(one) for one in found[:count]]
     if sum(map(len, shown)) + 2 * (len(shown) - 1) > most:
         shown = [shortened(one, max(most // len(shown) - 2, 1)) for one in shown]

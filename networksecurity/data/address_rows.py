@@ -17,7 +17,7 @@ from networksecurity.data.labels import Recoding, label_text
 from networksecurity.data.look_alikes import look_alike
 from networksecurity.data.schema import CLASS_LABELS, MISSING_MARKERS, REASONS, is_row_number
 from networksecurity.data.validated import Tally, ValidationReport
-from networksecurity.exceptions import DataValidationError, listed
+from networksecurity.exceptions import DataValidationError, listed, one_line
 
 DOMAIN = "domain"
 
@@ -184,4 +184,4 @@ def _conforming(accepted: pd.DataFrame) -> pd.DataFrame:
     try:
         return (_SCHEMA if TARGET in accepted else _SCHEMA_WITHOUT_TARGET).validate(accepted)
     except SchemaError as exc:
-        raise DataValidationError(f"accepted rows do not conform to the schema: {exc}") from exc
+        raise DataValidationError(f"accepted rows do not conform to the schema: {one_line(exc)}") from exc

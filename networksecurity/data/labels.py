@@ -3,7 +3,7 @@
 import pandas as pd
 
 from networksecurity.data.schema import MISSING_MARKERS
-from networksecurity.exceptions import DataValidationError, listed
+from networksecurity.exceptions import DataValidationError, listed, quoted
 
 
 def label_text(cell: object) -> str:
@@ -44,8 +44,8 @@ class Recoding:
         self._others |= {text for text, meaning in zip(distinct, meanings, strict=True) if meaning == 0}
         if len(self._others) > 1:
             raise DataValidationError(
-                f"besides {self._positive!r}, which means phishing, the labels have several values "
-                f"({listed([repr(text) for text in sorted(self._others)], count=5)}): keep two kinds of rows, or "
+                f"besides {quoted(self._positive)}, which means phishing, the labels have several values "
+                f"({listed(map(repr, sorted(self._others)), count=5, most=100)}): keep two kinds of rows, or "
                 "recode them"
             )
         return pd.Series(pd.array([*meanings, None], dtype="Int8")[of_row], raw.index)

@@ -13,7 +13,7 @@ from networksecurity.data.contracts import Contract
 from networksecurity.data.files import ENDINGS, kind_of
 from networksecurity.data.overrides import MOST_IN_FORCE, Covers, Label, Override, read_target, row_value
 from networksecurity.data.schema import REASONS
-from networksecurity.exceptions import AddressError, ConfigurationError, DataValidationError
+from networksecurity.exceptions import AddressError, ConfigurationError, DataValidationError, quoted
 from networksecurity.settings import Settings
 
 Target = tuple[Covers, str]
@@ -51,7 +51,8 @@ def find_targets(
         raise ConfigurationError("--covers is for --contract addresses: other rows are covered one by one")
     if not is_file:
         raise ConfigurationError(
-            f"{what!r} is no file of rows that ends in {ENDINGS}; for a domain or an address add --contract addresses"
+            f"{quoted(what)} is no file of rows that ends in {ENDINGS}; for a domain or an address add "
+            "--contract addresses"
         )
     return _rows_of(sources.parse_file(what, settings, contract).read().frame, contract)
 
@@ -90,7 +91,7 @@ def _targets_of(texts: list[str], covers: Covers | None) -> list[Target]:
         try:
             found[read_target(text, covers)] = None
         except AddressError as exc:
-            raise DataValidationError(f"nothing was added, {text[:100]!r} is no address: {exc}") from None
+            raise DataValidationError(f"nothing was added, {quoted(text)} is no address: {exc}") from None
     return list(found)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
 
 from networksecurity.data.addresses import Address, parse_address
-from networksecurity.exceptions import ConfigurationError, DataValidationError
+from networksecurity.exceptions import ConfigurationError, DataValidationError, quoted
 
 Label = Literal["phishing", "legitimate"]
 Covers = Literal["row", "address", "host", "domain"]
@@ -202,7 +202,7 @@ def parse_until(text: str, now: datetime) -> datetime:
         day = datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 (a day)
         until = datetime.combine(day + timedelta(days=1), time(), UTC)
     except (ValueError, OverflowError):
-        raise ConfigurationError(f"--until is not a day: {text!r}; write it as 2026-12-31") from None
+        raise ConfigurationError(f"--until is not a day: {quoted(text)}; write it as 2026-12-31") from None
     if until <= now:
         raise ConfigurationError(f"--until {text} is over already: an override ends in the future")
     return until

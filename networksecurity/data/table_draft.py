@@ -25,7 +25,7 @@ from networksecurity.data.labels import label_text
 from networksecurity.data.schema import is_row_number
 from networksecurity.data.table_file import TAKEN, Feature, normalized, parse_table
 from networksecurity.data.table_rows import as_text, read_numbers
-from networksecurity.exceptions import ConfigurationError, listed, shortened
+from networksecurity.exceptions import ConfigurationError, listed, quoted, shortened
 
 MIN_NUMBERS = 0.95
 """Share of numbers among the cells of a column of numbers; the rows of the others are rejected."""
@@ -143,7 +143,7 @@ def draft_table(
     target = _found(target, names)
     groups = list(dict.fromkeys(_found(column, names) for column in group))
     if target in groups:
-        raise ConfigurationError(f"the target {target!r} is also the group: name another column")
+        raise ConfigurationError(f"the target {quoted(target)} is also the group: name another column")
     labels = _labels(rows[target], target, positive)
     is_part = n_rows is not None and n_rows > len(rows)
     of_columns = [
@@ -187,7 +187,7 @@ def _by_normalized_name(rows: pd.DataFrame) -> dict[str, str]:
     names: dict[str, str] = {}
     for column in map(str, rows):
         if other := names.get(normalized(column)):
-            both = f"{shortened(other)!r} and {shortened(column)!r}"
+            both = f"{quoted(other)} and {quoted(column)}"
             raise ConfigurationError(f"the columns {both} have the same name: rename one of them")
         names[normalized(column)] = column
     return names
@@ -195,7 +195,7 @@ def _by_normalized_name(rows: pd.DataFrame) -> dict[str, str]:
 
 def _found(column: str, names: dict[str, str]) -> str:
     if (name := names.get(normalized(column))) is None:
-        raise ConfigurationError(f"there is no column {shortened(column)!r}; there are {listed([*names.values()])}")
+        raise ConfigurationError(f"there is no column {quoted(column)}; there are {listed(names.values(), most=100)}")
     return name
 
 
@@ -205,11 +205,12 @@ def _labels(cells: pd.Series, target: str, positive: str) -> tuple[str | int, st
     for text in as_text(cells, frozenset()).value_counts().index:
         spellings.setdefault(label_text(text), str(text))
     if len(spellings) != _N_LABELS:
-        seen = f"{len(spellings):,} ({listed([*spellings.values()])})" if spellings else "none"
-        raise ConfigurationError(f"the target {shortened(target)} needs two values: there are {seen}")
+        seen = f"{len(spellings):,} ({listed(spellings.values(), most=100)})" if spellings else "none"
+        raise ConfigurationError(f"the target {shortened(target, 100)} needs two values: there are {seen}")
     if (wanted := label_text(positive)) not in spellings:
         raise ConfigurationError(
-            f"no row has {shortened(target)} = {shortened(positive)}: its values are {listed([*spellings.values()])}"
+            f"no row has {shortened(target, 60)} = {shortened(positive, 100)}: its values are "
+            f"{listed(spellings.values(), most=100)}"
         )
     other = next(label for label in spellings if label != wanted)
     if all(re.fullmatch(r"-?\d{1,9}", label) for label in spellings):

@@ -18,7 +18,7 @@ schema:                   # as `pandera.DataFrameSchema.to_yaml` writes it
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, floor
@@ -35,7 +35,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from networksecurity.data.columns import Column
 from networksecurity.data.labels import label_text as as_label
-from networksecurity.exceptions import ConfigurationError, one_line
+from networksecurity.exceptions import ConfigurationError, listed, one_line, quoted, shortened
 
 KINDS = (".yaml", ".yml")
 """What the name of such a file ends in."""
@@ -52,6 +52,9 @@ _COLUMN_KEYS = {"dtype", "nullable", "title", "description", "checks", "coerce",
 _NUMBER = re.compile(r"(u?int|float)\d*", re.IGNORECASE)
 _TEXT = re.compile(r"(str|string|object|category|bool)\b.*", re.IGNORECASE)
 
+_VALUES_OF_ANOTHER_KIND = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What YAML and Pandera raise for `!!int x`, a day 2026-99-99, or a check without its values."""
+
 _SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "isin": lambda of: f"one of {listed(of['allowed_values'])}",
     "notin": lambda of: f"other than {listed(of['forbidden_values'])}",
@@ -63,13 +66,6 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "str_length": lambda of: f"of {of['min_value'] or 0} to {of['max_value'] or 'any number of'} characters",
 }
 """The checks that a column may have: by Pandera's name, what a value is that passes, from the check's parameters."""
-
-
-def listed(names: Iterable[object], most: int = 8) -> str:
-    """Return names for a message, the first of them if there are many."""
-    names = [str(name) for name in names]
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def normalized(column: object) -> str:
@@ -179,6 +175,8 @@ def read_table(path: Path) -> TableFile:
         There is no such file, it is too large, no YAML, or contradicts itself; the message is one line.
     """
     try:
+        if path.is_fifo():
+            raise ConfigurationError(f"{path} is a pipe, whose reading may never end: give a file")
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
@@ -244,7 +242,7 @@ def _load(text: str) -> dict[str, Any]:
         if any(isinstance(token, yaml.AliasToken | yaml.AnchorToken) for token in yaml.scan(text)):
             raise ConfigurationError("anchors and references (& and *) are not supported: write the values out")
         content = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as exc:
+    except (yaml.YAMLError, *_VALUES_OF_ANOTHER_KIND, RecursionError) as exc:
         raise ConfigurationError(f"it is not YAML: {one_line(exc)}") from exc
     if not isinstance(content, dict) or "contract" not in content:
         raise ConfigurationError("it does not describe a table: it needs contract, target, positive and schema")
@@ -254,12 +252,12 @@ def _load(text: str) -> dict[str, Any]:
 def _problem(error: Any) -> str:
     place = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        return f"{place} is no key of a contract; known are {', '.join(_keys())}"
+        return f"{shortened(place, 100)} is no key of a contract; known are {', '.join(_keys())}"
     if error["type"] == "missing":
         return f"{place} is missing"
     if place == "contract":
         return "contract, the name, must be up to 40 lower-case letters, digits, - and _, and begin with a letter"
-    return f"{place}: {error['msg']}"
+    return f"{shortened(place, 100)}: {shortened(error['msg'])}"
 
 
 def _keys() -> list[str]:
@@ -290,7 +288,7 @@ def _columns(schema: dict[str, Any]) -> dict[str, pa.Column]:
             )
     try:
         return pa.DataFrameSchema.from_yaml(yaml.safe_dump(schema, sort_keys=False)).columns
-    except (TypeError, ValueError, KeyError, AttributeError, SchemaInitError, SchemaDefinitionError) as exc:
+    except (*_VALUES_OF_ANOTHER_KIND, SchemaInitError, SchemaDefinitionError) as exc:
         raise ConfigurationError(f"Pandera cannot read the schema: {one_line(exc)}") from exc
 
 
@@ -304,7 +302,10 @@ def _feature(name: str, column: pa.Column) -> Feature:
             raise ConfigurationError(
                 f"column {name}: the check {check.name} is not supported; checks are {', '.join(_SENTENCES)}"
             )
-        checks.append((check, _SENTENCES[check.name](check.statistics)))
+        try:
+            checks.append((check, _SENTENCES[check.name](check.statistics)))
+        except _VALUES_OF_ANOTHER_KIND as exc:
+            raise ConfigurationError(f"column {name}: the check {check.name} needs other values") from exc
     return Feature(
         column=Column(name, "number" if _NUMBER.fullmatch(dtype) else "category"),
         whole="int" in dtype.lower(),
@@ -349,7 +350,9 @@ def _labels(document: Document, column: pa.Column) -> tuple[str, str]:
         raise ConfigurationError(f"the target {target} needs two values (isin): there are {found}")
     others = [value for value in values if as_label(value) != as_label(document.positive)]
     if len(others) != 1:
-        raise ConfigurationError(f"positive is {document.positive!r}, and the target {target} is {listed(values)}")
+        raise ConfigurationError(
+            f"positive is {quoted(str(document.positive))}, and the target {target} is {listed(values, most=100)}"
+        )
     return next(str(value) for value in values if value not in others), str(others[0])
 
 

@@ -17,9 +17,9 @@ from networksecurity.data.labels import label_text as as_label
 from networksecurity.data.look_alikes import look_alike
 from networksecurity.data.raw import CONFLICT
 from networksecurity.data.schema import CLASS_LABELS, MISSING_MARKERS, REASONS
-from networksecurity.data.table_file import Feature, TableFile, listed, normalized
+from networksecurity.data.table_file import Feature, TableFile, normalized
 from networksecurity.data.validated import Tally, ValidationReport
-from networksecurity.exceptions import DataValidationError
+from networksecurity.exceptions import DataValidationError, listed, one_line, shortened
 
 
 class TableValidation:
@@ -88,7 +88,8 @@ class TableValidation:
             if name is None or name not in self._wanted:
                 continue
             if name in given and column != name and given[name] != name:
-                raise DataValidationError(f"{given[name]} and {column} are both {name}: keep one of them")
+                first, second, meant = (shortened(each, 60) for each in (given[name], column, name))
+                raise DataValidationError(f"{first} and {second} are both {meant}: keep one of them")
             if column == name or name not in given:
                 given[name] = column
         if missing := [name for name in self._wanted if name not in given]:
@@ -97,7 +98,8 @@ class TableValidation:
                 hint = look_alike(frame, instead_of=self._table.name, with_target=self._with_target)
             raise DataValidationError(
                 f"these are not rows of {self._table.name}: {len(missing)} of its {len(self._wanted)} columns "
-                f"{'is' if len(missing) == 1 else 'are'} missing ({listed(missing)}); there are {listed(frame)}{hint}"
+                f"{'is' if len(missing) == 1 else 'are'} missing ({listed(missing, most=100)}); there are "
+                f"{listed(frame, most=100)}{hint}"
             )
         self._renamed = {str(column): name for name, column in given.items() if column != name}
         self._dropped = [str(column) for column in frame if column not in given.values()]
@@ -129,7 +131,7 @@ class TableValidation:
         try:
             return self._schema.validate(accepted)
         except SchemaError as exc:
-            raise DataValidationError(f"accepted rows do not conform to the schema: {exc}") from exc
+            raise DataValidationError(f"accepted rows do not conform to the schema: {one_line(exc)}") from exc
 
     def _count(self, accepted: pd.DataFrame, rejected: pd.DataFrame) -> None:
         labels = accepted[self._table.target].to_numpy() if self._with_target else None

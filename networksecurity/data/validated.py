@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from networksecurity.exceptions import DataValidationError
+from networksecurity.exceptions import MOST_QUOTED, DataValidationError, listed, shortened
 
 _N_EXAMPLES = 3
 _LONGEST_SHOWN = 60
@@ -129,7 +129,7 @@ class Tally:
         """Count cells that are not valid, with the reason of each."""
         self.rejections.update(reasons.tolist())
         for reason in dict.fromkeys(reasons.tolist()):
-            shown = [repr(str(cell)[:_LONGEST_SHOWN]) for cell in cells[reasons == reason].head(_N_EXAMPLES)]
+            shown = [repr(shortened(cell, _LONGEST_SHOWN)) for cell in cells[reasons == reason].head(_N_EXAMPLES)]
             self.examples[reason] = list(dict.fromkeys([*self.examples.get(reason, []), *shown]))[:_N_EXAMPLES]
 
     def report(self, labels: dict[int, str] | None, *, hint: str = "", **found: Any) -> ValidationReport:
@@ -167,4 +167,7 @@ class Tally:
 
     def _most_frequent(self) -> str:
         most = self.rejections.most_common(_N_EXAMPLES)
-        return "; ".join(f"{n} times {reason}, such as {', '.join(self.examples[reason])}" for reason, n in most)
+        quoted = MOST_QUOTED // max(len(most), 1)
+        return "; ".join(
+            f"{n} times {reason}, such as {listed(self.examples[reason], most=quoted)}" for reason, n in most
+        )

@@ -29,7 +29,7 @@ from networksecurity.data.schema import (
     left_out,
 )
 from networksecurity.data.validated import Validated, ValidationReport, check_rejected
-from networksecurity.exceptions import MOST_QUOTED, DataValidationError, listed, shortened
+from networksecurity.exceptions import MOST_QUOTED, DataValidationError, listed, one_line, shortened
 
 _KNOWN_CORRELATIONS = {"SSLfinal_State": 0.715, "URL_of_Anchor": 0.693}
 """Of the features with the target, in the data set itself: what tells inverted labels from weak ones."""
@@ -37,6 +37,8 @@ _MIN_ROWS_FOR_CORRELATIONS = 30
 _LABELS = (-1, 1)
 _MOST_EXAMPLES = 5
 """Columns of which a message shows values."""
+_LONGEST_HINT = 20
+"""Characters of a label in an advice."""
 
 
 _OK, _NOT_A_WHOLE_NUMBER, _OUTSIDE_DOMAIN, _MISSING_TARGET, _CONFLICT = range(5)
@@ -180,7 +182,7 @@ class Validation:
         """Return how to read a target that is written in another way, if this one is."""
         if TARGET not in self._bad or self._recoding is not None:
             return ""
-        value = shortened(self._bad[TARGET].examples[0].strip("'"), 20)
+        value = shortened(self._bad[TARGET].examples[0].strip("'"), _LONGEST_HINT)
         return f". If {TARGET} is written in another way, say which value means phishing, such as --positive {value}"
 
     def finish(self) -> ValidationReport:
@@ -241,8 +243,12 @@ def _resolve_columns(frame: pd.DataFrame, domains: dict[str, Any]) -> tuple[dict
             columns[column] = name
     missing = [name for name in domains if name not in columns.values()]
     problems = [
-        f"{len(names)} {problem}: {listed(names)}"
-        for names, problem in ((missing, "missing"), (unknown, "unknown"), (twice, "duplicated"))
+        f"{len(names)} {problem}: {listed(names, most=most)}"
+        for names, problem, most in (
+            (missing, "missing", MOST_QUOTED),
+            (unknown, "unknown", 100),
+            (twice, "duplicated", 100),
+        )
         if names
     ]
     if problems:
@@ -319,7 +325,7 @@ def _to_accepted(codes: dict[str, np.ndarray], rows: np.ndarray, index: pd.Index
     try:
         return (PhishingWebsites if TARGET in codes else FEATURES_ONLY).validate(accepted)
     except SchemaError as exc:
-        raise DataValidationError(f"accepted rows do not conform to the schema: {exc}") from exc
+        raise DataValidationError(f"accepted rows do not conform to the schema: {one_line(exc)}") from exc
 
 
 def _check_target(labels: np.ndarray, tables: dict[str, np.ndarray], hint: str) -> None:
@@ -364,7 +370,7 @@ def _reason(name: str, verdict: int) -> str:
 def _examples(bad: dict[str, _BadCells]) -> str:
     """Return, for an error message, the columns with the most bad cells, their counts and some of their values."""
     worst = sorted(bad, key=lambda name: -bad[name].count)
-    most = MOST_QUOTED // min(len(worst), _MOST_EXAMPLES)
+    most = (MOST_QUOTED - _LONGEST_HINT) // min(len(worst), _MOST_EXAMPLES)
     found = [
         f"{name} has {bad[name].count} (such as {listed(bad[name].examples, most=most)}; "
         f"allowed: {', '.join(map(str, DOMAINS[name]))})"

@@ -41,6 +41,7 @@ from networksecurity.exceptions import (
     DataSourceError,
     DataValidationError,
     SourceUnavailableError,
+    shortened,
 )
 from networksecurity.prediction import rows
 from networksecurity.prediction.model_in_use import Checked, LoadedVersion, ModelInUse
@@ -205,7 +206,9 @@ class _Endpoints:
             raise HTTPException(400, "the request ended early") from None
         except ValidationError as exc:
             first = exc.errors(include_input=False, include_url=False)[0]
-            raise HTTPException(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")) from None
+            raise HTTPException(
+                422, shortened(f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": "))
+            ) from None
         except DataValidationError as exc:
             raise HTTPException(422, str(exc)) from None
         except ConfigurationError as exc:
@@ -276,7 +279,7 @@ async def _refuse_query(_: Request, exc: Exception) -> JSONResponse:
     """Answer to a query that is not as described in one line, as to everything else."""
     assert isinstance(exc, RequestValidationError)
     said = (f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors())
-    return JSONResponse({"detail": "; ".join(said)}, 422)
+    return JSONResponse({"detail": shortened("; ".join(said))}, 422)
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:

@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from networksecurity.exceptions import ConfigurationError
+from networksecurity.exceptions import ConfigurationError, quoted
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -227,7 +227,7 @@ def get_candidate(name: str, among: str = "websites") -> Candidate:
     try:
         return by_name[name.strip().casefold()]
     except KeyError:
-        raise ConfigurationError(f"there is no model {name!r}; known are {', '.join(known)}") from None
+        raise ConfigurationError(f"there is no model {quoted(name)}; known are {', '.join(known)}") from None
 
 
 def make_pipeline(

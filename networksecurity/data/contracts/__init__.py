@@ -12,7 +12,7 @@ from networksecurity.data.contracts.contract import Contract, RowValidation
 from networksecurity.data.contracts.tables import Table
 from networksecurity.data.contracts.websites import WEBSITES, Websites
 from networksecurity.data.table_file import KINDS
-from networksecurity.exceptions import ConfigurationError, shortened
+from networksecurity.exceptions import ConfigurationError, quoted
 
 __all__ = [
     "CONTRACTS",
@@ -60,7 +60,7 @@ def get_contract(name: str, positive: str | None = None) -> Contract:
         return Table.at(Path(name)).with_positive(positive)
     if name not in CONTRACTS:
         raise ConfigurationError(
-            f"there is no contract {shortened(name, 100)!r}; known are {', '.join(CONTRACTS)}, and files that end in "
+            f"there is no contract {quoted(name)}; known are {', '.join(CONTRACTS)}, and files that end in "
             f"{' or '.join(KINDS)} and describe a table"
         )
     return CONTRACTS[name].with_positive(positive)

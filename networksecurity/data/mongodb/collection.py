@@ -9,7 +9,7 @@ from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.mongodb import checkpoints, feedback, ingestion, overrides, quarantine, reading, scores
 from networksecurity.data.mongodb.server import Address, Connection, connected, resolve
 from networksecurity.data.raw import Batches, Rows
-from networksecurity.exceptions import ConfigurationError
+from networksecurity.exceptions import ConfigurationError, quoted
 from networksecurity.settings import Settings, without_credentials
 
 
@@ -92,8 +92,8 @@ def parse_target(text: str, settings: Settings, contract: Contract = WEBSITES) -
     if collection := parse(text, settings, contract):
         return collection
     raise ConfigurationError(
-        f"{without_credentials(text)!r} is not a collection: mongodb://host/database.collection, mongodb+srv://…, or "
-        "mongodb (with MONGODB_URI set)"
+        f"{quoted(without_credentials(text))} is not a collection: mongodb://host/database.collection, "
+        "mongodb+srv://…, or mongodb (with MONGODB_URI set)"
     )
 
 

@@ -20,7 +20,7 @@ from networksecurity.data.mongodb.ingestion import (
     to_documents,
 )
 from networksecurity.data.mongodb.server import Connection
-from networksecurity.exceptions import DataValidationError
+from networksecurity.exceptions import DataValidationError, shortened
 
 if TYPE_CHECKING:
     from pymongo.collection import Collection
@@ -110,7 +110,7 @@ def resubmit(opened: Connection, corrected: pd.DataFrame, *, sha256: str, source
     if unknown:
         raise DataValidationError(
             f"{len(unknown)} of {len(keys)} rows are not in {address.quarantine}, such as row {unknown[0][1]} of "
-            f"file {unknown[0][0]}: columns file and row must be as they were exported"
+            f"file {shortened(unknown[0][0])}: columns file and row must be as they were exported"
         )
     ingestion = store.begin(sha256, source)
     store.take_over(ingestion)
@@ -150,7 +150,9 @@ def _keys(corrected: pd.DataFrame) -> list[tuple[str, int]]:
     keys = list(zip(corrected["file"].astype(str).tolist(), rows.astype("int64").tolist(), strict=True))
     twice = [key for key, count in Counter(keys).items() if count > 1]
     if twice:
-        raise DataValidationError(f"{len(twice)} rows are duplicated, such as row {twice[0][1]} of file {twice[0][0]}")
+        raise DataValidationError(
+            f"{len(twice)} rows are duplicated, such as row {twice[0][1]} of file {shortened(twice[0][0])}"
+        )
     return keys
 
 

@@ -17,7 +17,7 @@ from networksecurity.data.mongodb.bson import Decoder, split, take_keys
 from networksecurity.data.mongodb.names import Spellings
 from networksecurity.data.mongodb.server import Address, Connection
 from networksecurity.data.raw import Batches, Rows
-from networksecurity.exceptions import ConfigurationError, DataSourceError, listed
+from networksecurity.exceptions import ConfigurationError, DataSourceError, listed, quoted
 
 if TYPE_CHECKING:
     from bson.codec_options import CodecOptions
@@ -42,13 +42,13 @@ def parse_since(text: str) -> int | datetime:
     ConfigurationError
         It is neither.
     """
-    if text.isascii() and text.isdigit():
+    if re.fullmatch("[0-9]{1,18}", text):
         return int(text)
     try:
         since = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigurationError(
-            f"{text!r} is neither the number of an ingestion nor a time such as 2026-01-31T12:00:00+00:00"
+            f"{quoted(text)} is neither the number of an ingestion nor a time such as 2026-01-31T12:00:00+00:00"
         ) from None
     return since if since.tzinfo else since.replace(tzinfo=UTC)
 
@@ -202,7 +202,7 @@ def _select_all(ingestions: "Collection", session: "ClientSession") -> tuple[dic
     unread = ingestions.find({"_id": {"$lte": newest["_id"]}, "position": {"$not": up_to}}, session=session)
     left_out = list(unread)
     if still_open := [f"{each['_id']} ({each['source']})" for each in left_out if "open" in each]:
-        _log.warning("rows of ingestions that have not finished are left out: %s", ", ".join(still_open))
+        _log.warning("rows of ingestions that have not finished are left out: %s", listed(still_open))
     selection = {"$not": {"$gt": newest["_id"]}, "$nin": [each["_id"] for each in left_out]}
     return {"ingestion.id": selection}, last["_id"] if last else None
 

@@ -210,7 +210,7 @@ def _translated(exc: Exception, address: Address, seconds: float) -> NetworkSecu
     if isinstance(exc, errors.ConfigurationError):  # a mongodb+srv:// name that is not found
         return unavailable(one_line(exc), "check the host name in MONGODB_URI and the network")
     if isinstance(exc, errors.InvalidName):
-        return ConfigurationError(f"{address.shown}: {exc}")
+        return ConfigurationError(f"{address.shown}: {one_line(exc)}")
     return DataSourceError(f"{address.shown} cannot be used: {one_line(exc)}")
 
 

@@ -1,4 +1,5 @@
 import math
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -6,6 +7,8 @@ import bson
 import pandas as pd
 import pytest
 from bson import Decimal128, Int64, ObjectId
+from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions
 from pymongo import MongoClient
 from reading import cells, configured, frames, read, refused
 from stored import assert_holds, bookkeeping, failing, ingest, rows_since, sample, source_of
@@ -182,6 +185,57 @@ def test_a_spelling_that_nobody_knows_is_reported(mongod, collection, caplog):
 def test_a_collection_of_something_else_is_refused(mongod, collection):
     collection.insert_one({"_id": 1, "NumDots": 1, "NumDash": 2})
     refused(DataSourceError, source_of(mongod, collection), says=[collection.name, "NumDots", "NumDash"])
+
+
+GOOD = {name: domain[0] for name, domain in DOMAINS.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"port": " -1 "}, ""),
+        ({"port": Decimal128("1.0")}, ""),
+        ({"port": Int64(-1)}, ""),
+        ({"port": Decimal128("NaN")}, ""),
+        ({"port": ""}, ""),
+        ({"Extra.field": {"port": 7}}, ""),
+        ({"port": {"$numberInt": "1"}}, "port is not a whole number"),
+        ({"port": True}, "port is not a whole number"),
+        ({"port": [1]}, "port is not a whole number"),
+        ({"port": 2}, "port is not one of -1, 1"),
+        ({"port": Decimal128("1.5")}, "port is not a whole number"),
+        ({"port": bson.MinKey()}, "port is not a whole number"),
+        ({"port": bson.DBRef("a", 1)}, "port is not a whole number"),
+        ({"port": uuid.UUID(int=1)}, "port is not a whole number"),
+        ({"port": bson.Regex("1")}, "port is not a whole number"),
+        ({"port": bson.Timestamp(1, 1)}, "port is not a whole number"),
+        ({"port": bson.Code("1")}, "port is not a whole number"),
+        ({"Result": None}, "Result is missing"),
+        ({"port": 1, "port_no": -1}, "port is spelled in two ways that differ"),
+    ],
+)
+def test_an_odd_value_of_a_document_is_read_or_the_reason_is_given(change, reason, mongod, collection):
+    codec = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
+    documents = [GOOD | {"Result": (-1) ** number} for number in range(20)]
+    collection.with_options(codec).insert_many([*documents, GOOD | change])
+    found = validate(read(source_of(mongod, collection)), max_rejected=0.5)
+    assert found.rejected["reasons"].tolist() == ([reason] if reason else [])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"features": GOOD},
+        {"rows": [GOOD] * 3},
+        {"_id": {"port": 1}},
+        {"Phishing Websites": "x" * 5_000},
+        {f"{number} {'x' * 900}": 1 for number in range(30)},
+    ],
+)
+def test_documents_that_hold_something_else_are_refused_in_few_words(document, mongod, collection):
+    collection.insert_one(document)
+    message = refused(DataSourceError, source_of(mongod, collection), says="holds no column of websites")
+    assert len(message) < 400
 
 
 def test_rows_since_a_watermark_are_those_of_later_ingestions(target, collection, write, small_batches):
