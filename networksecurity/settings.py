@@ -81,6 +81,19 @@ class Settings(BaseSettings):
     )
     mongodb_timeout: Seconds = Field(default=10.0, description="seconds to wait for a MongoDB server")
     http_timeout: Seconds = Field(default=30.0, description="seconds to wait for a web server to answer")
+    http_redirects: Literal["safe", "any"] = Field(
+        default="safe",
+        description="which redirects are followed: any, or those that lead neither from https to http nor from a "
+        "public to a private address",
+    )
+
+    max_sample_rows: PositiveInt = Field(default=10_000_000, description="rows that a sample may have")
+    max_download_bytes: PositiveInt = Field(default=500_000_000, description="bytes that a file from the web may have")
+    max_unpacked_bytes: PositiveInt = Field(
+        default=500_000_000, description="bytes that a compressed file, a workbook or a Parquet file may hold"
+    )
+    max_columns: PositiveInt = Field(default=5_000, description="columns that a file may have")
+    max_cell_bytes: PositiveInt = Field(default=1_000_000, description="bytes that one cell of a text may have")
 
     mlflow_tracking_uri: SecretStr | None = Field(
         default=None,

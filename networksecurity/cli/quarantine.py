@@ -71,6 +71,7 @@ def export(
         raise ConfigurationError(f"{file} exists already and may hold corrections: name another file")
     from networksecurity.data import mongodb
     from networksecurity.data.contracts import get_contract
+    from networksecurity.data.files.formulas import csv_for_people
 
     place = _place(place)
     if place == STORAGE:
@@ -80,7 +81,7 @@ def export(
             rows = opened.quarantined()
     try:
         if file.suffix.lower() == ".csv":
-            rows.to_csv(file, index=False)
+            file.write_bytes(csv_for_people(rows))
         else:
             rows.to_parquet(file, index=False)
     except OSError as exc:

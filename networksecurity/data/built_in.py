@@ -1,5 +1,6 @@
 """The built-in sample of a contract as a source of rows."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from typing import ClassVar, Self
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.raw import Batches, Digest, Rows
 from networksecurity.data.sample import is_synthetic, parameters_file
-from networksecurity.exceptions import ConfigurationError
+from networksecurity.exceptions import ConfigurationError, quoted
+from networksecurity.settings import variable_of
 
 
 @dataclass(frozen=True)
@@ -23,21 +25,28 @@ class Sample:
     """As of `File`: there is nothing to say."""
 
     @classmethod
-    def named(cls, text: str, contract: Contract = WEBSITES) -> Self | None:
+    def named(cls, text: str, contract: Contract, most_rows: int) -> Self | None:
         """Return the sample that `sample` or `sample:N` names, None for any other source.
 
         Raises
         ------
         ConfigurationError
-            N is not a whole number from 1.
+            N is not a whole number from 1 to `most_rows`.
         """
         if not is_synthetic(text):
             return None
         _, colon, n_samples = text.partition(":")
         if not colon:
             return cls(contract=contract)
-        if not (n_samples.isascii() and n_samples.isdigit() and int(n_samples) > 0):
-            raise ConfigurationError(f"{text!r}: expected sample:N with N a whole number from 1, such as sample:100000")
+        if not re.fullmatch("0*[1-9][0-9]*", n_samples):
+            raise ConfigurationError(
+                f"{quoted(text)}: expected sample:N with N a whole number from 1, such as sample:100000"
+            )
+        if len(n_samples.lstrip("0")) > len(str(most_rows)) or int(n_samples) > most_rows:
+            raise ConfigurationError(
+                f"{quoted(text)} has more than {most_rows:,} rows, the limit: set "
+                f"{variable_of('max_sample_rows')} if there is room for them"
+            )
         return cls(text, int(n_samples), contract)
 
     def fetch(self, folder: Path) -> "Sample":  # noqa: ARG002 (a URL needs the folder)

@@ -18,9 +18,10 @@ from networksecurity.data import mongodb
 from networksecurity.data.built_in import Sample
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.files import ENDINGS, File
+from networksecurity.data.files.limits import Limits
 from networksecurity.data.mongodb import Collection
 from networksecurity.data.web import Url
-from networksecurity.exceptions import ConfigurationError, shortened
+from networksecurity.exceptions import ConfigurationError, quoted
 from networksecurity.settings import Settings, without_credentials
 
 Source = Sample | File | Url | Collection
@@ -48,7 +49,7 @@ def parse(text: str, settings: Settings, contract: Contract = WEBSITES) -> Sourc
     Raises
     ------
     ConfigurationError
-        It is of no known form, or needs a setting that is missing.
+        It is of no known form, needs a setting that is missing, or is a sample of too many rows.
     DataSourceError
         It is a folder.
 
@@ -60,15 +61,15 @@ def parse(text: str, settings: Settings, contract: Contract = WEBSITES) -> Sourc
     >>> parse("https://jane:secret@example.org/rows.csv?token=secret", Settings()).shown
     'https://example.org/rows.csv'
     """
-    if sample := Sample.named(text, contract):
+    if sample := Sample.named(text, contract, settings.max_sample_rows):
         return sample
     if collection := mongodb.parse(text, settings, contract):
         return collection
     if text == "uci" or text.lower().startswith(("http://", "https://")):
-        return Url(UCI_URL if text == "uci" else text, settings.http_timeout)
-    if "://" not in text and text.strip() and (file := File.at(text)):
+        return Url.of(UCI_URL if text == "uci" else text, settings)
+    if "://" not in text and text.strip() and (file := File.at(text, Limits.of(settings))):
         return file
-    raise ConfigurationError(f"unknown source {shortened(without_credentials(text), 100)!r}; one of: {_ACCEPTED}")
+    raise ConfigurationError(f"unknown source {quoted(without_credentials(text))}; one of: {_ACCEPTED}")
 
 
 def parse_file(text: str, settings: Settings, contract: Contract = WEBSITES) -> Sample | File | Url:

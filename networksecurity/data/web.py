@@ -1,23 +1,32 @@
-"""Files of rows on web servers: downloaded whole, then read like any other file."""
+"""Files of rows on web servers: downloaded whole, then read like any other file.
 
+A server may send a request on to another place. It is not followed from https to http, nor from a public to a private
+address, where only this machine may reach: the settings allow it.
+"""
+
+import ipaddress
 import logging
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote, urlsplit
 
 from networksecurity.data.files import ENDINGS, File, kind_of
+from networksecurity.data.files.limits import Limits, too_much
 from networksecurity.data.raw import Batches, Digest, Rows
-from networksecurity.exceptions import ConfigurationError, DataSourceError, SourceUnavailableError, one_line
-from networksecurity.settings import without_credentials
+from networksecurity.exceptions import ConfigurationError, DataSourceError, SourceUnavailableError, one_line, shortened
+from networksecurity.settings import Settings, without_credentials
 
 if TYPE_CHECKING:
-    from httpx import Response
+    from httpx import URL, Client, Response
+
+_MOST_REDIRECTS = 20
 
 _CONTENT_TYPES = {
     "text/csv": ".csv",
@@ -35,8 +44,24 @@ class Url:
     """It may hold user, password and token."""
     timeout: float
     """Seconds to wait for the server to answer."""
+    most_bytes: int
+    limits: Limits
+    """As of `File`."""
+    any_redirect: bool
+    """Whether to follow redirects that are not safe."""
     columns: tuple[str, ...] | None = None
     """As of `File`."""
+
+    @classmethod
+    def of(cls, address: str, settings: Settings) -> Self:
+        """Return the file at an address, under the limits of an installation."""
+        return cls(
+            address,
+            timeout=settings.http_timeout,
+            most_bytes=settings.max_download_bytes,
+            limits=Limits.of(settings),
+            any_redirect=settings.http_redirects == "any",
+        )
 
     @property
     def shown(self) -> str:
@@ -72,7 +97,8 @@ class Url:
         ConfigurationError
             It is no address of a web server.
         DataSourceError
-            There is no such page, it may not be read, or nothing tells what kind of file it is.
+            There is no such page, it may not be read, is too large, is behind a redirect that is not safe, or
+            nothing tells what kind of file it is.
         SourceUnavailableError
             The server could not be reached or was lost.
         """
@@ -83,26 +109,62 @@ class Url:
         try:
             with (
                 _httpx_logs_without_credentials(),
-                httpx.stream("GET", self.address, follow_redirects=True, timeout=self.timeout) as response,
+                httpx.Client(timeout=self.timeout) as client,
+                closing(self._answer(client)) as response,
             ):
                 kind = self._check(response, started)
-                with path.open("wb") as file:
-                    for chunk in response.iter_bytes():
-                        file.write(chunk)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+                self._save(response, path)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):  # the last of a host that is no name
             # Without the cause: its text may quote a piece of a password that was not percent-escaped.
             raise ConfigurationError(
                 f"{self.shown} is not, or leads to something that is not, an http(s) URL"
             ) from None
-        except httpx.TooManyRedirects as exc:
-            raise DataSourceError(f"{self.shown} redirects without end") from exc
         except httpx.RequestError as exc:
             raise SourceUnavailableError(
                 f"{self.shown} could not be fetched, given up after {time.monotonic() - started:.1f} s "
                 f"({type(exc).__name__}: {one_line(exc)}): check the address and the network; "
                 f"NETWORKSECURITY_HTTP_TIMEOUT is {self.timeout:g} s"
             ) from exc
-        return File(path, kind, self.shown, columns=self.columns).fetch(folder)
+        return File(path, kind, self.shown, columns=self.columns, limits=self.limits).fetch(folder)
+
+    def _answer(self, client: "Client") -> "Response":
+        """Return the answer, whose body was not read yet, after all redirects."""
+        request = client.build_request("GET", self.address)
+        for _ in range(_MOST_REDIRECTS):
+            response = client.send(request, stream=True)
+            if response.next_request is None:
+                return response
+            response.close()
+            self._check_redirect(request.url, response.next_request.url)
+            request = response.next_request
+        raise DataSourceError(f"{self.shown} redirects without end")
+
+    def _check_redirect(self, of: "URL", to: "URL") -> None:
+        if to.scheme not in ("http", "https"):
+            raise DataSourceError(f"{self.shown} redirects to {shortened(to.scheme, 20)}:, which is not followed")
+        if self.any_redirect:
+            return
+        where = None
+        if of.scheme == "https" and to.scheme == "http":
+            where = "from https to http"
+        elif of.host != to.host and _is_private(to.host) and not _is_private(of.host):
+            where = "to a private address"
+        if where:
+            raise DataSourceError(
+                f"{self.shown} redirects {where}, {shortened(without_credentials(str(to)), 100)}: if that is meant, "
+                "give that address, or set NETWORKSECURITY_HTTP_REDIRECTS=any"
+            )
+
+    def _save(self, response: "Response", path: Path) -> None:
+        too_large = too_much(f"{self.shown} has more than", self.most_bytes, "bytes", "max_download_bytes")
+        announced = response.headers.get("content-length", "")
+        if announced.isdecimal() and (len(announced) > 18 or int(announced) > self.most_bytes):
+            raise too_large
+        with path.open("wb") as file:
+            for chunk in response.iter_bytes():
+                if file.tell() + len(chunk) > self.most_bytes:
+                    raise too_large
+                file.write(chunk)
 
     def _check(self, response: "Response", started: float) -> str:
         """Return which kind of file an answer holds; raise if it holds none."""
@@ -128,6 +190,16 @@ class Url:
                 f"its path must end in {ENDINGS}"
             )
         return kind
+
+
+def _is_private(host: str) -> bool:
+    """Return whether a host is on this machine or in its network, by all of its addresses."""
+    try:
+        found = {str(address[4][0]).partition("%")[0] for address in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):  # the request says so
+        return False
+    addresses = map(ipaddress.ip_address, found)
+    return any(not (getattr(one, "ipv4_mapped", None) or one).is_global for one in addresses)
 
 
 @contextmanager

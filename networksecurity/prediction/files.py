@@ -22,8 +22,9 @@ import pyarrow
 import pyarrow.parquet
 from fsspec.implementations.local import LocalFileSystem
 
+from networksecurity.data.files.formulas import csv_for_people
 from networksecurity.data.schema import MODEL, MODEL_VERSION, REASONS, ROW, SCORE
-from networksecurity.exceptions import ConfigurationError
+from networksecurity.exceptions import ConfigurationError, one_line, quoted
 from networksecurity.settings import without_credentials
 
 _KINDS = (".parquet", ".csv")
@@ -111,12 +112,12 @@ def _resolve(output: str) -> _Place:
     kind = next((kind for kind in _KINDS if output.lower().endswith(kind)), None)
     if kind is None:
         raise ConfigurationError(
-            f"unknown output {shown!r}: a path or URL that ends in {' or '.join(_KINDS)}, or mongodb"
+            f"unknown output {quoted(shown)}: a path or URL that ends in {' or '.join(_KINDS)}, or mongodb"
         )
     try:
         files, path = fsspec.url_to_fs(output)
     except (ImportError, ValueError) as exc:
-        raise ConfigurationError(f"{shown} cannot be written: {exc}") from exc
+        raise ConfigurationError(f"{shown} cannot be written: {one_line(exc)}") from exc
     place = _Place(files, path, kind, path if isinstance(files, LocalFileSystem) else shown)
     with _writing(place):
         if isinstance(files, LocalFileSystem):
@@ -175,7 +176,7 @@ class _Table:
         }
         frame = frame.assign(**keys)
         if self._kind == ".csv":
-            self._file.write(frame.to_csv(index=False, header=self._is_new, lineterminator="\n").encode())
+            self._file.write(csv_for_people(frame, header=self._is_new))
             self._is_new = False
             return
         schema = self._writer.schema if self._writer else None

@@ -1,12 +1,15 @@
+import gzip
 import hashlib
 import logging
 import threading
 from collections import namedtuple
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 from formats import CSV, KINDS, ROWS, digest_of, fetched
-from reading import PASSWORD, frames, read, refused
+from reading import PASSWORD, configured, frames, read, refused
 
 from networksecurity.data import sources
 from networksecurity.exceptions import ConfigurationError, DataSourceError, SourceUnavailableError
@@ -144,10 +147,43 @@ def test_odd_pages_are_refused_with_the_reason(web):
     )
     refused(DataSourceError, f"http://{web.host}/data", says=["text/plain", ".parquet"])
     refused(DataSourceError, f"http://{web.host}/loop.csv", says="redirects without end")
-    refused(ConfigurationError, f"http://{web.host}/away.csv", says="/away.csv")
+    refused(DataSourceError, f"http://{web.host}/away.csv", says=["/away.csv", "redirects to ftp:"])
     refused(DataSourceError, f"http://{web.host}/page.csv", says="web page")
     refused(DataSourceError, f"http://{web.host}/empty.csv", says="is empty")
     refused(ConfigurationError, f"http://me:{PASSWORD}/x@host/x.csv", says="http")
+    refused(ConfigurationError, f"http://{'a' * 70}.test/x.csv", says="is not, or leads to")
+
+
+@pytest.mark.parametrize(
+    ("of", "to", "is_followed"),
+    [
+        ("https://a.example/x.csv", "http://a.example/x.csv", False),
+        ("http://a.example/x.csv", "https://a.example/x.csv", True),
+        ("http://127.0.0.1/x.csv", "http://[::1]/x.csv", True),
+        ("http://93.184.215.14/x.csv", "http://169.254.169.254/latest", False),
+        ("http://93.184.215.14/x.csv", "http://[::ffff:127.0.0.1]/x.csv", False),
+        ("http://93.184.215.14/x.csv", "http://93.184.215.14:8080/x.csv", True),
+    ],
+)
+def test_only_safe_redirects_are_followed(of, to, is_followed):
+    source = sources.parse("http://a.example/x.csv", configured())
+    with nullcontext() if is_followed else pytest.raises(DataSourceError, match="NETWORKSECURITY_HTTP_REDIRECTS=any"):
+        source._check_redirect(httpx.URL(of), httpx.URL(to))
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"", {"Content-Length": "5000"}),
+        (b"", {"Content-Length": "9" * 19}),
+        (CSV.encode() * 100, {}),
+        (gzip.compress(b"1" * 1_000_000), {"Content-Encoding": "gzip"}),
+    ],
+)
+def test_a_download_that_is_too_large_is_refused(body, headers, web):
+    web.answers["/rows.csv"] = Answer(body, headers=headers)
+    says = "has more than 1,000 bytes, the limit: set NETWORKSECURITY_MAX_DOWNLOAD_BYTES"
+    refused(DataSourceError, f"http://{web.host}/rows.csv", says=says, max_download_bytes=1_000)
 
 
 def test_a_url_comes_in_batches(web, tmp_path):

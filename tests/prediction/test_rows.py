@@ -1,12 +1,13 @@
 import json
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from served import CSV, JSON, NAME, ROW, address, crown, running
@@ -14,9 +15,11 @@ from served import CSV, JSON, NAME, ROW, address, crown, running
 from networksecurity.data import splitting, validation
 from networksecurity.data.files import File
 from networksecurity.data.schema import FEATURES, LABELS, to_X
+from networksecurity.exceptions import DataError
 from networksecurity.prediction import openapi
 from networksecurity.prediction.native import prepare
 from networksecurity.prediction.reasons import Explainer, alternatives_of
+from networksecurity.prediction.rows import READERS
 from networksecurity.settings import Settings
 from networksecurity.tracking.model import probe_rows
 
@@ -277,3 +280,18 @@ def test_a_model_without_a_profile_says_that_it_has_no_reasons(service):
     assert said.startswith("the model has no reasons to give: no profile of its rows was stored with it; ask without")
     assert "explanation" not in service.predict(ROW)["predictions"][0]
     assert not service("GET", "/model").json()["explains"]
+
+
+PIECES = [b"{", b"}", b'"rows"', b"[", b"]", b":", b",", b"\n", b'"', b"\0", b"1e999", b"9" * 5_000, b"\xff", b"NaN"]
+
+
+@hypothesis_settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    kind=st.sampled_from(list(READERS)),
+    body=st.binary(max_size=60) | st.lists(st.sampled_from(PIECES)).map(b"".join),
+)
+@example(kind="text/csv", body=b"a\n" + b"x" * 200_000)
+@example(kind="application/json", body=b"[" * 100_000)
+def test_any_body_is_read_or_refused(kind, body):
+    with suppress(DataError):
+        READERS[kind](body, 100)

@@ -360,6 +360,7 @@ def test_the_page_sorts_a_file_by_suspicion_and_filters_it(page, process, tmp_pa
     table = rows[list(FEATURES)].head(6).astype(object)
     table.loc[table.index[2], "SFH"] = "<b>7</b>"
     table.insert(0, "url", [f"https://example.org/{i}" for i in range(6)])
+    table.insert(1, "note", "=1+1")
     table.to_csv(tmp_path / "rows.csv", index=False)
     answer = httpx.post(
         f"{process}/predict", content=(tmp_path / "rows.csv").read_bytes(), headers={"Content-Type": "text/csv"}
@@ -379,6 +380,7 @@ def test_the_page_sorts_a_file_by_suspicion_and_filters_it(page, process, tmp_pa
         page.get_by_role("button", name="Save all as CSV").click()
     saved = pd.read_csv(download.value.path())
     assert saved["url"].tolist() == table["url"].tolist()
+    assert saved["note"].tolist() == ["'=1+1"] * 6  # no formula for a spreadsheet
     assert saved["label"].isna().tolist() == [i == 2 for i in range(6)]
     assert [len(json.loads(of)) > 0 for of in saved["explanation"].dropna()] == [True] * 5
 

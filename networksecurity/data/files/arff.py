@@ -4,6 +4,7 @@ Read here and not by SciPy, which knows no strings, no sparse rows and no batche
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,14 +13,16 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
+from networksecurity.data.files.limits import Limits
 from networksecurity.exceptions import DataSourceError, listed, shortened
 
 _CELL = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,]*"""
 _CELLS = re.compile(rf"\s*({_CELL})\s*(,|$)")
 _ATTRIBUTE = re.compile(
-    r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\S+?)\s*(\{.*\}|(?<=\s)\S.*)""", re.IGNORECASE
+    r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s{]+)\s*(\{.*\}|(?<=\s)\S.*)""", re.IGNORECASE
 )
-_SPARSE = re.compile(rf"""\s*(\d+)\s+({_CELL.replace(",", ",}")})\s*(,|$)""")
+_SPARSE = re.compile(rf"""\s*(\d{{1,9}})\s+({_CELL})\s*(,|$)""")
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d{1,9})?|inf|nan)", re.IGNORECASE | re.ASCII)
 _NUMERIC = {"numeric", "real", "integer"}
 _TEXT = {"string", "date"}
 
@@ -39,17 +42,21 @@ class Attribute:
 
 
 def read_arff(
-    text: IO[str], shown: str, batch_rows: int | None, is_text: Callable[[object], bool] | None
+    text: IO[str],
+    shown: str,
+    limits: Limits,
+    batch_rows: int | None,
+    is_text: Callable[[object], bool] | None,
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows, at most `batch_rows` at a time; columns that `is_text` accepts as their text.
 
     Raises
     ------
     DataSourceError
-        It has no attributes or no rows of as many values, or a value is not what its attribute says.
+        It has no attributes, too many, or no rows of as many values, or a value is not what its attribute says.
     """
     lines = (line for line in text if line.strip() and not line.lstrip().startswith("%"))
-    attributes = _attributes(lines, shown)
+    attributes = _attributes(lines, shown, limits)
     rows = (_row(line.strip(), attributes, shown) for line in lines)
     while batch := list(islice(rows, batch_rows)):
         cells = np.array(batch, dtype=object)
@@ -61,17 +68,18 @@ def read_arff(
         )
 
 
-def _attributes(lines: Iterator[str], shown: str) -> list[Attribute]:
+def _attributes(lines: Iterator[str], shown: str, limits: Limits) -> list[Attribute]:
     found = []
     for line in lines:
         keyword = line.split(maxsplit=1)[0].casefold()
         if keyword == "@data" and found:
-            twice = [of.name for of in found if sum(of.name == other.name for other in found) > 1]
-            if twice:
-                raise DataSourceError(f"{shown} has two attributes of one name: {shortened(twice[0])}")
+            name, count = Counter(of.name for of in found).most_common(1)[0]
+            if count > 1:
+                raise DataSourceError(f"{shown} has two attributes of one name: {shortened(name)}")
             return found
         if keyword == "@attribute":
             found.append(_attribute(line.strip(), shown))
+            limits.check_columns(len(found), shown)
         elif keyword != "@relation":
             break
     raise DataSourceError(f"{shown} is not ARFF: it has no @relation, @attribute and @data")
@@ -94,18 +102,25 @@ def _attribute(line: str, shown: str) -> Attribute:
 
 def _row(line: str, attributes: list[Attribute], shown: str) -> list[str | None]:
     if line.startswith("{") and line.endswith("}"):
-        found: list[str | None] = [of.default for of in attributes]
-        for match in _SPARSE.finditer(line[1:-1]):
-            if int(match[1]) >= len(attributes):
-                raise DataSourceError(
-                    f"{shown}: a row names attribute {match[1]}, there are {len(attributes)} (from 0)"
-                )
-            found[int(match[1])] = _value(match[2])
-        return found
+        return _sparse_row(line[1:-1].strip(), attributes, shown)
     cells = [_value(cell) for cell in _split(line)]
     if len(cells) != len(attributes):
         raise DataSourceError(f"{shown}: it has {len(attributes)} attributes, and rows of {len(cells)} values")
     return cells
+
+
+def _sparse_row(text: str, attributes: list[Attribute], shown: str) -> list[str | None]:
+    found: dict[int, str | None] = {}
+    end = 0
+    while end < len(text):
+        match = _SPARSE.match(text, end)
+        if match is None or int(match[1]) in found:
+            raise DataSourceError(f"{shown} has a sparse row that cannot be read: {shortened(text)}")
+        if int(match[1]) >= len(attributes):
+            raise DataSourceError(f"{shown}: a row names attribute {match[1]}, there are {len(attributes)} (from 0)")
+        found[int(match[1])] = _value(match[2])
+        end = match.end()
+    return [found.get(place, of.default) for place, of in enumerate(attributes)]
 
 
 def _split(text: str) -> list[str]:
@@ -131,24 +146,20 @@ def _unquoted(cell: str) -> str:
 
 
 def _is_number(value: str | None) -> bool:
-    try:
-        return value is None or float(value) is not None
-    except ValueError:
-        return False
+    return value is None or _NUMBER.fullmatch(value) is not None
 
 
 def _column(cells: np.ndarray, of: Attribute, shown: str, *, as_text: bool) -> pd.Series:
     distinct = dict.fromkeys(cells.tolist())
-    wrong = [value for value in distinct if value is not None and not _is_legal(value, of)]
+    allowed = None if of.values is None else set(of.values)
+    wrong = [
+        value
+        for value in distinct
+        if value is not None and not (value in allowed if allowed else not of.is_numeric or _is_number(value))
+    ]
     if wrong:
         raise DataSourceError(
             f"{shown}: {shortened(of.name, 80)} holds what its type does not allow: {listed(wrong, 3, 100)}"
         )
     column = pd.Series(cells, dtype="str" if as_text or not of.is_numeric else object)
     return column if as_text or not of.is_numeric else pd.to_numeric(column)
-
-
-def _is_legal(value: str, of: Attribute) -> bool:
-    if of.values is not None:
-        return value in of.values
-    return not of.is_numeric or _is_number(value)

@@ -22,11 +22,11 @@ ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 class Passing(io.RawIOBase):
-    """A file that is read through this one, which a digest sees and which may be closed without closing the file."""
+    """A file that is read through this one: others see its bytes, and closing this one leaves it open."""
 
-    def __init__(self, file: IO[bytes], digest: Digest | None = None) -> None:
+    def __init__(self, file: IO[bytes], *seen_by: Digest) -> None:
         self._file = file
-        self._digest = digest
+        self._seen_by = seen_by
 
     def readable(self) -> bool:
         """Return True."""
@@ -35,8 +35,8 @@ class Passing(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Read into the buffer; return how many bytes."""
         content = self._file.read(len(buffer))
-        if self._digest:
-            self._digest.update(content)
+        for each in self._seen_by:
+            each.update(content)
         buffer[: len(content)] = content
         return len(content)
 
@@ -54,10 +54,18 @@ _UNPACK: dict[bytes, Callable[[IO[bytes]], Any]] = {
 """By the bytes with which such a file begins."""
 
 
-def unpacked(file: IO[bytes], head: bytes) -> IO[bytes]:
-    """Return what gives the content of a file that begins with `head`, which was not read from it."""
+def passing(file: IO[bytes], *seen_by: Digest) -> io.BufferedReader:
+    """Return a file whose bytes others see as they are read."""
+    return io.BufferedReader(Passing(file, *seen_by), 1 << 16)
+
+
+def unpacked(file: IO[bytes], head: bytes, size: Digest) -> IO[bytes]:
+    """Return what gives the content of a file that begins with `head`, which was not read from it.
+
+    Bytes that were packed are seen by `size`.
+    """
     unpack = next((unpack for magic, unpack in _UNPACK.items() if head.startswith(magic)), None)
-    return unpack(file) if unpack else file
+    return passing(unpack(file), size) if unpack else file
 
 
 def choose_member(archive: zipfile.ZipFile, wanted: str | None, shown: str) -> zipfile.ZipInfo:
@@ -84,7 +92,8 @@ def choose_member(archive: zipfile.ZipFile, wanted: str | None, shown: str) -> z
     if not sure:
         raise DataSourceError(f"{shown} holds no file of rows, only {_names(members) or 'nothing'}")
     if len(sure) > 1 and any(format_of(kind_of(member.filename) or "") != ARFF for member in sure):
-        raise DataSourceError(f"{shown} holds several files ({_names(sure)}): name one, as {shown}!{sure[0].filename}")
+        first = shortened(sure[0].filename, 80)
+        raise DataSourceError(f"{shown} holds several files ({_names(sure)}): name one, as {shown}!{first}")
     # The archive at UCI holds an older, smaller version besides.
     return max(sure, key=lambda member: member.file_size)
 
@@ -115,4 +124,4 @@ def _base(member: zipfile.ZipInfo) -> str:
 
 
 def _names(members: list[zipfile.ZipInfo]) -> str:
-    return listed([member.filename for member in members], count=5)
+    return listed((member.filename for member in members), count=5, most=100)

@@ -8,30 +8,40 @@ from typing import IO, Any
 
 import pandas as pd
 
+from networksecurity.data.files.compression import passing
 from networksecurity.data.files.dialect import Dialect, recognise
+from networksecurity.data.files.formulas import is_for_people, restored
+from networksecurity.data.files.limits import Cells, Limits, Size
 from networksecurity.exceptions import DataSourceError
 
 _SAMPLE = 1 << 16
 """Bytes by which the dialect is recognised."""
+_LONGEST_HEADER = 1 << 20
+"""Bytes of them where the first line is longer."""
 
 
-def look(file: IO[bytes], shown: str, columns: Sequence[str] | None) -> Dialect:
+def look(file: IO[bytes], shown: str, limits: Limits, columns: Sequence[str] | None) -> Dialect:
     """Return how a text is written, from its beginning.
 
     Raises
     ------
     DataSourceError
-        It is binary, or as from `recognise`.
+        It is binary, has too many columns, or as from `recognise`.
     """
     sample = file.read(_SAMPLE)
+    if len(sample) == _SAMPLE and not re.search(rb"[\r\n]", sample):
+        sample += file.read(_LONGEST_HEADER - _SAMPLE)
     if b"\0" in sample:
         raise DataSourceError(f"{shown} is binary (or UTF-16), not UTF-8 text")
-    if len(sample) == _SAMPLE:  # the last line may be cut
-        sample = re.split(rb"(?<=[\r\n])[^\r\n]*\Z", sample)[0].rstrip(b"\r\n") or sample
+    cut = b""
+    if len(sample) >= _SAMPLE:  # the last line may be cut
+        lines = re.split(rb"(?<=[\r\n])[^\r\n]*\Z", sample)[0]
+        sample, cut = lines.rstrip(b"\r\n") or sample, sample[len(lines) :]
     else:
         sample.decode()  # all of it is there, so that no character is cut
     text = sample.decode(errors="replace")
     dialect = recognise(text, shown, columns)
+    limits.check_columns(max(dialect.width, cut.count(dialect.delimiter.encode()) + 1), shown)
     found = pd.read_csv(io.StringIO(text.removeprefix("\ufeff")), nrows=0, **_options(dialect)).columns
     return replace(dialect, columns=tuple(map(str, found)))
 
@@ -47,18 +57,26 @@ def _options(dialect: Dialect) -> dict[str, Any]:
 
 
 def read_delimited(
-    file: IO[bytes], dialect: Dialect, shown: str, batch_rows: int | None, is_text: Callable[[object], bool] | None
+    file: IO[bytes],
+    dialect: Dialect,
+    shown: str,
+    limits: Limits,
+    batch_rows: int | None,
+    is_text: Callable[[object], bool] | None,
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows, at most `batch_rows` at a time; columns that `is_text` accepts as their text.
 
     Raises
     ------
     DataSourceError
-        Rows have more cells than there are names, or values where the name is missing.
+        Rows have more cells than there are names, values where the name is missing, or too many bytes.
     """
+    cells, of_batch = Cells(limits, shown, dialect.delimiter), Size(limits, f"{shown}: a batch of {batch_rows} rows")
+    # A quote that is not closed would make one cell of the rest.
+    seen_by = (cells, of_batch) if batch_rows else (cells,)
     # Only the empty cell is taken for missing here: were `na` too, the cells beside it would be read as floats.
     with pd.read_csv(
-        file,
+        passing(file, *seen_by),
         dtype={name: "str" for name in dialect.columns if is_text and is_text(name)},
         keep_default_na=False,
         na_values=[""],
@@ -73,4 +91,6 @@ def read_delimited(
             for name in dialect.nameless:
                 if frame[name].notna().any():
                     raise DataSourceError(f"{shown} has values in a column without a name, number {name.split()[1]}")
-            yield frame.drop(columns=list(dialect.nameless))
+            named = frame.drop(columns=list(dialect.nameless))
+            yield restored(named) if is_for_people(dialect.columns) else named
+            of_batch.restart()

@@ -39,6 +39,8 @@ class Dialect:
         Those of the columns, where they are not simply the header's.
     nameless : tuple of str
         Columns at the end without a name, which have to be empty.
+    width : int
+        Cells in the longest of the first lines.
     columns : tuple of str
         All names, the nameless included.
     notes : tuple of str
@@ -51,6 +53,7 @@ class Dialect:
     has_header: bool = True
     names: tuple[str, ...] | None = None
     nameless: tuple[str, ...] = ()
+    width: int = 0
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -101,6 +104,7 @@ def recognise(sample: str, shown: str, columns: Sequence[str] | None = None) -> 
         has_header=has_header,
         names=tuple(names) if names else None,
         nameless=nameless,
+        width=max(map(len, [header, *rows])),
         notes=tuple(notes),
     )
 

@@ -5,12 +5,15 @@ changes while it is read is refused: its size, time of modification and inode ar
 pass over it.
 """
 
+import csv
 import gzip
 import lzma
 import os
+import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +23,7 @@ import pandas as pd
 import pyarrow
 
 from networksecurity.data.file_kinds import ARCHIVE, ENDINGS, EXCEL, format_of, kind_of
+from networksecurity.data.files.limits import DEFAULT, Limits
 from networksecurity.data.files.table import Table, head_of, open_table
 from networksecurity.data.raw import Batches, Digest, Rows, storable
 from networksecurity.data.schema import FEATURES, canonical_name
@@ -43,12 +47,14 @@ class File:
     """The names of the columns, the target last, of a file that has none in its first line."""
     notes: tuple[str, ...] = ()
     """What of it is read in a way that its name does not tell; known once it was fetched."""
+    limits: Limits = DEFAULT
 
     @classmethod
-    def at(cls, text: str) -> Self | None:
+    def at(cls, text: str, limits: Limits = DEFAULT) -> Self | None:
         """Return the file at a typed path, which may begin with `~`; None if its kind is unknown.
 
-        Behind `!` may stand which file of an archive, or which sheet of a workbook, is meant.
+        None, too, for what no file can be called. Behind `!` may stand which file of an archive, or which sheet of a
+        workbook, is meant.
 
         Raises
         ------
@@ -57,12 +63,15 @@ class File:
         DataSourceError
             It is a folder.
         """
-        path = _absolute(text)
+        try:
+            path = _absolute(text)
+        except ValueError:  # no file has such a name
+            return None
         outer, _, member = text.rpartition("!")
         if member and (kind := kind_of(outer)) and format_of(kind) in (ARCHIVE, EXCEL):
-            return cls(_absolute(outer), kind, f"{_absolute(outer)}!{member}", member=member)
+            return cls(_absolute(outer), kind, f"{_absolute(outer)}!{member}", member=member, limits=limits)
         if kind := kind_of(path.name):
-            return cls(path, kind, str(path))
+            return cls(path, kind, str(path), limits=limits)
         if os.path.isdir(path):  # noqa: PTH112 (unlike Path's, it takes a name that is too long)
             raise _is_a_folder(str(path))
         if os.path.exists(path):  # noqa: PTH110
@@ -93,9 +102,9 @@ class File:
         with self._opened() as file, ExitStack() as open_files:
             table = self._table(file, open_files)
             notes, frame = table.notes, next(table.read(None, None, None), None)
-        if frame is None or frame.empty:
-            raise DataSourceError(f"{self.shown} holds no rows")
-        return Rows(storable(frame), notes=notes)
+            if frame is None or frame.empty:
+                raise DataSourceError(f"{self.shown} holds no rows")
+            return Rows(self._storable(frame, None), notes=notes)
 
     @contextmanager
     def batches(
@@ -125,23 +134,44 @@ class File:
         with self._opened() as file, ExitStack() as open_files:
             for frame in self._table(file, open_files).read(batch_rows, others, digest):
                 if len(frame):
-                    yield storable(frame.set_axis(pd.RangeIndex(n_rows, n_rows + len(frame))), but=others)
+                    yield self._storable(frame.set_axis(pd.RangeIndex(n_rows, n_rows + len(frame))), others)
                 n_rows += len(frame)
         if not n_rows:
             raise DataSourceError(f"{self.shown} holds no rows")
 
+    def _storable(self, frame: pd.DataFrame, others: Callable[[object], bool] | None) -> pd.DataFrame:
+        if repeated := [name for name, count in Counter(map(str, frame)).items() if count > 1]:
+            raise DataSourceError(f"{self.shown} has two columns of one name: {shortened(repeated[0])}")
+        return storable(frame, but=others)
+
     def _table(self, file: IO[bytes], open_files: ExitStack) -> Table:
-        return open_table(file, open_files, kind=self.kind, shown=self.shown, member=self.member, columns=self.columns)
+        return open_table(
+            file,
+            open_files,
+            kind=self.kind,
+            shown=self.shown,
+            limits=self.limits,
+            member=self.member,
+            columns=self.columns,
+        )
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
         """Open the file, refuse what is no file of rows, and refuse it at the end if it was changed meanwhile."""
-        with self._errors(), self.path.open("rb") as file:
+        with self._errors(), self._regular().open("rb") as file:
             expected = self.state or _state(os.fstat(file.fileno()))
             self._refuse_another(expected, _state(os.fstat(file.fileno())))
             self._check_head(file)
             yield file
             self._refuse_another(expected, _state(self.path.stat()))
+
+    def _regular(self) -> Path:
+        """Return the path; raise DataSourceError if a pipe or a device is there, whose reading may never end."""
+        if not stat.S_ISREG(self.path.stat().st_mode):
+            if self.path.is_dir():
+                raise _is_a_folder(self.shown)
+            raise DataSourceError(f"{self.shown} is no regular file: write its rows to one")
+        return self.path
 
     def _refuse_another(self, expected: tuple[int, int, int], found: tuple[int, int, int]) -> None:
         if found != expected:
@@ -163,8 +193,6 @@ class File:
             yield
         except FileNotFoundError as exc:
             raise DataSourceError(f"there is no file {self.shown}") from exc
-        except IsADirectoryError as exc:
-            raise _is_a_folder(self.shown) from exc
         except tuple(_ERRORS) as exc:
             message = next(message for kind, message in _ERRORS.items() if isinstance(exc, kind))
             reason = getattr(exc, "strerror", None) or shortened(exc) or type(exc).__name__
@@ -172,6 +200,7 @@ class File:
 
 
 _DAMAGED = "is damaged or incomplete, fetch it again: {reason}"
+_UNREADABLE = "cannot be read: {reason}"
 _ERRORS: dict[type[Exception], str] = {
     UnicodeError: "is not UTF-8 text ({reason}): save it as UTF-8",
     pd.errors.EmptyDataError: "is empty",
@@ -182,7 +211,12 @@ _ERRORS: dict[type[Exception], str] = {
     gzip.BadGzipFile: _DAMAGED,
     zipfile.BadZipFile: _DAMAGED,
     pyarrow.ArrowException: "cannot be read as Parquet: {reason}",
-    OSError: "cannot be read: {reason}",
+    MemoryError: "does not fit into memory: give its rows in several files",
+    OSError: _UNREADABLE,
+    csv.Error: _UNREADABLE,
+    ValueError: _UNREADABLE,
+    OverflowError: _UNREADABLE,
+    RecursionError: _UNREADABLE,
 }
 """What the errors of the readers mean, the first that fits."""
 

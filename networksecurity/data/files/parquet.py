@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow
+import pyarrow.compute
 
+from networksecurity.data.files.limits import Limits
 from networksecurity.exceptions import one_line
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import FileMetaData, ParquetFile
 
 
 @contextmanager
@@ -19,29 +24,78 @@ def _damage_by_pandas() -> Iterator[None]:
         raise pyarrow.ArrowInvalid(one_line(exc)) from exc
 
 
-def read_parquet(file: IO[bytes]) -> pd.DataFrame:
-    """Return all rows."""
+def read_parquet(file: IO[bytes], shown: str, limits: Limits) -> pd.DataFrame:
+    """Return all rows.
+
+    Raises
+    ------
+    DataSourceError
+        There are too many columns or bytes.
+    """
     # An open file, because pandas would make columns of a path with `key=value` in it.
-    with _damage_by_pandas():
-        frame = pd.read_parquet(file)
+    with _damage_by_pandas(), _opened(file, shown, limits) as parquet:
+        frame = _unfolded(parquet.read(use_pandas_metadata=True), shown, limits).to_pandas()
     return frame.reset_index(drop=frame.index.name is None)
 
 
 def read_parquet_batches(
-    file: IO[bytes], batch_rows: int, is_exact: Callable[[object], bool] | None
+    file: IO[bytes], shown: str, limits: Limits, batch_rows: int, is_exact: Callable[[object], bool] | None
 ) -> Iterator[pd.DataFrame]:
-    """Yield the rows, at most `batch_rows` at a time; columns that `is_exact` accepts in Arrow's own types."""
-    from pyarrow.parquet import ParquetFile
+    """Yield the rows, at most `batch_rows` at a time; columns that `is_exact` accepts in Arrow's own types.
 
+    The errors are those of `read_parquet`.
+    """
     # Read ahead, whole row groups would be in memory.
-    with _damage_by_pandas(), ParquetFile(file, pre_buffer=False, buffer_size=1 << 16) as parquet:
+    with _damage_by_pandas(), _opened(file, shown, limits, pre_buffer=False, buffer_size=1 << 16) as parquet:
         for batch in parquet.iter_batches(batch_rows):
-            table = pyarrow.Table.from_batches([batch])
+            table = _unfolded(pyarrow.Table.from_batches([batch]), shown, limits)
             if is_exact:
                 yield _with_exact(table, is_exact)
             else:
                 frame = table.to_pandas()
                 yield frame.reset_index(drop=frame.index.name is None)
+
+
+def _opened(file: IO[bytes], shown: str, limits: Limits, **options: Any) -> "ParquetFile":
+    """Open a file; refuse too many columns and cells, of which each takes a byte at least, however well packed."""
+    from pyarrow.parquet import ParquetFile
+
+    parquet = ParquetFile(file, **options)
+    about = parquet.metadata
+    limits.check_columns(about.num_columns, shown)
+    n_bytes = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+    limits.check_unpacked(max(n_bytes, about.num_rows * about.num_columns), shown)
+    return ParquetFile(file, read_dictionary=_folded(about), metadata=about, **options)
+
+
+def _folded(about: "FileMetaData") -> list[str]:
+    """Return the columns of text that hold each value once, and then its number in each row."""
+    groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    return [
+        about.schema.column(place).name
+        for place in range(about.num_columns)
+        if about.schema.column(place).physical_type == "BYTE_ARRAY"
+        and "." not in about.schema.column(place).path
+        and all("RLE_DICTIONARY" in group.column(place).encodings for group in groups)
+    ]
+
+
+def _unfolded(table: pyarrow.Table, shown: str, limits: Limits) -> pyarrow.Table:
+    """Return a table with columns of text as such, after a look at how long they get."""
+    n_bytes = 0
+    for place, column in enumerate(table.columns):
+        if not pyarrow.types.is_dictionary(column.type):
+            continue
+        kind = column.type.value_type
+        if not (pyarrow.types.is_string(kind) or pyarrow.types.is_binary(kind) or pyarrow.types.is_large_string(kind)):
+            continue
+        for chunk in column.chunks:
+            lengths = pyarrow.compute.binary_length(chunk.dictionary)
+            limits.check_cell(pyarrow.compute.max(lengths).as_py() or 0, shown)
+            n_bytes += pyarrow.compute.sum(lengths.take(chunk.indices)).as_py() or 0
+        limits.check_unpacked(n_bytes, shown)
+        table = table.set_column(place, table.schema.field(place).name, column.cast(kind))
+    return table
 
 
 def _with_exact(table: pyarrow.Table, is_exact: Callable[[object], bool]) -> pd.DataFrame:

@@ -13,8 +13,9 @@ import pandas as pd
 
 from networksecurity.data.file_kinds import ARCHIVE, DELIMITED, EXCEL, JSON, PARQUET, format_of, kind_of
 from networksecurity.data.files import arff, delimited, documents, parquet, workbook
-from networksecurity.data.files.compression import ZIP, Passing, choose_member, looks_like, open_member, unpacked
+from networksecurity.data.files.compression import ZIP, choose_member, looks_like, open_member, passing, unpacked
 from networksecurity.data.files.dialect import Dialect
+from networksecurity.data.files.limits import Cells, Limits, Size
 from networksecurity.data.raw import Digest
 from networksecurity.exceptions import shortened
 
@@ -25,6 +26,7 @@ def open_table(
     *,
     kind: str,
     shown: str,
+    limits: Limits,
     member: str | None = None,
     columns: Sequence[str] | None = None,
 ) -> "Table":
@@ -39,6 +41,7 @@ def open_table(
         What its name ends in.
     shown : str
         The file, for messages.
+    limits : Limits
     member : str, optional
         Which file of an archive, or sheet of a workbook, is meant.
     columns : sequence of str, optional
@@ -48,17 +51,19 @@ def open_table(
     if not head_of(file).startswith(ZIP) or packed_as in (EXCEL, PARQUET):
         if packed_as == ARCHIVE:
             raise zipfile.BadZipFile("it is no zip archive")
-        return Table(file, file, packed_as, shown, columns, member)
+        return Table(file, file, packed_as, shown, limits, columns, member)
     archive = open_files.enter_context(zipfile.ZipFile(file))
     if packed_as != ARCHIVE and looks_like(archive) == EXCEL:
-        return Table(file, file, EXCEL, shown, columns, member, ("it is an Excel workbook, whatever its name says",))
+        said = ("it is an Excel workbook, whatever its name says",)
+        return Table(file, file, EXCEL, shown, limits, columns, member, said)
     chosen = choose_member(archive, member, shown)
+    limits.check_unpacked(chosen.file_size, shown)  # more than this is never unpacked
     content, contained = open_files.enter_context(open_member(archive, chosen, shown)), kind_of(chosen.filename)
     contained_format = format_of(contained or ".csv")
     if contained_format in (EXCEL, PARQUET):  # they are not read from the front to the end
         content = _copied(content, open_files)
     said = (f"the file {shortened(chosen.filename)} of the archive is read",)
-    return Table(file, content, contained_format, shown, columns, None, said)
+    return Table(file, content, contained_format, shown, limits, columns, None, said)
 
 
 def head_of(file: IO[bytes]) -> bytes:
@@ -84,6 +89,7 @@ class Table:
     """The same, or the member of the archive that it is; it may be compressed."""
     format: str
     shown: str
+    limits: Limits
     columns: Sequence[str] | None
     sheet: str | None
     opened_as: tuple[str, ...] = ()
@@ -103,18 +109,18 @@ class Table:
             is_text and self.content is self.file
         ):  # it wants the bytes in order, which rows do not need
             self.file.seek(0)
-            _drain(_digested(self.file, digest))
+            _drain(passing(self.file, digest))
             digest = None
         dialect = self._dialect() if self.format == DELIMITED else None
         self.content.seek(0)
         if is_text:
             yield from self._read_text(batch_rows, others, digest, dialect)
         elif self.format == EXCEL:
-            yield from workbook.read_workbook(self.content, self.shown, batch_rows, others, self.sheet)
+            yield from workbook.read_workbook(self.content, self.shown, self.limits, batch_rows, others, self.sheet)
         elif batch_rows is None:
-            yield parquet.read_parquet(self.content)
+            yield parquet.read_parquet(self.content, self.shown, self.limits)
         else:
-            yield from parquet.read_parquet_batches(self.content, batch_rows, others)
+            yield from parquet.read_parquet_batches(self.content, self.shown, self.limits, batch_rows, others)
 
     def _read_text(
         self,
@@ -124,15 +130,17 @@ class Table:
         dialect: Dialect | None,
     ) -> Iterator[pd.DataFrame]:
         head = head_of(self.content)
-        source = _digested(self.content, digest) if digest else self.content
-        content = unpacked(source, head)
+        source = passing(self.content, digest) if digest else self.content
+        content = unpacked(source, head, Size(self.limits, self.shown))
         if dialect:
-            yield from delimited.read_delimited(content, dialect, self.shown, batch_rows, others)
+            yield from delimited.read_delimited(content, dialect, self.shown, self.limits, batch_rows, others)
         else:
+            reader = documents.read_json
+            if self.format != JSON:  # JSON has no need of lines
+                reader, content = arff.read_arff, passing(content, Cells(self.limits, self.shown))
             text = io.TextIOWrapper(content, "utf-8-sig")
-            reader = documents.read_json if self.format == JSON else arff.read_arff
             try:
-                yield from reader(text, self.shown, batch_rows, others)
+                yield from reader(text, self.shown, self.limits, batch_rows, others)
             finally:
                 text.detach()  # it would close the file, which may have more to come
         if digest:
@@ -140,11 +148,8 @@ class Table:
 
     def _dialect(self) -> Dialect:
         self.content.seek(0)
-        return delimited.look(unpacked(self.content, head_of(self.content)), self.shown, self.columns)
-
-
-def _digested(file: IO[bytes], digest: Digest) -> io.BufferedReader:
-    return io.BufferedReader(Passing(file, digest), 1 << 16)
+        content = unpacked(self.content, head_of(self.content), Size(self.limits, self.shown))
+        return delimited.look(content, self.shown, self.limits, self.columns)
 
 
 def _drain(file: IO[bytes]) -> None:

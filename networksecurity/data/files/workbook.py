@@ -1,18 +1,42 @@
 """Excel workbooks (.xlsx): one sheet with the names in its first row. Needs openpyxl, an extra."""
 
+import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import IO, Any
 
 import pandas as pd
 
+from networksecurity.data.files.limits import Limits
 from networksecurity.exceptions import ConfigurationError, DataSourceError, listed, shortened
+
+_MOST_ROWS = 1 << 20
+"""What Excel allows; a number above it stands for rows that are not there."""
+_FORMULA = re.compile(rb"<(\w+:)?f[ />]")
+_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What openpyxl raises for a workbook that is not as it should be; a SyntaxError is that of its XML."""
 
 
 def read_workbook(
     file: IO[bytes],
     shown: str,
+    limits: Limits,
     batch_rows: int | None,
     is_text: Callable[[object], bool] | None,
     sheet: str | None = None,
@@ -24,54 +48,109 @@ def read_workbook(
     ConfigurationError
         openpyxl is not installed.
     DataSourceError
-        It is no workbook, or several sheets could be meant.
+        It is no workbook, too much is packed in it, several sheets could be meant, or a formula was never computed.
     """
     try:
         from openpyxl import load_workbook
-        from openpyxl.utils.exceptions import InvalidFileException
     except ImportError as exc:
         raise ConfigurationError(
             f"{shown} is an Excel workbook, for which openpyxl is needed: pip install 'networksecurity[excel]', or "
             "save it as CSV"
         ) from exc
     try:
-        book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError) as exc:
+        with zipfile.ZipFile(file) as parts:
+            limits.check_unpacked(sum(part.file_size for part in parts.infolist()), shown)
+            has_formulas = any(_has_formulas(parts, part) for part in parts.infolist())
+        rows = _rows(load_workbook(file, read_only=True, data_only=True, keep_links=False), sheet, shown, limits)
+        if has_formulas:
+            formulas = load_workbook(file, read_only=True, keep_links=False)
+            rows = _computed(rows, _rows(formulas, sheet, shown, limits), shown)
+        yield from _frames(rows, shown, batch_rows, is_text)
+    except _ERRORS as exc:
         raise DataSourceError(f"{shown} is not a workbook (.xlsx) that can be read: {shortened(exc)}") from exc
+
+
+def _has_formulas(parts: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
+    if not part.filename.startswith("xl/worksheets/"):
+        return False
+    rest = b""
+    with parts.open(part) as content:
+        while chunk := content.read(1 << 20):
+            if _FORMULA.search(rest + chunk):
+                return True
+            rest = chunk[-20:]
+    return False
+
+
+def _rows(book: Any, wanted: str | None, shown: str, limits: Limits) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of the sheet that is meant, the empty ones too."""
     try:
-        rows = _rows(_sheet(book, sheet, shown))
-        header = next(rows, ())
-        width = max((place for place, name in enumerate(header, 1) if name is not None), default=0)
-        names = [f"Unnamed: {place}" if name is None else str(name) for place, name in enumerate(header[:width])]
-        while batch := list(islice(rows, batch_rows)):
-            if any(cell is not None for row in batch for cell in row[width:]):
-                raise DataSourceError(f"{shown} has values in a column without a name, number {width + 1}")
-            columns = {
-                place: pd.Series([row[place] if place < len(row) else None for row in batch], dtype=object)
-                for place in range(width)
-            }
-            frame = pd.DataFrame(columns).set_axis(names, axis=1)
-            yield frame.apply(
-                lambda column: _as_text(column) if is_text and is_text(column.name) else column.infer_objects()
-            )
+        yield from _rows_of(_sheet(book, wanted, shown, limits), shown, limits)
     finally:
         book.close()
 
 
-def _sheet(book: Any, wanted: str | None, shown: str) -> Any:
+def _sheet(book: Any, wanted: str | None, shown: str, limits: Limits) -> Any:
     if wanted is not None:
         if wanted not in book.sheetnames:
             raise DataSourceError(f"{shown} has no sheet {shortened(wanted)}, only {listed(book.sheetnames)}")
         return book[wanted]
-    filled = [sheet for sheet in book.worksheets if next(_rows(sheet), None)]
+    filled = [sheet for sheet in book.worksheets if any(map(_is_filled, _rows_of(sheet, shown, limits)))]
     if len(filled) > 1:
         names = [sheet.title for sheet in filled]
-        raise DataSourceError(f"{shown} has several sheets ({listed(names)}): name one, as {shown}!{names[0]}")
+        raise DataSourceError(
+            f"{shown} has several sheets ({listed(names)}): name one, as {shown}!{shortened(names[0], 40)}"
+        )
     return filled[0] if filled else book.worksheets[0]
 
 
-def _rows(sheet: Any) -> Iterator[tuple[Any, ...]]:
-    return (row for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row))
+def _rows_of(sheet: Any, shown: str, limits: Limits) -> Iterator[tuple[Any, ...]]:
+    sheet.reset_dimensions()  # those that a sheet says of itself are often wrong, and cut it
+    for number, row in enumerate(sheet.iter_rows(values_only=True)):
+        if number == _MOST_ROWS:
+            raise DataSourceError(f"{shown} has more than {_MOST_ROWS:,} rows, which no workbook can have")
+        if _is_filled(row[limits.columns :]):
+            limits.check_columns(len(row), shown)
+        yield row[: limits.columns]
+
+
+def _computed(
+    rows: Iterator[tuple[Any, ...]], formulas: Iterator[tuple[Any, ...]], shown: str
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows, after a look that no value is missing because its formula was never computed."""
+    for number, (row, written) in enumerate(zip(rows, formulas, strict=True), start=1):
+        if any(value is None and formula is not None for value, formula in zip(row, written, strict=True)):
+            raise DataSourceError(
+                f"{shown} has a formula without a value in row {number}: open it in a spreadsheet program and save it"
+            )
+        yield row
+
+
+def _frames(
+    rows: Iterator[tuple[Any, ...]],
+    shown: str,
+    batch_rows: int | None,
+    is_text: Callable[[object], bool] | None,
+) -> Iterator[pd.DataFrame]:
+    rows = filter(_is_filled, rows)
+    header = next(rows, ())
+    width = max((place for place, name in enumerate(header, 1) if name is not None), default=0)
+    names = [f"Unnamed: {place}" if name is None else str(name) for place, name in enumerate(header[:width])]
+    while batch := list(islice(rows, batch_rows)):
+        if any(cell is not None for row in batch for cell in row[width:]):
+            raise DataSourceError(f"{shown} has values in a column without a name, number {width + 1}")
+        columns = {
+            place: pd.Series([row[place] if place < len(row) else None for row in batch], dtype=object)
+            for place in range(width)
+        }
+        frame = pd.DataFrame(columns).set_axis(names, axis=1)
+        yield frame.apply(
+            lambda column: _as_text(column) if is_text and is_text(column.name) else column.infer_objects()
+        )
+
+
+def _is_filled(row: tuple[Any, ...]) -> bool:
+    return any(cell is not None for cell in row)
 
 
 def _as_text(column: pd.Series) -> pd.Series:

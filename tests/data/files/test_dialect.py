@@ -1,8 +1,16 @@
 """Files as people have them: what is read although it is unusual, what is said of it, and what is refused."""
 
+import bz2
+import gzip
+import io
+import lzma
 import re
+import zipfile
 from pathlib import Path
 
+import pandas as pd
+import pyarrow.feather
+import pyarrow.parquet
 import pytest
 from formats import ROWS, fetched, to_xlsx, to_zip
 from reading import cells, configured, frames, read, refused
@@ -203,3 +211,80 @@ def test_arff_may_be_written_in_many_ways(tmp_path):
         "n": [1.5, None, 7.0],
         "Result": ["phishing", None, "legitimate"],
     }
+
+
+def two_streams(compress):
+    """Return the rows of `ROWS` in two compressed parts, as `cat a.gz b.gz` makes them."""
+    return compress(b"port,Result\n-1,1\n") + compress(b"1,-1\n")
+
+
+def with_dimension(content, dimension):
+    """Return a workbook whose sheet says another size of itself, as some programs write it."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    place = "xl/worksheets/sheet1.xml"
+    parts[place] = re.sub(rb'<dimension ref="[^"]*"', b'<dimension ref="%s"' % dimension, parts[place])
+    return to_zip(**parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.csv.gz", two_streams(gzip.compress)),
+        ("rows.csv.bz2", two_streams(bz2.compress)),
+        ("rows.csv.xz", two_streams(lzma.compress)),
+        ("rows.csv.zst", two_streams(lambda part: pyarrow.compress(part, "zstd", asbytes=True))),
+        ("rows.csv", gzip.compress(b"port,Result\n-1,1\n1,-1\n")),
+        ("rows.csv", b"port,Result\r-1,1\r1,-1\r"),
+        ("rows.csv", b"\n\nport,Result\n-1,1\n\n1,-1\n"),
+        ("rows.csv", '\ufeffsep=,\n"port","Result"\n"-1","1"\n"1","-1"\n'),
+        ("rows.csv", "port,Result\n -1 ,1.0\n+1,-1e0\n"),
+        ("rows.xlsx", with_dimension(to_xlsx([["port", "Result"], *ROWS]), b"A1")),
+        ("rows.xlsx", to_xlsx([["port", "Result"], ["-1", "1"], ["1", "-1"]])),
+        ("rows.arff", "@ATTRIBUTE port { -1, 1 }\n@attribute 'Result' {\"1\",\"-1\"}\n@DATA\n-1,\t'1'\n 1 , -1 \n"),
+        ("rows.json", '{"port": -1, "Result": 1} {"port": 1,\n "Result": -1}'),
+        ("rows.json", '\ufeff[{"port": {"$numberInt": "-1"}, "Result": 1}, {"port": 1, "Result": -1}]\n'),
+    ],
+)
+def test_what_others_cut_or_misread_is_read_whole(name, content, tmp_path):
+    frame = read(written(tmp_path, name, content))
+    assert frame.apply(pd.to_numeric).to_numpy().tolist() == ROWS
+
+
+def to_parquet_with_two_of_a_name():
+    content = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table([[1], [-1]], names=["port", "port"]), content)
+    return content.getvalue()
+
+
+def to_feather():
+    content = io.BytesIO()
+    pyarrow.feather.write_feather(pyarrow.table({"port": [1]}), content)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("rows.parquet", to_parquet_with_two_of_a_name(), "has two columns of one name: port"),
+        ("rows.xlsx", to_xlsx([["port", "port"], [1, -1]]), "has two columns of one name: port"),
+        ("rows.xlsx", to_xlsx([["port", "Result"], [1, 1], ["=A2", -1]]), "a formula without a value in row 3"),
+        ("rows.json", '[{"port": 1, "port": -1}]', "an object has port twice"),
+        ("rows.json", '[{"port": 1}] [{"port": -1}]', "something stands behind the array"),
+        ("rows.json", '{"port": {"0": 1}, "Result": {"0": 1}}', "whole tables or columns (port, Result): write one"),
+        ("rows.json", '{"data": [{"port": 1}]}', "whole tables or columns (data): write one object for each row"),
+        ("rows.arff", "@attribute port {1,-1}\n@data\n{x}\n", "has a sparse row that cannot be read: x"),
+        ("rows.arff", "@attribute port {1,-1}\n@data\n{0 1, 0 -1}\n", "has a sparse row that cannot be read"),
+        ("rows.arff", "@attribute port {1,-1}\n@data\n1 % good\n", "port holds what its type does not allow: 1 % good"),
+        (
+            "rows.arff",
+            "@attribute port {1,-1}\n@attribute b {1}\n@data\n1,1,{5}\n",
+            "2 attributes, and rows of 3 values",
+        ),
+        ("rows.csv", "port,Result\n1,1,\n1,1\n", "rows have more cells than its header has names"),
+        ("rows.txt", "port\tResult\n1\t1\n".encode("utf-16"), "is binary (or UTF-16)"),
+        ("rows.parquet", to_feather(), "cannot be read as Parquet"),
+    ],
+)
+def test_what_others_read_wrongly_is_refused(name, content, says, tmp_path):
+    refused(DataSourceError, written(tmp_path, name, content), says=[name, says])
