@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-integration coverage lint format bench-search bench-serving bench serve wheel image \
+.PHONY: help install train test test-integration coverage faults lint format bench-search bench-serving bench serve wheel image \
 	docs ui prefect-ui stack stack-down constraints sbom audit clean
 
 help: ## list these targets
@@ -40,6 +40,9 @@ coverage: $(VENV)/.installed-dev ## run the tests and list the lines of the core
 	$(PY) -m coverage run -m pytest -m 'not integration' --numprocesses auto --dist loadfile $(ARGS)
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
+
+faults: $(VENV)/.installed-dev ## run the long campaigns of faults, for hours; ARGS="-k tracking"
+	$(PY) -m pytest -m faults -s $(ARGS)
 
 lint: $(VENV)/.installed-dev ## check format, style and types
 	$(PY) -m ruff format --check .

@@ -33,6 +33,13 @@ settings.load_profile("project")
 gc.disable()  # imports make a million objects and next to no garbage; searching them for it takes seconds
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out the long campaigns unless they are asked for."""
+    if "faults" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("faults")])
+        items[:] = [item for item in items if not item.get_closest_marker("faults")]
+
+
 def pytest_collection_finish():
     gc.freeze()
     gc.enable()
