@@ -1,12 +1,14 @@
 """A Prefect server and a process worker on this machine, without Docker: `make stack`, `make stack-down`.
 
 .networksecurity/stack notes what was started; that is ended, and nothing else. `prefect server start --background` does
-not do it: its server has no log and ends with the terminal.
+not do it: its server has no log and ends with the terminal. The server asks for a password, which is kept there in a
+file that only its user can read.
 """
 
 import argparse
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -21,6 +23,7 @@ import httpx
 import psutil
 
 from flows.launch import ENVIRONMENT
+from networksecurity.settings import without_secrets
 
 PROJECT = Path(__file__).resolve().parents[1]
 SECONDS_TO_START, SECONDS_TO_END = 180, 60
@@ -32,10 +35,12 @@ class Stack:
     def __init__(self, folder: Path):
         self._folder = folder
         self._file = folder / "processes.json"
+        self._password = folder / "auth"
 
     def up(self, port: int) -> None:
         """Start what is not running yet, and deploy the flows."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
         notes = self._read()
         if "server" in notes:
             port = notes["server"]["port"]
@@ -43,9 +48,14 @@ class Stack:
             _fail(f"port {port} of 127.0.0.1 is taken; use another: make stack ARGS='--port {port + 1}'")
         address = f"http://127.0.0.1:{port}"
         environment = {**ENVIRONMENT, **os.environ, "PREFECT_API_URL": f"{address}/api", "PWD": str(PROJECT)}
+        environment["PREFECT_API_AUTH_STRING"] = password = self._get_password()
         if "server" not in notes:
             # Not as options: the UI takes its address from the environment.
-            listening = environment | {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(port)}
+            listening = without_secrets(environment) | {
+                "PREFECT_SERVER_API_HOST": "127.0.0.1",
+                "PREFECT_SERVER_API_PORT": str(port),
+                "PREFECT_SERVER_API_AUTH_STRING": password,
+            }
             print(f"Starting Prefect's server on {address} …", flush=True)
             self._start("server", ["server", "start"], listening, port=port)
         self._wait_for(address)
@@ -63,9 +73,16 @@ class Stack:
             print("Starting a worker …", flush=True)
             self._start("worker", ["worker", "start", "--pool", "networksecurity"], environment)
         print(f"""Prefect is here: {address}
-  export PREFECT_API_URL={address}/api
+  export PREFECT_API_URL={address}/api PREFECT_API_AUTH_STRING="$(cat {self._password})"
   .venv/bin/prefect deployment run train/train --watch
 Logs are in {self._folder}; `make stack-down` ends everything.""")
+
+    def _get_password(self) -> str:
+        """Return what the server asks for, made up the first time."""
+        if not self._password.exists():
+            self._password.touch(mode=0o600)
+            self._password.write_text(f"admin:{secrets.token_urlsafe(24)}")
+        return self._password.read_text()
 
     def down(self) -> None:
         """End what was started: the worker and its runs first, while the server can still record their final states."""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from networksecurity.exceptions import ConfigurationError, NetworkSecurityException
 from networksecurity.parent import end_with_parent
+from networksecurity.settings import without_secrets
 
 from .ending import before_the_end
 
@@ -66,7 +67,7 @@ def _start(port: int) -> subprocess.Popen:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         server = subprocess.Popen(  # noqa: S603 (this interpreter, a fixed command)
-            command, env=os.environ | {"PREFECT_UI_ENABLED": "0", "PYTHONPATH": path}
+            command, env=without_secrets(os.environ) | {"PREFECT_UI_ENABLED": "0", "PYTHONPATH": path}
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

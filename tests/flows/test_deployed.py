@@ -623,12 +623,17 @@ def test_a_server_takes_the_template_of_a_pool(prefect, kind):
 
 def test_stack_ends_what_it_started_and_nothing_else(prefect, tmp_path):
     here = Prefect(tmp_path, port := free_port(), prefect.environment | {"PREFECT_HOME": str(tmp_path)})
+    here.environment["MONGODB_URI"] = "mongodb://jane:hush@127.0.0.1:9/db.rows"
     options = ("--port", str(port), "--folder", str(tmp_path))
     notes = tmp_path / "processes.json"
     try:
         done = here.command("deployments/stack.py", "up", *options)
         assert done.returncode == 0, done.stderr
         assert f"Prefect is here: http://127.0.0.1:{port}\n" in done.stdout
+        assert httpx.get(f"http://127.0.0.1:{port}/api/admin/version").status_code == 401
+        password = tmp_path / "auth"
+        assert (tmp_path.stat().st_mode & 0o77, password.stat().st_mode & 0o777) == (0, 0o600)
+        here.client = SyncPrefectClient(api=f"http://127.0.0.1:{port}/api", auth_string=password.read_text())
         assert here.wait(lambda: here.client.read_workers_for_work_pool("networksecurity"))
         assert {one.name for one in here.client.read_deployments()} == {
             "train",
@@ -640,6 +645,9 @@ def test_stack_ends_what_it_started_and_nothing_else(prefect, tmp_path):
         }
         started = [psutil.Process(note["pid"]) for note in json.loads(notes.read_text()).values()]
         assert len(started) == 2
+        server, worker = (one.environ() for one in started)
+        assert "MONGODB_URI" in worker
+        assert "MONGODB_URI" not in server
     finally:
         done = here.command("deployments/stack.py", "down", *options)
     assert done.stdout == "ended: server, worker\n"
