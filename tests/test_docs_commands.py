@@ -57,6 +57,7 @@ NOT_RUN = {
     "python scripts/screenshots.py": "a look at each picture",
     "python -m dask": "several machines; tests/training/test_dask_backend.py starts scheduler and workers from Python",
     "make bench": "a quiet machine, for minutes",
+    "make faults": "campaigns, for minutes to hours",
     "make bench-search": "a quiet machine, for minutes",
     "make bench-serving": "a quiet machine, for minutes",
     "make train": "nothing: it is `networksecurity train` in an environment of its own",
