@@ -32,7 +32,7 @@ test: $(VENV)/.installed-dev ## run the tests and docstring examples that need o
 	$(PY) -m pytest -m 'not integration' --numprocesses auto --dist loadfile $(ARGS)
 
 test-integration: $(VENV)/.installed-dev ## run the tests against real servers, workers and a browser
-	$(PY) -m pytest -m integration --numprocesses 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest -m integration --numprocesses 3 --dist loadfile $(ARGS)
 
 coverage: $(VENV)/.installed-dev ## run the tests and list the lines of the core that they do not reach
 	@mkdir -p build/coverage

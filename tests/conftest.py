@@ -33,6 +33,11 @@ settings.load_profile("project")
 gc.disable()  # imports make a million objects and next to no garbage; searching them for it takes seconds
 
 
+def pytest_xdist_auto_num_workers():
+    """Start more processes than there are cores: tests wait for servers and processes half of their time."""
+    return (os.cpu_count() or 1) + 2
+
+
 def pytest_collection_modifyitems(config, items):
     """Leave out the long campaigns unless they are asked for."""
     if "faults" not in config.option.markexpr:
