@@ -179,6 +179,7 @@ def test_only_safe_redirects_are_followed(of, to, is_followed):
         (CSV.encode() * 100, {}),
         (gzip.compress(b"1" * 1_000_000), {"Content-Encoding": "gzip"}),
     ],
+    ids=["of a given length", "of a length of many digits", "of no given length", "packed"],
 )
 def test_a_download_that_is_too_large_is_refused(body, headers, web):
     web.answers["/rows.csv"] = Answer(body, headers=headers)

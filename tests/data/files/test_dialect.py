@@ -245,6 +245,22 @@ def with_dimension(content, dimension):
         ("rows.json", '{"port": -1, "Result": 1} {"port": 1,\n "Result": -1}'),
         ("rows.json", '\ufeff[{"port": {"$numberInt": "-1"}, "Result": 1}, {"port": 1, "Result": -1}]\n'),
     ],
+    ids=[
+        "two parts by gzip",
+        "two parts by bzip2",
+        "two parts by xz",
+        "two parts by zstd",
+        "gzip without its ending",
+        "carriage returns",
+        "blank lines",
+        "a mark and the separator on top",
+        "signs, blanks and exponents",
+        "a workbook that gives a wrong size",
+        "a workbook of text",
+        "ARFF in capitals, with tabs and quotes",
+        "objects one after the other",
+        "a mark and extended JSON",
+    ],
 )
 def test_what_others_cut_or_misread_is_read_whole(name, content, tmp_path):
     frame = read(written(tmp_path, name, content))
