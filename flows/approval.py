@@ -1,7 +1,6 @@
 """The end of a training: compare its model with the champion and, if the parameters say so, ask a person."""
 
 from contextlib import suppress
-from functools import partial
 from threading import Event, Thread
 from uuid import UUID
 
@@ -16,15 +15,15 @@ from prefect.settings import get_current_settings
 from prefect.states import Paused
 from pydantic import Field
 
-from networksecurity.champion.changes import consider, earlier_comparisons
-from networksecurity.champion.decision import Champion, Decision, answered, decide
-from networksecurity.champion.gate import Gate
+from networksecurity.champion.decision import Decision
+from networksecurity.champion.delivery import promote
+from networksecurity.champion.record import TrainingRecord
 from networksecurity.champion.registry import RegisteredVersion
-from networksecurity.data.storage import DataRef, ModelRef
 from networksecurity.exceptions import ConfigurationError
 
 from .parameters import TrainParameters
-from .steps import step, storage
+from .steps import step
+from .tracking import ledger
 from .tracking import registry as open_registry
 
 _PAUSE = "promotion"
@@ -48,53 +47,24 @@ class Answer(RunInput):
 
 @step(task_run_name="promote", retries=4)  # up to 30 s apart in all: several runs may change the champion at once
 def weigh(
-    candidate: RegisteredVersion,
-    model: ModelRef,
-    test: DataRef,
-    train_f1_score: float,
-    gate: Gate,
-    random_state: int,
-    dry_run: bool,
-    answer: Answer | None = None,
+    record: TrainingRecord, candidate: RegisteredVersion, dry_run: bool, answer: Answer | None = None
 ) -> Decision:
     """Compare the model with the champion on the test rows; promote it if it is better and nobody objects."""
-    pipeline, rows = storage().get_model(model), storage().get_frame(test)
     registry = open_registry(candidate.contract)
-    earlier = earlier_comparisons(registry, candidate)
-
-    def judge(champion: Champion | None) -> Decision:
-        found = decide(
-            pipeline,
-            champion,
-            rows,
-            gate,
-            train_f1_score=train_f1_score,
-            synthetic=candidate.is_synthetic,
-            earlier=earlier,
-            random_state=random_state,
-            contract=candidate.contract,
-        )
-        return answered(found, approved=answer.approve, comment=answer.comment) if answer else found
-
-    return consider(registry, candidate, judge, dry_run=dry_run, flow_run=str(flow_run.id))
+    said = (answer.approve, answer.comment) if answer else None
+    how = {"dry_run": dry_run, "flow_run": str(flow_run.id), "answer": said}
+    return promote(registry, candidate, record, ledger(), **how)
 
 
-def settle(
-    parameters: TrainParameters,
-    candidate: RegisteredVersion,
-    model: ModelRef,
-    test: DataRef,
-    train_f1_score: float,
-) -> Decision | None:
+def settle(parameters: TrainParameters, record: TrainingRecord, candidate: RegisteredVersion) -> Decision | None:
     """Decide whether the model replaces the champion; return None if promotion is off."""
     if parameters.promotion == "off":
         return None
-    weighed = partial(weigh, candidate, model, test, train_f1_score, parameters.gate, parameters.random_state)
     if parameters.promotion != "ask":
-        return weighed(dry_run=parameters.promotion == "dry-run")
-    proposed = weighed(dry_run=True)
+        return weigh(record, candidate, dry_run=parameters.promotion == "dry-run")
+    proposed = weigh(record, candidate, dry_run=True)
     answer = _ask(candidate, proposed, parameters.approval_timeout) if proposed.outcome == "promote" else None
-    return weighed(dry_run=False, answer=answer)
+    return weigh(record, candidate, dry_run=False, answer=answer)
 
 
 def refuse_to_ask_nobody(parameters: TrainParameters) -> None:

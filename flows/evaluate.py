@@ -20,8 +20,10 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import BaseModel
 
+from networksecurity.champion.delivery import deliver_review
+from networksecurity.champion.record import ReviewRecord
 from networksecurity.champion.registry import RegisteredVersion
-from networksecurity.champion.reviewing import record_review, review_version
+from networksecurity.champion.reviewing import record_of, review_version
 from networksecurity.data.storage import DataRef
 from networksecurity.settings import settings
 from networksecurity.tracking.review_runs import LoggedReview
@@ -34,7 +36,7 @@ from .report import Summary, said_of
 from .rows import contract_of, source_of
 from .score import find_model
 from .steps import step, storage
-from .tracking import registry
+from .tracking import log_or_leave, registry, tracking_server
 from .training_steps import fetch, validate
 
 
@@ -48,8 +50,10 @@ class EvaluationReport(BaseModel, frozen=True):
     model_name: str
     model_version: str
     review: Review
-    link: str
+    link: str | None
     """Page of the run in the tracking UI."""
+    deferred: str | None = None
+    """Why MLflow does not know of it yet, and what delivers it."""
 
 
 @step(task_run_name="review")
@@ -58,12 +62,10 @@ def review(rows: DataRef, version: RegisteredVersion, margin: float) -> Review:
     return review_version(registry(version.contract), version, storage().get_frame(rows), margin=margin)
 
 
-@step(task_run_name="track")
-def track(version: RegisteredVersion, found: Review, source: str, data_sha256: str) -> LoggedReview:
+@step(task_run_name="track", retries=0)
+def track(record: ReviewRecord) -> LoggedReview:
     """Log the review as a run."""
-    experiment, key = settings().mlflow_experiment_name, str(flow_run.id)
-    about = {"experiment_name": experiment, "source": source, "data_sha256": data_sha256}
-    return record_review(registry(), version, found, key=key, **about)
+    return deliver_review(tracking_server(), record)
 
 
 def _run_name() -> str:
@@ -79,7 +81,9 @@ def evaluate(parameters: EvaluateParameters) -> State:
     fetched = fetch(source)
     checked = validate(fetched.rows, parameters.max_rejected, contract.with_positive(parameters.positive))
     found = review(checked.accepted, version, parameters.margin)
-    logged = track(version, found, source.shown, checked.accepted.sha256)
+    about = {"source": source.shown, "data_sha256": checked.accepted.sha256}
+    record = record_of(version, found, experiment_name=settings().mlflow_experiment_name, **about)
+    logged, deferred = log_or_leave(record, track)
     report = EvaluationReport(
         source=source.shown,
         notes=said_of(source.shown, fetched.notes, checked.report),
@@ -87,13 +91,16 @@ def evaluate(parameters: EvaluateParameters) -> State:
         model_name=version.name,
         model_version=version.version,
         review=found,
-        link=run_url(registry().server.address, logged.experiment_id, logged.run_id),
+        link=run_url(tracking_server().address, logged.experiment_id, logged.run_id) if logged else None,
+        deferred=deferred,
     )
     if found.verdict == "worse":
         get_run_logger().warning("%s", found.reason)
     create_markdown_artifact(summarize(report).to_markdown(), key="evaluation-report", description=found.reason)
-    create_link_artifact(report.link, link_text="in MLflow", key="mlflow-evaluation", description=found.reason)
-    return Completed(name=OUTCOMES[found.verdict], message=found.reason, data=report)
+    if report.link:
+        create_link_artifact(report.link, link_text="in MLflow", key="mlflow-evaluation", description=found.reason)
+    name = f"{OUTCOMES[found.verdict]} · tracking deferred" if deferred else OUTCOMES[found.verdict]
+    return Completed(name=name, message="; ".join(filter(None, (found.reason, deferred))), data=report)
 
 
 def summarize(report: EvaluationReport) -> Summary:
@@ -105,7 +112,7 @@ def summarize(report: EvaluationReport) -> Summary:
         table=report.review.to_table(),
         outcome=report.review.reason,
         sentences=[*report.notes, f"{report.review.reason}."],
-        values={**rows, "set aside": f"{report.n_rejected:,}", "in MLflow": report.link},
+        values={**rows, "set aside": f"{report.n_rejected:,}", "in MLflow": report.link or report.deferred or "-"},
         last=report.review.to_line(),
         exit_code=EXIT_CODES[report.review.verdict],
     )

@@ -24,6 +24,8 @@ from prefect.states import Completed, State
 from pydantic import BaseModel
 
 from networksecurity.champion.check import Check, Decided, check_version
+from networksecurity.champion.delivery import deliver_check
+from networksecurity.champion.record import CheckRecord
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, WATERMARK_TAG, RegisteredVersion
 from networksecurity.data import mongodb
 from networksecurity.data.contracts import Contract
@@ -36,7 +38,7 @@ from networksecurity.monitoring.quality import QualityReport, QualityState
 from networksecurity.monitoring.thresholds import Thresholds
 from networksecurity.settings import settings
 from networksecurity.tracking import figures
-from networksecurity.tracking.monitor_runs import LoggedCheck, log_check
+from networksecurity.tracking.monitor_runs import LoggedCheck
 from networksecurity.tracking.server import run_url
 
 from .display import begin
@@ -44,7 +46,7 @@ from .parameters import MonitorParameters
 from .report import Summary, inline_picture
 from .rows import contract_of, source_of
 from .steps import step, storage
-from .tracking import registry, tracking_server
+from .tracking import log_or_leave, registry, tracking_server
 
 DRIFT_EVENT = "networksecurity.drift.detected"
 """The event that reports drift; its payload holds the fields of `MonitorReport`."""
@@ -73,7 +75,7 @@ class MonitorReport(BaseModel, frozen=True):
     n_rows: int
     n_rejected: int
     look: int
-    """Number of the check, from 1; 0 if there were too few rows."""
+    """Number of the check, from 1; 0 if there were too few rows, or its delivery, which numbers it, is deferred."""
     quality: QualityReport
     expected: Expectation | None
     """Estimated without labels."""
@@ -81,6 +83,8 @@ class MonitorReport(BaseModel, frozen=True):
     """None if the model decides every row."""
     link: str | None
     """Page of the run in the tracking UI."""
+    deferred: str | None = None
+    """Why MLflow does not know of it yet, and what delivers it."""
     causes: str
     """Why to train again; empty if there is no need."""
 
@@ -137,14 +141,17 @@ def compare(
     return check_version(registry(version.contract), version, rows, before=before, thresholds=thresholds, margin=margin)
 
 
-@step(task_run_name="track")
-def track(version: RegisteredVersion, found: Check, n_check: int | None) -> LoggedCheck:
+@step(task_run_name="track", retries=0)
+def track(record: CheckRecord) -> LoggedCheck:
     """Log the check as a step of the model's monitoring run."""
-    return log_check(
-        tracking_server(),
-        f"{settings().mlflow_experiment_name}-monitor",
-        f"{version.name}-{version.version}",
-        found.drift,
+    return deliver_check(tracking_server(), record)
+
+
+def _record_of(version: RegisteredVersion, found: Check, n_check: int | None) -> CheckRecord:
+    return CheckRecord(
+        experiment=f"{settings().mlflow_experiment_name}-monitor",
+        monitored=f"{version.name}-{version.version}",
+        report=found.drift,
         step=n_check,
         tags={"model.name": version.name, "model.version": version.version},
         quality=found.quality,
@@ -188,7 +195,9 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     found = check.drift
 
     checked = found.verdict != "too_few_rows"
-    logged = track(version, check, n_check=new.checkpoint.n_checks or None) if checked else None
+    n_check, logged, deferred = new.checkpoint.n_checks or None, None, None
+    if checked:
+        logged, deferred = log_or_leave(_record_of(version, check, n_check), track)
     report = MonitorReport(
         source=source.shown,
         contract=contract.name,
@@ -200,11 +209,12 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
         drifted=found.drifted,
         n_rows=found.n_rows,
         n_rejected=new.n_rejected,
-        look=logged.step if logged else 0,
+        look=logged.step if logged else (checked and n_check) or 0,
         quality=check.quality,
         expected=check.expected,
         decided=check.decided,
         link=run_url(tracking_server().address, logged.experiment_id, logged.run_id) if logged else None,
+        deferred=deferred,
         causes=_causes(found, check.quality),
     )
     _publish(report, found)
@@ -213,7 +223,9 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     reached = new.checkpoint.model_copy(update={"state": state})
     if checked and isinstance(source, Collection) and not record(source, version, reached):
         log.warning("another monitor made check %s at the same time: nothing is lost, nothing to do", report.look)
-    return Completed(name=report.outcome, message=f"{found.reason}; {check.quality.reason}", data=report)
+    name = f"{report.outcome} · tracking deferred" if deferred else report.outcome
+    message = "; ".join(filter(None, (found.reason, check.quality.reason, deferred)))
+    return Completed(name=name, message=message, data=report)
 
 
 def _causes(found: drift.DriftReport, judged: QualityReport) -> str:
@@ -269,7 +281,7 @@ def summarize(report: MonitorReport, sections: dict[str, str] | None = None) -> 
             **({"decided": report.decided.sentence()} if report.decided else {}),
             "new rows": f"{report.n_rows:,} ({report.n_rejected:,} more are not valid)",
             "model": f"{report.model_name} {report.model_version}",
-            "in MLflow": report.link or "-",
+            "in MLflow": report.link or report.deferred or "-",
         },
         sections=sections or {},
     )

@@ -14,10 +14,9 @@ if __name__ == "__main__":  # options are read before the slow imports below
 
 from asyncio import CancelledError
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Thread
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow
 from prefect.futures import PrefectFuture, as_completed
@@ -28,21 +27,23 @@ from prefect.states import Completed, State
 from prefect.task_runners import TaskRunner
 
 from networksecurity.champion.decision import Decision
+from networksecurity.champion.delivery import Delivered
 from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.data.contracts import Contract, option_of
 from networksecurity.data.sources import Source
 from networksecurity.data.storage import DataRef, ModelRef
-from networksecurity.exceptions import ConfigurationError, NetworkSecurityException, TimeLimitError, TrainingError
+from networksecurity.exceptions import ConfigurationError, TimeLimitError, TrainingError
 from networksecurity.settings import Settings, settings
-from networksecurity.tracking import figures, runs
+from networksecurity.tracking import figures
 from networksecurity.tracking.model import warm_up
-from networksecurity.tracking.outcome import Logged, Training
+from networksecurity.tracking.outcome import Training
 from networksecurity.training import search, selection
 from networksecurity.training.candidates import BY_CONTRACT
 from networksecurity.training.selection import Selection
 
 from . import training_steps as tasks
-from .approval import refuse_to_ask_nobody, settle
+from .approval import refuse_to_ask_nobody
+from .course import Course, first_record
 from .display import begin
 from .ending import before_the_end, end_soon
 from .parameters import TrainParameters
@@ -61,8 +62,9 @@ from .training_report import (
     publish_leaderboard,
     publish_training,
 )
-from .training_steps import Checked, Chosen, Findings, Sides, Winner
+from .training_steps import Checked, Chosen, Fetched, Findings, Sides, Winner
 
+_FINDINGS = ("train_metrics", "test_metrics", "leakage", "known", "reference", "labelling")
 _SECONDS_TO_END = 40
 """Time for an interrupted training to record that in MLflow and in Prefect before its process is ended."""
 
@@ -74,8 +76,8 @@ class Searches:
     ranked: list[search.SearchResult]
     from_cache: set[str]
     failed: dict[str, str]
-    tracked: list[PrefectFuture[None]]
-    """One for each result: its logging, which may still run."""
+    tracked: dict[str, PrefectFuture[None]]
+    """By model, the logging of its grid points, which may still run."""
     selection: Selection | None = None
     """How the best points compare on repeated folds; None if the highest score of the search wins."""
 
@@ -131,12 +133,12 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
     refuse_to_ask_nobody(parameters)
     before_the_end(search.end_processes)
     source = source_of(parameters)
-    origin = origin_tags(parameters, source)
-    opened_with = origin | parameters_tag(parameters, source)
-    opening = tasks.start_training.submit(parameters.create_repo, parameters.public_repo, opened_with)
+    asked = origin_tags(parameters, source) | parameters_tag(parameters, source)
+    course = Course(first_record(parameters, asked))
+    reaching = tasks.reach.submit(parameters.create_repo, parameters.public_repo)
     try:
         with temporary_settings({PREFECT_TASKS_REFRESH_CACHE: True} if parameters.refresh else {}):
-            return _train(parameters, source, opening, origin)
+            return _train(parameters, source, course, reaching)
     except BaseException as exc:  # Ctrl-C, cancellation, SIGTERM too: do not wait for results that nobody will read
         if not isinstance(exc, Exception):
             end_soon(_SECONDS_TO_END)
@@ -146,7 +148,7 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
                 f"the training took longer than {settings().time_limit:g} s, its time limit; the same command goes on "
                 "from its finished steps, a larger NETWORKSECURITY_TIME_LIMIT gives it more time"
             )
-        _end_failed(opening, exc)
+        course.fail(exc, reaching)
         raise exc
 
 
@@ -155,7 +157,7 @@ train.result_storage = result_storage(settings().storage)
 
 
 def _train(
-    parameters: TrainParameters, source: Source, opening: PrefectFuture[Training], origin: dict[str, str]
+    parameters: TrainParameters, source: Source, course: Course, reaching: PrefectFuture[None]
 ) -> TrainingReport | State:
     contract = contract_of(parameters)
     begin("reading and checking rows")
@@ -168,19 +170,28 @@ def _train(
     checked = checked.model_copy(update={"notes": said_of(source.shown, fetched.notes, checked.report)})
     for note in checked.notes:
         get_run_logger().info("%s", note)
-    if parameters.skip_unchanged and (same := _trained_on(checked.accepted, contract)):
-        return _skip(opening.result(), same)
+    course.reach(reaching)
+    if parameters.skip_unchanged and (same := course.ask(lambda: _trained_on(checked.accepted, contract))):
+        return _skip(same)
+    with course.begun(parameters, checked.accepted):
+        return _learn(parameters, source, fetched, checked, course)
+
+
+def _learn(
+    parameters: TrainParameters, source: Source, fetched: Fetched, checked: Checked, course: Course
+) -> TrainingReport | State:
+    """Search, choose, fit and examine a model on validated rows; log it and let it compete with the champion."""
+    contract = contract_of(parameters)
     sides = tasks.split(checked.accepted, parameters.test_size, parameters.random_state, contract)
     searched = _draw(sides.train, parameters)
     folds = tasks.assign_folds(searched, parameters.cv, parameters.random_state, contract)
     repeated_folds = _repeat_folds(parameters, searched)
-    training = opening.result()
     if checked.report["n_missing"]:
-        checked = tasks.find_gaps(checked)
+        checked = course.ask(lambda: tasks.find_gaps(checked)) or checked
         for gap in checked.gaps:
             get_run_logger().warning("%s", gap)
 
-    searches = _search(parameters, training, searched, folds)
+    searches = _search(parameters, course, searched, folds)
     if repeated_folds:
         searches = _compare(parameters, searches, searched, repeated_folds.result())
     publish_leaderboard(searches.leaderboard, source.shown)
@@ -189,20 +200,25 @@ def _train(
     model, findings = _fit_and_examine(parameters, winner, chosen, checked.accepted, sides)
 
     begin("logging to MLflow")
-    for tracked in searches.tracked:
-        tracked.result()
-    tags = origin | data_tags(parameters, fetched, checked.accepted, sides.train, searched)
-    params = logged_params(parameters, winner, chosen.labelling)
-    logged = tasks.track(training, model, params, searches.ranked, searches.selection, sides, findings, tags, contract)
-    version = tasks.register(training, logged.model_uri, winner, findings.test_metrics, tags | logged.seal)
-    begin("judging the new model")
-    decision = settle(parameters, version, model, sides.test, findings.train_metrics["f1_score"])
-    tasks.end_training(training, searches.warning or None)
-
-    report = _report(parameters, source, checked, sides, searches, findings, training, logged, version, decision)
+    course.found(
+        model=model,
+        params=logged_params(parameters, winner, chosen.labelling),
+        searches=tuple(searches.ranked),
+        selection=searches.selection,
+        train=sides.train,
+        test=sides.test,
+        explanation=findings.explained.explanation,
+        pictures=findings.explained.pictures,
+        tags=course.origin | data_tags(parameters, fetched, checked.accepted, sides.train, searched),
+        warning=searches.warning or None,
+        **{name: getattr(findings, name) for name in _FINDINGS},
+    )
+    logged, decision = course.deliver(parameters, searches.tracked)
+    report = _report(parameters, source, checked, sides, searches, findings, course, logged, decision)
     publish_training(report, findings.explained.overview)
-    if searches.failed:
-        return Completed(name="Completed with warnings", message=searches.warning, data=report)
+    names = {"with warnings": searches.warning, "· tracking deferred": course.deferred}
+    if said := {name: message for name, message in names.items() if message}:
+        return Completed(name=f"Completed {' '.join(said)}", message="; ".join(said.values()), data=report)
     return report
 
 
@@ -212,8 +228,7 @@ def _trained_on(rows: DataRef, contract: Contract) -> RegisteredVersion | None:
     return next((version for version in versions if version.tags.get("data.sha256") == rows.sha256), None)
 
 
-def _skip(training: Training, same: RegisteredVersion) -> State:
-    runs.discard_training(tracking_server(), training)
+def _skip(same: RegisteredVersion) -> State:
     message = f"not trained: version {same.version} of {same.name} has learned from exactly these rows"
     get_run_logger().warning(message)
     return Completed(name="Skipped", message=message)
@@ -226,15 +241,15 @@ def _draw(train: DataRef, parameters: TrainParameters) -> DataRef:
     return tasks.draw(train, n_rows, parameters.random_state, contract_of(parameters))
 
 
-def _search(parameters: TrainParameters, training: Training, rows: DataRef, folds: DataRef) -> Searches:
+def _search(parameters: TrainParameters, course: Course, rows: DataRef, folds: DataRef) -> Searches:
     """Search every model's grid, and log each result beside the searches that still run."""
-    log, results, found = get_run_logger(), [], Searches([], set(), {}, [])
+    log, results, found = get_run_logger(), [], Searches([], set(), {}, {})
     how = parameters.scoring, parameters.imputer, parameters.random_state, contract_of(parameters)
     costs = _costs(parameters)
     begin(f"searching {len(parameters.models)} models" if len(parameters.models) > 1 else "searching")
     models = sorted(parameters.models, key=lambda name: -costs[name])
     running = {tasks.search_grid.submit(rows, folds, model, *how): model for model in models}
-    Thread(target=_warm_up, args=[lambda: len(found.tracked) < len(running)]).start()
+    Thread(target=_warm_up, args=[lambda: len(results) < len(running)]).start()
     for n_done, future in enumerate(as_completed(list(running)), start=1):
         future.wait()  # only then is the state of a future certain
         model, state, done = running[future], future.state, f"{n_done}/{len(running)} searches done"
@@ -244,7 +259,9 @@ def _search(parameters: TrainParameters, training: Training, rows: DataRef, fold
             continue
         result = future.result()
         results.append(result)
-        found.tracked.append(tasks.track_search.submit(training, result, parameters.candidate_runs))
+        if course.opening:
+            training = cast(Training, course.opening)  # Prefect waits for it, and passes on what it returns
+            found.tracked[model] = tasks.track_search.submit(training, result, parameters.candidate_runs)
         how_found = f"{result.n_fits} fits in {result.seconds:.1f} s"
         if state.name == "Cached":
             found.from_cache.add(model)
@@ -351,18 +368,18 @@ def _report(
     sides: Sides,
     searches: Searches,
     findings: Findings,
-    training: Training,
-    logged: Logged,
-    version: RegisteredVersion,
+    course: Course,
+    logged: Delivered | None,
     decision: Decision | None,
 ) -> TrainingReport:
+    contract = contract_of(parameters)
     return TrainingReport(
-        name=training.name,
+        name=course.record.name,
         source=source.shown,
         data_sha256=checked.accepted.sha256,
-        contract=version.contract.name,
-        contract_option=option_of(version.contract),
-        group=version.contract.group,
+        contract=contract.name,
+        contract_option=option_of(contract),
+        group=contract.group,
         validation=checked.report,
         quarantine=checked.quarantine.path if checked.quarantine else None,
         notes=checked.notes,
@@ -377,22 +394,13 @@ def _report(
         leakage=findings.leakage,
         known=findings.known,
         labelling=findings.labelling,
-        tracking=tracking_server().address,
-        experiment_id=training.experiment_id,
-        train_run_id=training.train_run_id,
-        test_run_id=logged.test_run_id,
-        model_name=version.name,
-        model_version=version.version,
+        tracking=tracking_server().address if logged else None,
+        experiment_id=logged.training.experiment_id if logged else None,
+        train_run_id=logged.training.train_run_id if logged else None,
+        test_run_id=logged.test_run_id if logged else None,
+        model_name=course.record.registered_model,
+        model_version=logged.version.version if logged else None,
+        deferred=course.deferred,
         promotion=parameters.promotion,
         decision=decision,
     )
-
-
-def _end_failed(opening: PrefectFuture[Training], exc: BaseException) -> None:
-    """Close the training's runs with the reason, if they were opened and the server can be reached."""
-    opening.wait()
-    if opening.state.is_completed():
-        status = "FAILED" if isinstance(exc, Exception) else "KILLED"
-        reason = settings().redacted(": ".join(filter(None, (type(exc).__name__, str(exc)))))
-        with suppress(NetworkSecurityException):  # report the first error, not this one
-            runs.end_training(tracking_server(), opening.result(), status, reason)

@@ -130,19 +130,28 @@ class TrainingReport(BaseModel, frozen=True):
     """F1 by what is known of a row; None for a contract without groups of features."""
     labelling: Labelling
     """How calibration, decision threshold and the band of unsure rows were chosen."""
-    tracking: str
-    """Address of the tracking server."""
-    experiment_id: str
-    train_run_id: str
-    test_run_id: str
+    tracking: str | None
+    """Address of the tracking server; this and the next four are None if the delivery is deferred."""
+    experiment_id: str | None
+    train_run_id: str | None
+    test_run_id: str | None
     model_name: str
-    model_version: str
+    model_version: str | None
+    deferred: str | None = None
+    """Why MLflow does not know everything yet, and what delivers it."""
     promotion: PromotionMode
     decision: Decision | None
-    """What the gate found; None if promotion was off."""
+    """What the gate found; None if promotion was off, or is deferred."""
+
+    @property
+    def model(self) -> str:
+        """Name and version of the model."""
+        return f"{self.model_name} {self.model_version or '(not yet registered)'}"
 
     def promotion_sentence(self) -> str:
         """Return whether the model replaces the champion, and why, in one line."""
+        if self.decision is None and self.deferred:
+            return "waits until MLflow can be reached"
         if self.decision is None:
             return f"not considered: --promotion is {self.promotion}"
         if self.decision.outcome == "keep":
@@ -154,13 +163,15 @@ class TrainingReport(BaseModel, frozen=True):
         return f"{found}: {self.decision.reasons[0]}"
 
     def links(self) -> dict[str, tuple[str, str]]:
-        """Return text and address of the pages in the tracking UI."""
+        """Return text and address of the pages in the tracking UI; none if the delivery is deferred."""
+        if not (self.tracking and self.experiment_id and self.train_run_id and self.test_run_id and self.model_version):
+            return {}
         return {
             "trainings": ("all, the newest first", experiment_url(self.tracking, self.experiment_id)),
             "train-run": (f"train-{self.name}", run_url(self.tracking, self.experiment_id, self.train_run_id)),
             "test-run": (f"test-{self.name}", run_url(self.tracking, self.experiment_id, self.test_run_id)),
             "model-version": (
-                f"{self.model_name} {self.model_version}",
+                self.model,
                 model_version_url(self.tracking, self.model_name, self.model_version),
             ),
         }
@@ -290,7 +301,7 @@ def _data_section(report: TrainingReport) -> str:
         f"- fingerprint (SHA-256) `{report.data_sha256}`",
         *([f"- rows set aside: `{report.quarantine}`"] if report.quarantine else []),
         f"- split: `{json.dumps(report.split)}`",
-        f"- on the tracking server `{report.tracking}`",
+        *([f"- on the tracking server `{report.tracking}`"] if report.tracking else []),
     ]
     return "\n".join(lines)
 
@@ -300,11 +311,10 @@ def summarize(report: TrainingReport, picture: bytes = b"") -> Summary:
     checked, split, group = report.validation, report.split, report.group
     metrics = {name: _on_both_sides(report, name) for name in FIGURES[:3]}
     links = {key.replace("-", " "): link for key, link in report.links().items()}
-    winner = report.leaderboard[0]
+    winner, command = report.leaderboard[0], ui_command(report.tracking) if report.tracking else None
     return Summary(
         title=f"Training {report.name}",
-        outcome=f"{report.model_name} {report.model_version}, {winner.model}: f1_score "
-        f"{metrics['f1_score']}; {report.promotion_sentence()}",
+        outcome=f"{report.model}, {winner.model}: f1_score {metrics['f1_score']}; {report.promotion_sentence()}",
         table=[row.to_table() for row in report.leaderboard],
         narrow=[row.to_narrow_table() for row in report.leaderboard],
         sentences=[
@@ -319,6 +329,7 @@ def summarize(report: TrainingReport, picture: bytes = b"") -> Summary:
             *_labelling_lines(report),
             *([report.known.sentence()] if report.known else []),
             *(f"{model} could not be trained: {why}" for model, why in report.failed.items()),
+            *([f"{report.deferred[0].upper()}{report.deferred[1:]}."] if report.deferred else []),
         ],
         values={"winner": f"{winner.model}, {winner.settings()}"}
         | metrics
@@ -329,12 +340,14 @@ def summarize(report: TrainingReport, picture: bytes = b"") -> Summary:
             **({"When features are missing": known_table(report.known)} if report.known else {}),
             "Data": _data_section(report),
         },
-        last=f"The pages are there while this runs: {command}" if (command := ui_command(report.tracking)) else "",
+        last=f"The pages are there while this runs: {command}" if command else "",
     )
 
 
 def _what_next(report: TrainingReport) -> str:
     """Return the command that a person will want next."""
+    if report.deferred:
+        return "networksecurity tracking replay"
     version, option = report.model_version, report.contract_option
     if report.decision is None or report.promotion == "dry-run":
         return f"networksecurity champion promote {version}{option} --reason 'why'"
@@ -354,7 +367,7 @@ def _promotion_summary(report: TrainingReport, decision: Decision) -> Summary:
         {"": name} | {column: f"{of[name]:.4f}" if name in of else "" for column, of in columns.items()}
         for name in (*FIGURES, "generalisation gap")
     ]
-    title = f"Whether {report.model_name} {report.model_version} replaces the champion"
+    title = f"Whether {report.model} replaces the champion"
     return Summary(title=title, sentences=sentences, table=table)
 
 

@@ -16,6 +16,9 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from pydantic import Base64Bytes, BaseModel, SerializeAsAny
 from sklearn.pipeline import Pipeline
 
+from networksecurity.champion import delivery
+from networksecurity.champion.delivery import Delivered
+from networksecurity.champion.record import TrainingRecord
 from networksecurity.champion.registry import CANDIDATE, CHAMPION, RegisteredVersion
 from networksecurity.data import splitting
 from networksecurity.data.contracts import WEBSITES, Contract
@@ -24,7 +27,7 @@ from networksecurity.data.storage import DataRef, ModelRef, QuarantineRef
 from networksecurity.monitoring.profile import ReferenceProfile, reference_profile
 from networksecurity.settings import settings
 from networksecurity.tracking import figures, runs
-from networksecurity.tracking.outcome import TRAINING_TAG, Logged, Outcome, Side, Training
+from networksecurity.tracking.outcome import Training
 from networksecurity.tracking.server import connect
 from networksecurity.training import (
     dask_backend,
@@ -52,7 +55,7 @@ from networksecurity.training.leakage import LeakageLedger
 from . import tracking
 from .display import Work, show
 from .steps import cached_step, one_thread, step, storage
-from .tracking import registry, tracking_server
+from .tracking import deliver_pending, ledger, registry, tracking_server
 
 
 class Fetched(BaseModel, frozen=True):
@@ -327,12 +330,17 @@ def find_versions(contract: Contract) -> list[RegisteredVersion]:
     return [version for alias in (CHAMPION, CANDIDATE) if (version := registry(contract).find(alias))]
 
 
-@step(task_run_name="open runs", retries=1, retry_delay_seconds=1)  # fails before anything is computed
-def start_training(create_repo: bool, public_repo: bool, tags: dict[str, str]) -> Training:
-    """Reach the tracking server and open the train run."""
-    server = connect(settings(), create_repo=create_repo, public_repo=public_repo)
-    experiment, stale_after = settings().mlflow_experiment_name, settings().mlflow_stale_after
-    return runs.start_training(server, experiment, tags, stale_after=stale_after)
+@step(task_run_name="reach MLflow")
+def reach(create_repo: bool, public_repo: bool) -> None:
+    """Reach the tracking server; what it refuses is known before anything is computed."""
+    connect(settings(), create_repo=create_repo, public_repo=public_repo)
+
+
+@step(task_run_name="open runs", retries=0)
+def open_runs(record: TrainingRecord) -> Training:
+    """Deliver what earlier runs have left, and open the train run."""
+    deliver_pending()
+    return delivery.open_training(tracking_server(), record, stale_after=settings().mlflow_stale_after)
 
 
 @step(task_run_name="track: {result.candidate}")
@@ -341,62 +349,8 @@ def track_search(training: Training, result: search.SearchResult, which: Candida
     runs.log_search(tracking_server(), training, result, which)
 
 
-@step(task_run_name="track")
-def track(
-    training: Training,
-    model: ModelRef,
-    params: dict[str, Any],
-    searches: list[search.SearchResult],
-    selected: selection.Selection | None,
-    sides: Sides,
-    findings: Findings,
-    tags: dict[str, str],
-    contract: Contract,
-) -> Logged:
-    """Log what the training found, and the model."""
-    train = storage().get_frame(sides.train)
-    outcome = Outcome(
-        model=storage().get_model(model),
-        params=params,
-        searches=searches,
-        selection=selected,
-        train=Side(sides.train, findings.train_metrics),
-        test=Side(sides.test, findings.test_metrics),
-        explanation=findings.explained.explanation,
-        pictures=findings.explained.pictures,
-        leakage=findings.leakage,
-        known=findings.known,
-        reference=findings.reference,
-        tags=tags,
-        input_example=contract.to_X(train.iloc[np.linspace(0, len(train) - 1, min(len(train), 200)).astype(int)]),
-        learned=np.unique(contract.groups(train)),
-        tested=np.unique(contract.groups(storage().get_frame(sides.test))),
-        labelling=findings.labelling,
-        contract=contract,
-    )
-    return runs.log_outcome(tracking_server(), training, outcome)
-
-
-@step(task_run_name="register")
-def register(
-    training: Training, model_uri: str, winner: Winner, test_metrics: dict[str, float], tags: dict[str, str]
-) -> RegisteredVersion:
-    """Register the model as a version, the newest candidate."""
-    return registry(winner.contract).register(
-        model_uri,
-        training.train_run_id,
-        tags=_by_use({**tags, TRAINING_TAG: training.name, **{name: str(of) for name, of in test_metrics.items()}}),
-        description=f"{winner.model} of training {training.name}, F1 {test_metrics['f1_score']:.4f} on its test rows",
-    )
-
-
-def _by_use(tags: dict[str, str]) -> dict[str, str]:
-    """Return the tags in the order in which MLflow shows them: what people look for first."""
-    first = (*evaluation.FIGURES[:3], TRAINING_TAG, "data.source", "data.n_rows")
-    return {name: tags[name] for name in first if name in tags} | tags
-
-
-@step(task_run_name="close runs")
-def end_training(training: Training, warning: str | None) -> None:
-    """Close the training's runs."""
-    runs.end_training(tracking_server(), training, reason=warning)
+@step(task_run_name="track", retries=0)
+def track(record: TrainingRecord, logged: set[str]) -> Delivered:
+    """Log what the training found, register the model as the newest candidate, and close the runs."""
+    how = {"logged": logged, "signing_key": settings().signing_key}
+    return delivery.deliver_training(tracking_server(), record, ledger(), **how)

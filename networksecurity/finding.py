@@ -15,7 +15,6 @@ State = Literal["ok", "note", "warning", "failure"]
 Check = Callable[[], "list[Finding]"]
 
 _ADVICE = re.compile(r"[:;,] (?=(?:ask|check|correct|create|install|point|promote|set|start|train|try)\b)")
-_RESUMABLE = "; finished steps are kept, and the same command continues from there"
 
 
 class Finding(BaseModel, frozen=True):
@@ -36,7 +35,7 @@ def failure_of(subject: str, exc: NetworkSecurityException, fix: str = "") -> Fi
     >>> failure_of("MongoDB", NetworkSecurityException("MongoDB at a:1 failed: refused; start the server")).fix
     'start the server'
     """
-    found, *advice = _ADVICE.split(str(exc).removesuffix(_RESUMABLE), maxsplit=1)
+    found, *advice = _ADVICE.split(str(exc), maxsplit=1)
     return Finding(subject=subject, state="failure", found=found, fix=fix or (advice[0] if advice else ""))
 
 

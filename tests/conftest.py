@@ -153,7 +153,9 @@ def saved_model(tmp_path_factory, outcome):
     from networksecurity.tracking.outcome import Training
 
     folder = tmp_path_factory.mktemp("saved") / "model"
-    save_model(str(folder), Training(name="x", experiment_id="0", grid_experiment_id="1", train_run_id="0"), outcome)
+    save_model(
+        str(folder), Training(name="x", key="x", experiment_id="0", grid_experiment_id="1", train_run_id="0"), outcome
+    )
     return folder
 
 

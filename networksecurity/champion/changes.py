@@ -65,6 +65,9 @@ def consider(
 ) -> Decision:
     """Let `judge` weigh a version against the champion, record the decision, and carry it out.
 
+    If the model stored under the version turns out not to be the one that was evaluated, the decision is to keep the
+    champion.
+
     Parameters
     ----------
     registry : Registry
@@ -77,8 +80,6 @@ def consider(
 
     Raises
     ------
-    PromotionError
-        The model stored under the version is not the one that was evaluated.
     PromotionConflictError
         Another run changed the champion meanwhile: consider again.
     """
@@ -93,7 +94,10 @@ def consider(
         return decision
     why = decision.reasons[0]
     if decision.outcome == "promote":
-        promote(registry, candidate.version, why=why, decision=decision, flow_run=flow_run)
+        try:
+            promote(registry, candidate.version, why=why, decision=decision, flow_run=flow_run)
+        except PromotionError as exc:
+            return decision.model_copy(update={"outcome": "keep", "reasons": (f"{exc}.", *decision.reasons)})
     else:
         _record(registry, _event("keep", candidate, current, why, flow_run=flow_run, decision=decision))
     return decision

@@ -113,7 +113,7 @@ class Registry:
         """Register a logged model as a new version, and point `alias` to it.
 
         Repeated for the same run, it returns the version that already exists, sealed anew: its files may have been
-        uploaded again.
+        uploaded again. An alias that points to a later version by now stays there.
         """
         tags = signed(tags, self.signing_key)
         with self.server.client() as client:
@@ -128,7 +128,9 @@ class Registry:
                 if key in tags and version.tags.get(key) != tags[key]:
                     client.set_model_version_tag(self.name, version.version, key, tags[key])
                     version = client.get_model_version(self.name, version.version)
-            self._set_alias(client, alias, version.version)
+            later = self.find(alias) if found else None
+            if later is None or int(later.version) < int(version.version):
+                self._set_alias(client, alias, version.version)
             return self._as_value(version)
 
     def _description(self) -> str:

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from networksecurity.champion.record import ReviewRecord
 from networksecurity.champion.registry import RegisteredVersion, Registry
-from networksecurity.tracking.review_runs import LoggedReview, log_review
 from networksecurity.training.review import Review, review
 
 
@@ -21,23 +21,14 @@ def review_version(registry: Registry, version: RegisteredVersion, rows: pd.Data
     return review(registry.load_model(version), rows, margin=margin, **about)
 
 
-def record_review(
-    registry: Registry,
-    version: RegisteredVersion,
-    found: Review,
-    *,
-    experiment_name: str,
-    source: str,
-    data_sha256: str,
-    key: str,
-) -> LoggedReview:
-    """Log a review to MLflow, in the experiment `<experiment_name>-evaluate`; the same `key` makes no second run."""
-    return log_review(
-        registry.server,
-        f"{experiment_name}-evaluate",
-        f"{version.name}-{version.version}",
-        found,
-        key=key,
+def record_of(
+    version: RegisteredVersion, found: Review, *, experiment_name: str, source: str, data_sha256: str
+) -> ReviewRecord:
+    """Return the record of a review, for the experiment `<experiment_name>-evaluate`."""
+    return ReviewRecord(
+        experiment=f"{experiment_name}-evaluate",
+        reviewed=f"{version.name}-{version.version}",
+        review=found,
         tags={
             "model.name": version.name,
             "model.version": version.version,

@@ -23,6 +23,7 @@ from networksecurity.cli.options import examples
 from networksecurity.cli.overrides import overrides
 from networksecurity.cli.quarantine import quarantine
 from networksecurity.cli.replay import replay
+from networksecurity.cli.tracking import tracking
 from networksecurity.cli.verdicts import check, serve
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.settings import NO_TELEMETRY
@@ -64,6 +65,7 @@ app.add_typer(contract, name="contract")
 app.add_typer(data, name="data")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(feedback, name="feedback")
+app.add_typer(tracking, name="tracking", short_help="What waits to be logged to MLflow.")
 app.add_typer(overrides, name="overrides", short_help="Verdicts set by hand.")
 app.command(
     short_help="Train as a run was trained, and compare all figures.",

@@ -1,5 +1,7 @@
 """Content-addressed files: data sets as Parquet, models as skops, each named by the SHA-256 of what is in it.
 
+Beside them are documents, small files that have a name and may change.
+
 Steps of a flow pass the small `DataRef` and `ModelRef` instead of frames and models. A step's result can then be found
 by its inputs, also from another process or machine that sees the same storage.
 
@@ -178,6 +180,31 @@ class Storage:
         paths = sorted(self._files.glob(posixpath.join(self._root, "quarantine", "*.parquet")))
         return {_name(path): self._read(path, _checked_frame) for path in paths}
 
+    def put_document(self, name: str, content: bytes) -> None:
+        """Store a document under a name, such as `tracking/x.json`, in place of the one before."""
+        self._write(posixpath.join(self._root, name), lambda: content)
+
+    def documents(self, pattern: str) -> dict[str, bytes]:
+        """Return the documents whose names match a pattern, such as `tracking/*.json`, by their names."""
+        found = {}
+        try:
+            for path in sorted(map(str, self._files.glob(posixpath.join(self._root, pattern)))):
+                with suppress(FileNotFoundError):  # another process has just dropped it
+                    found[posixpath.join(posixpath.dirname(pattern), posixpath.basename(path))] = self._files.cat_file(
+                        path
+                    )
+        except OSError as exc:
+            raise StorageError(f"{self._root} cannot be read: {one_line(exc)}") from exc
+        return found
+
+    def drop_document(self, name: str) -> None:
+        """Delete a document, if it is there."""
+        try:
+            with suppress(FileNotFoundError):
+                self._files.rm_file(posixpath.join(self._root, name))
+        except OSError as exc:
+            raise StorageError(f"{name} in {self._root} cannot be deleted: {one_line(exc)}") from exc
+
     def holds(self, ref: Ref) -> bool:
         """Return whether what a reference names is there as it was stored; what is damaged is moved aside."""
         try:
@@ -193,9 +220,10 @@ class Storage:
         return posixpath.join(self._root, folder, f"{ref.sha256}.{suffix}")
 
     def _put(self, ref: Ref, content: Callable[[], bytes]) -> None:
-        if self.holds(ref):
-            return
-        path = self._path(ref)
+        if not self.holds(ref):
+            self._write(self._path(ref), content)
+
+    def _write(self, path: str, content: Callable[[], bytes]) -> None:
         partial = f"{path}.{uuid4().hex}.partial"
         try:
             self._files.makedirs(posixpath.dirname(path), exist_ok=True)

@@ -6,7 +6,7 @@ which MLflow prints and stores.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -71,12 +71,13 @@ def reach(uri: str, seconds: float, advice: Advice) -> Features:
         what_to_do = advice.unauthorized if answer.status_code == 401 else advice.forbidden
         raise TrackingError(f"MLflow at {address} refused this user ({status}): {what_to_do}")
     if answer.status_code != 200 or read_json(answer.text) is None:
-        raise TrackingError(f"{address} is not an MLflow server; it answered {status}: {advice.wrong}")
+        error = TrackingUnavailableError if answer.status_code == 200 else TrackingError  # a page may be a proxy's
+        raise error(f"{address} is not an MLflow server; it answered {status}: {advice.wrong}")
     search = {"experiment_ids": ["0"], "max_results": 1}
     lookup = {"name": "networksecurity.probe", "alias": "probe"}
     return Features(
-        logged_models=_knows(_ask(uri, seconds, advice, "POST", "logged-models/search", json=search)),
-        aliases=_knows(_ask(uri, seconds, advice, "GET", "registered-models/alias", params=lookup)),
+        logged_models=_knows(lambda: _ask(uri, seconds, advice, "POST", "logged-models/search", json=search)),
+        aliases=_knows(lambda: _ask(uri, seconds, advice, "GET", "registered-models/alias", params=lookup)),
     )
 
 
@@ -104,15 +105,21 @@ def _ask(uri: str, seconds: float, advice: Advice, method: str, endpoint: str, *
     except OSError as exc:
         raise unavailable(place, describe_failure(exc, seconds), advice.silent) from None
     except MlflowException as exc:
+        if exc.error_code == "INTERNAL_ERROR":  # the connection was cut
+            raise unavailable(place, f"failed ({without_secrets(str(exc))})", advice.silent) from None
         raise TrackingError(f"{place} cannot be queried ({without_secrets(str(exc))}): {advice.wrong}") from None
     if may_pass(answer):
         raise unavailable(place, f"answered {answer.status_code} {answer.reason}", advice.silent)
     return answer
 
 
-def _knows(answer: requests.Response) -> bool:
+def _knows(ask: Callable[[], requests.Response]) -> bool:
     """Tell "no such model" from "no such endpoint": both are 404, only the first has one of MLflow's error codes."""
+    answer = ask()
     content = read_json(answer.text)
+    if content is None and answer.status_code == 200:  # a page once may be a proxy's; twice, it is the server's
+        answer = ask()
+        content = read_json(answer.text)
     if content is None:
         return False
     code = content.get("error_code")
@@ -146,9 +153,7 @@ def may_pass(answer: "requests.Response | httpx.Response") -> bool:
 
 def unavailable(place: str, happened: str, advice: str) -> TrackingUnavailableError:
     """Return the error for a place that cannot be used at the moment."""
-    return TrackingUnavailableError(
-        f"{place} {happened}: {advice}; finished steps are kept, and the same command continues from there"
-    )
+    return TrackingUnavailableError(f"{place} {happened}: {advice}")
 
 
 # --- Credentials ------------------------------------------------------------------------------------------------------

@@ -20,8 +20,10 @@ from networksecurity import __version__
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.model_files import TRUSTED_TYPES
 from networksecurity.data.schema import CLASS_LABELS, LABELS
+from networksecurity.tracking.artifacts import log_folder, log_model_folder
 from networksecurity.tracking.outcome import (
     CONTRACT_FILE,
+    KEY_TAG,
     KNOWN_FILE,
     LEARNED_FILE,
     PROBE_FILE,
@@ -61,11 +63,14 @@ def create_logged_model(client: MlflowClient, training: Training, outcome: Outco
     run = client.get_run(training.train_run_id)
     if run.outputs and run.outputs.model_outputs:
         return run.outputs.model_outputs[0].model_id
-    logged = client.create_logged_model(
+    # An earlier attempt may have ended between the two calls.
+    found = client.search_logged_models([training.experiment_id], f"source_run_id = '{training.train_run_id}'")
+    logged = min(found, key=lambda model: (model.creation_timestamp, model.model_id), default=None)
+    logged = logged or client.create_logged_model(
         training.experiment_id,
         name=training.name,
         source_run_id=training.train_run_id,
-        tags={**outcome.tags, TRAINING_TAG: training.name},
+        tags={**outcome.tags, TRAINING_TAG: training.name, KEY_TAG: training.key},
         params={name: str(value) for name, value in outcome.params.items()},
         model_type="classifier",
     )
@@ -82,9 +87,9 @@ def log_model(
         save_model(path, training, outcome, model_id)
         sealed = seal(Path(path))
         if model_id is None:
-            client.log_artifacts(training.train_run_id, path, _ARTIFACT_PATH)
+            log_folder(client, training.train_run_id, path, _ARTIFACT_PATH)
             return f"runs:/{training.train_run_id}/{_ARTIFACT_PATH}", sealed
-        client.log_model_artifacts(model_id, path)
+        log_model_folder(client, model_id, path)
         client.finalize_logged_model(model_id, "READY")
         return f"models:/{model_id}", sealed
 

@@ -13,10 +13,14 @@ from pydantic import BaseModel
 from networksecurity.monitoring.drift import DriftReport
 from networksecurity.monitoring.expectation import Expectation
 from networksecurity.monitoring.quality import QualityReport
+from networksecurity.tracking.artifacts import log_folder
 from networksecurity.tracking.figures import draw_drift
 from networksecurity.tracking.outcome import SIDE_TAG
 from networksecurity.tracking.runs import create_run, get_experiment, search_runs
 from networksecurity.tracking.server import TrackingServer
+
+_CHECK_TAG = "networksecurity.check."
+"""With a check's key at its end, the tag that holds the number which the check was given."""
 
 
 class LoggedCheck(BaseModel, frozen=True):
@@ -33,6 +37,7 @@ def log_check(
     monitored: str,
     report: DriftReport,
     *,
+    key: str,
     step: int | None,
     tags: Mapping[str, str],
     quality: QualityReport,
@@ -52,6 +57,8 @@ def log_check(
     monitored : str
         The model and its version: the run is called `monitor-<monitored>`.
     report : DriftReport
+    key : str
+        Of this check: the same key again is the same step.
     step : int or None
         The check's number, from 1; None for the next.
     tags : mapping of str to str
@@ -62,9 +69,14 @@ def log_check(
     """
     with server.client() as client:
         experiment_id = get_experiment(client, experiment_name, server.uri)
-        run_id = _find_or_create(client, experiment_id, f"monitor-{monitored}", tags).info.run_id
+        run = _find_or_create(client, experiment_id, f"monitor-{monitored}", tags)
+        run_id = run.info.run_id
         steps = {metric.step for metric in client.get_metric_history(run_id, "n_rows")}
-        step = 1 + max(steps, default=0) if step is None else step
+        if step is None:
+            if not (known := run.data.tags.get(f"{_CHECK_TAG}{key}")):
+                known = str(1 + max(steps, default=0))
+                client.set_tag(run_id, f"{_CHECK_TAG}{key}", known)
+            step = int(known)
         check = LoggedCheck(experiment_id=experiment_id, run_id=run_id, step=step)
         if step in steps:
             return check
@@ -81,7 +93,7 @@ def log_check(
             if report.columns:
                 Path(folder, "drift.png").write_bytes(draw_drift(report, f"{monitored}, check {step}"))
                 report.to_frame().to_csv(Path(folder, "drift.csv"))
-            client.log_artifacts(run_id, folder, f"look-{step:04}")
+            log_folder(client, run_id, folder, f"look-{step:04}")
         # Last, because the step marks a check as complete.
         client.log_batch(run_id, metrics=[Metric(name, value, now, step) for name, value in figures.items()])
         client.set_terminated(run_id)

@@ -27,6 +27,8 @@ TRAINING_TAG = "networksecurity.training"
 """The tag, on all runs of a training, that holds its name."""
 PARAMETERS_TAG = "networksecurity.parameters"
 """The tag, on a train run, that holds the parameters of its flow as JSON."""
+KEY_TAG = "networksecurity.key"
+"""The tag, on all runs of a training, by which a delivery finds what an earlier one has made."""
 SIDE_TAG = "networksecurity.side"
 """The tag that tells the runs of a training apart: `train`, `test` or `grid point`."""
 GRID_POINT_TAG = "networksecurity.grid_point"
@@ -57,6 +59,7 @@ class Training(BaseModel, frozen=True):
     """A training that is being logged: what its steps need to find its runs."""
 
     name: str
+    key: str
     experiment_id: str
     grid_experiment_id: str
     train_run_id: str

@@ -7,6 +7,7 @@ from pathlib import Path
 from mlflow.entities import Metric
 from pydantic import BaseModel
 
+from networksecurity.tracking.artifacts import log_folder
 from networksecurity.tracking.outcome import SIDE_TAG
 from networksecurity.tracking.runs import create_run, get_experiment, search_runs
 from networksecurity.tracking.server import TrackingServer
@@ -49,6 +50,6 @@ def log_review(
         client.set_tag(run_id, "verdict", review.verdict)
         with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
             Path(folder, "review.json").write_text(review.model_dump_json(indent=2), encoding="utf-8")
-            client.log_artifacts(run_id, folder)
+            log_folder(client, run_id, folder)
         client.set_terminated(run_id)
         return LoggedReview(experiment_id=experiment_id, run_id=run_id)

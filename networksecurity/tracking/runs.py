@@ -14,8 +14,6 @@ from what its first attempt left.
 """
 
 import json
-import os
-import platform
 import secrets
 import tempfile
 import time
@@ -36,6 +34,7 @@ from mlflow.utils import mlflow_tags
 from networksecurity.data.contracts import Contract
 from networksecurity.data.storage import DataRef
 from networksecurity.tracking import model_card, view
+from networksecurity.tracking.artifacts import log_folder
 from networksecurity.tracking.choice_figures import draw_choice
 from networksecurity.tracking.figures import draw_known
 from networksecurity.tracking.model import create_logged_model, log_model
@@ -43,6 +42,7 @@ from networksecurity.tracking.outcome import (
     CARD_FILE,
     CONTRACT_FILE,
     GRID_POINT_TAG,
+    KEY_TAG,
     PROCESS_TAG,
     REASON_TAG,
     SIDE_TAG,
@@ -52,6 +52,7 @@ from networksecurity.tracking.outcome import (
     Training,
 )
 from networksecurity.tracking.server import TrackingServer
+from networksecurity.tracking.writer import has_ended, this_process
 from networksecurity.training.candidates import CandidateRuns
 from networksecurity.training.evaluation import BOUNDS
 from networksecurity.training.search import GridPoint, SearchResult, cv_results
@@ -72,9 +73,15 @@ def training_name() -> str:
 
 
 def start_training(
-    server: TrackingServer, experiment_name: str, tags: Mapping[str, str], *, stale_after: float = 24.0
+    server: TrackingServer,
+    experiment_name: str,
+    tags: Mapping[str, str],
+    *,
+    name: str = "",
+    key: str = "",
+    stale_after: float | None = 24.0,
 ) -> Training:
-    """Open the train run of a new training, and close the runs that killed trainings left open.
+    """Open the train run of a training, and close the runs that killed trainings left open.
 
     Parameters
     ----------
@@ -82,9 +89,13 @@ def start_training(
     experiment_name : str
         Is created if it is missing, and restored if it was deleted.
     tags : mapping of str to str
-    stale_after : float, default=24.0
+    name : str, optional
+        By default a new one.
+    key : str, optional
+        Of the training: its runs are found by it, and opened again if they were closed. By default a new one.
+    stale_after : float or None, default=24.0
         Hours after which an open run counts as left behind by a killed process. A run of a process that was on this
-        machine and has ended is closed at once. Runs without this package's tag are left unchanged.
+        machine and has ended is closed at once. Runs without this package's tag are left unchanged. None closes none.
 
     Raises
     ------
@@ -93,19 +104,18 @@ def start_training(
     TrackingError
         It answered and refused.
     """
+    name, key = name or training_name(), key or secrets.token_hex(16)
     with server.client() as client:
         experiment_id = get_experiment(client, experiment_name, server.uri, view.OF_TRAININGS)
         grid_experiment_id = get_experiment(client, grid_experiment(experiment_name), server.uri, view.OF_GRID_POINTS)
-        for each in (experiment_id, grid_experiment_id):
-            _close_abandoned(client, each, stale_after)
-        name = training_name()
-        run = create_run(client, experiment_id, f"train-{name}", {**tags, TRAINING_TAG: name, SIDE_TAG: "train"})
-        return Training(
-            name=name,
-            experiment_id=experiment_id,
-            grid_experiment_id=grid_experiment_id,
-            train_run_id=run.info.run_id,
+        if stale_after is not None:
+            for each in (experiment_id, grid_experiment_id):
+                _close_abandoned(client, each, stale_after, except_key=key)
+        training = Training(
+            name=name, key=key, experiment_id=experiment_id, grid_experiment_id=grid_experiment_id, train_run_id=""
         )
+        run = _find_or_create(client, training, "train", tags)
+        return training.model_copy(update={"train_run_id": run.info.run_id})
 
 
 def log_search(server: TrackingServer, training: Training, result: SearchResult, runs: CandidateRuns = "all") -> None:
@@ -133,7 +143,7 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
     """Log what a training found: the train run's content and model, and the whole test run. Both runs stay open."""
     with server.client() as client:
         train_run = client.get_run(training.train_run_id)
-        test_run = _find_or_create_test_run(client, training, outcome.tags)
+        test_run = _find_or_create(client, training, "test", outcome.tags)
         model_id = create_logged_model(client, training, outcome) if server.logged_models else None
 
         gap = outcome.train.metrics["f1_score"] - outcome.test.metrics["f1_score"]
@@ -160,12 +170,13 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
 
         with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
             _write_train_artifacts(Path(folder), outcome, card)
-            client.log_artifacts(training.train_run_id, folder)
+            log_folder(client, training.train_run_id, folder)
         with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
             _write_test_artifacts(Path(folder), outcome)
-            client.log_artifacts(test_run.info.run_id, folder)
+            log_folder(client, test_run.info.run_id, folder)
         model_uri, sealed = log_model(client, training, outcome, model_id)
-        if model_id:
+        inputs = client.get_run(test_run.info.run_id).inputs
+        if model_id and not (inputs and inputs.model_inputs):
             client.log_inputs(test_run.info.run_id, models=[LoggedModelInput(model_id)])
         return Logged(test_run_id=test_run.info.run_id, model_uri=model_uri, seal=sealed)
 
@@ -180,13 +191,6 @@ def end_training(
     with server.client() as client:
         for run in _runs_of(client, training, " and attributes.status = 'RUNNING'"):
             _close(client, run, status, reason)
-
-
-def discard_training(server: TrackingServer, training: Training) -> None:
-    """Delete the runs of a training that did not take place."""
-    with server.client() as client:
-        for run in _runs_of(client, training):
-            client.delete_run(run.info.run_id)
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -223,7 +227,7 @@ def _artifacts_beside(uri: str) -> str | None:
 
 
 def _of(training: Training) -> str:
-    return f"tags.`{TRAINING_TAG}` = '{training.name}'"
+    return f"tags.`{KEY_TAG}` = '{training.key}'"
 
 
 def _runs_of(client: MlflowClient, training: Training, more: str = "") -> list[Run]:
@@ -239,18 +243,23 @@ def search_runs(client: MlflowClient, experiment_id: str, filter_string: str) ->
 
 def create_run(client: MlflowClient, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
     """Open a run that names this process as its writer."""
-    return client.create_run(experiment_id, run_name=name, tags={**tags, PROCESS_TAG: _this_process()})
+    return client.create_run(experiment_id, run_name=name, tags={**tags, PROCESS_TAG: this_process()})
 
 
-def _this_process() -> str:
-    return f"{platform.node()}:{os.getpid()}"
-
-
-def _find_or_create_test_run(client: MlflowClient, training: Training, tags: Mapping[str, str]) -> Run:
-    if found := search_runs(client, training.experiment_id, f"{_of(training)} and tags.`{SIDE_TAG}` = 'test'"):
-        return found[0]
-    tags = {**tags, TRAINING_TAG: training.name, SIDE_TAG: "test"}
-    return create_run(client, training.experiment_id, f"test-{training.name}", tags)
+def _find_or_create(client: MlflowClient, training: Training, side: str, tags: Mapping[str, str]) -> Run:
+    """Return a run of a training, opened again if an earlier attempt was closed before its end."""
+    found = search_runs(client, training.experiment_id, f"{_of(training)} and tags.`{SIDE_TAG}` = '{side}'")
+    if not found:
+        of_training = {**tags, TRAINING_TAG: training.name, KEY_TAG: training.key, SIDE_TAG: side}
+        return create_run(client, training.experiment_id, f"{side}-{training.name}", of_training)
+    run = min(found, key=lambda run: (run.info.start_time, run.info.run_id))
+    if run.data.tags.get(PROCESS_TAG) != this_process():
+        client.set_tag(run.info.run_id, PROCESS_TAG, this_process())
+    if run.info.status in {"FAILED", "KILLED"}:
+        if REASON_TAG in run.data.tags:
+            client.delete_tag(run.info.run_id, REASON_TAG)
+        client.update_run(run.info.run_id, status="RUNNING")
+    return run
 
 
 def _close(client: MlflowClient, run: Run, status: str, reason: str | None) -> None:
@@ -259,28 +268,16 @@ def _close(client: MlflowClient, run: Run, status: str, reason: str | None) -> N
     client.set_terminated(run.info.run_id, status)
 
 
-def _close_abandoned(client: MlflowClient, experiment_id: str, stale_after: float) -> None:
+def _close_abandoned(client: MlflowClient, experiment_id: str, stale_after: float, *, except_key: str) -> None:
     for run in search_runs(client, experiment_id, f"attributes.status = 'RUNNING' and tags.`{TRAINING_TAG}` LIKE '%'"):
         hours = (time.time() * 1_000 - run.info.start_time) / 3_600_000
         process = run.data.tags.get(PROCESS_TAG, "")
-        if _has_ended(process):
+        if run.data.tags.get(KEY_TAG) == except_key:
+            continue
+        if has_ended(process):
             _close(client, run, "KILLED", f"its process ({process}) ended without closing it")
         elif hours >= stale_after:
             _close(client, run, "KILLED", f"still open after {hours:.1f} hours")
-
-
-def _has_ended(process: str) -> bool:
-    """Return whether a process, as `machine:number`, belonged to this machine and no longer exists."""
-    machine, _, number = process.rpartition(":")
-    if machine != platform.node() or not number.isdigit():
-        return False
-    try:
-        os.kill(int(number), 0)  # signal 0 checks for existence only
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False
 
 
 # --- their content ----------------------------------------------------------------------------------------------------
@@ -326,6 +323,7 @@ def _log_grid_point(
     settings = ", ".join(f"{name}={value}" for name, value in point.params.items())
     tags = {
         TRAINING_TAG: training.name,
+        KEY_TAG: training.key,
         SIDE_TAG: "grid point",
         GRID_POINT_TAG: f"{candidate}/{index}",
         mlflow_tags.MLFLOW_PARENT_RUN_ID: training.train_run_id,

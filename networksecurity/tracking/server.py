@@ -132,9 +132,10 @@ def connect(settings: Settings, *, create_repo: bool = False, public_repo: bool 
     TrackingError
         It answered and refused: credentials, a missing repository, something other than MLflow.
     """
-    # MLflow's own limits, 7 tries of 120 s each, would hold a training for minutes; the flow's retries come on top.
+    # MLflow's own limit, 7 tries of 120 s each, would hold a training for minutes. And it repeats what creates a run or
+    # a version without asking whether the first try did: what is repeated here looks first.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(settings.mlflow_timeout))))
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     # Two lines for every run that ends, of which a training has 149.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     with _lock:

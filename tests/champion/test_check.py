@@ -96,7 +96,9 @@ def test_of_a_model_with_a_band_the_decided_rows_are_told_apart(check, version, 
     banded = replace(outcome, model=with_rule(outcome.model, rule))
     shutil.rmtree(tmp_path / "model")
     save_model(
-        str(tmp_path / "model"), Training(name="x", experiment_id="0", grid_experiment_id="1", train_run_id="0"), banded
+        str(tmp_path / "model"),
+        Training(name="x", key="x", experiment_id="0", grid_experiment_id="1", train_run_id="0"),
+        banded,
     )
     found = check(version, new)
     assert found.quality == check(version, new).quality

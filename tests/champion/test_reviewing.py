@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from networksecurity.champion.delivery import deliver_review
 from networksecurity.champion.registry import Registry
-from networksecurity.champion.reviewing import record_review, review_version
+from networksecurity.champion.reviewing import record_of, review_version
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.validation import validate
 from networksecurity.tracking.outcome import LEARNED_FILE
@@ -35,10 +36,11 @@ def test_a_version_that_does_not_know_what_it_learned_from_is_not_judged(reviewe
 def test_a_review_is_logged_once(reviewed):
     registry, version, new = reviewed
     found = review_version(registry, version, new, margin=0.02)
-    how = {"experiment_name": "networksecurity", "source": "new.csv", "data_sha256": "abc", "key": "first"}
-    logged = record_review(registry, version, found, **how)
-    assert record_review(registry, version, found, **how) == logged
-    other = record_review(registry, version, found, **(how | {"key": "second"}))
+    how = {"experiment_name": "networksecurity", "source": "new.csv", "data_sha256": "abc"}
+    record = record_of(version, found, **how)
+    logged = deliver_review(registry.server, record)
+    assert deliver_review(registry.server, record) == logged
+    other = deliver_review(registry.server, record_of(version, found, **how))
     client = MlflowClient(registry.server.uri)
     assert {run.info.run_id for run in client.search_runs([logged.experiment_id])} == {logged.run_id, other.run_id}
     run = client.get_run(logged.run_id)

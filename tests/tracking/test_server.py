@@ -175,7 +175,7 @@ def test_an_unknown_scheme_and_a_missing_driver_are_refused():
         (401, "", TrackingError, ["401", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"]),
         (403, "Invalid Host header", TrackingError, ["403", "MLFLOW_TRACKING_PASSWORD", "--allowed-hosts"]),
         (404, "<html>", TrackingError, ["404", "correct MLFLOW_TRACKING_URI"]),
-        (200, "<html>", TrackingError, ["200", "correct MLFLOW_TRACKING_URI"]),
+        (200, "<html>", TrackingUnavailableError, ["200", "correct MLFLOW_TRACKING_URI"]),
         (500, '{"error_code": "INTERNAL_ERROR"}', TrackingUnavailableError, ["500"]),
         (503, "<html>", TrackingUnavailableError, ["503", "MLFLOW_TRACKING_URI"]),
         (429, "", TrackingUnavailableError, ["429"]),
@@ -290,7 +290,7 @@ def test_limits_of_the_environment_are_kept(monkeypatch):
     with serving({"/": (200, "{}")}) as (url, _):
         connect(settings_for(url, mlflow_timeout=3))
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
-    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
 
 
 @pytest.mark.integration

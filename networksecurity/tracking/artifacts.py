@@ -1,0 +1,34 @@
+"""Files that go to MLflow, and the proof that they have arrived."""
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from mlflow import MlflowClient
+from mlflow.entities import FileInfo
+
+from networksecurity.exceptions import TrackingUnavailableError
+
+
+def log_folder(client: MlflowClient, run_id: str, folder: str, path: str | None = None) -> None:
+    """Upload the files of a flat folder to a run, below `path`.
+
+    Raises
+    ------
+    TrackingUnavailableError
+        Some have not arrived, though the server said nothing of it: MLflow takes any answer with 200 as its own.
+    """
+    client.log_artifacts(run_id, folder, path)
+    _check(folder, client.list_artifacts(run_id, path))
+
+
+def log_model_folder(client: MlflowClient, model_id: str, folder: str) -> None:
+    """Upload the files of a flat folder to a logged model; see `log_folder`."""
+    client.log_model_artifacts(model_id, folder)
+    _check(folder, client.list_logged_model_artifacts(model_id))
+
+
+def _check(folder: str, arrived: Iterable[FileInfo]) -> None:
+    sizes = {PurePosixPath(file.path).name: file.file_size for file in arrived}
+    lost = [file.name for file in Path(folder).iterdir() if sizes.get(file.name) != file.stat().st_size]
+    if lost:
+        raise TrackingUnavailableError(f"MLflow has not stored {', '.join(sorted(lost))}: the same again stores it")
