@@ -39,6 +39,7 @@ RUN = {
     "networksecurity overrides": "tests/test_overrides_command.py",
     "networksecurity quarantine": "tests/test_cli.py",
     "networksecurity replay": "tests/test_replay_command.py",
+    "networksecurity tracking": "tests/test_tracking_command.py",
     "python deployments/bootstrap.py": "tests/flows/test_deployed.py",
     "python scripts/settings_table.py": "tests/test_docs.py",
     "prefect deploy": "tests/flows/test_deployed.py",
