@@ -166,7 +166,7 @@ def test_a_locked_database_is_unavailable(database, monkeypatch):
 
 def test_an_unknown_scheme_and_a_missing_driver_are_refused():
     refused(TrackingError, "nosuch://host", "nosuch://host refused")
-    refused(TrackingError, f"postgresql://me:{SECRET}@host/mlflow", "postgresql://host/mlflow", "psycopg2")
+    refused(TrackingError, f"mysql://me:{SECRET}@host/mlflow", "mysql://host/mlflow", "MySQLdb")
 
 
 @pytest.mark.parametrize(
