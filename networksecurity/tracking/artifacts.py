@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from mlflow import MlflowClient
+from mlflow.artifacts import list_artifacts
 from mlflow.entities import FileInfo
 
 from networksecurity.exceptions import TrackingUnavailableError
@@ -18,7 +19,10 @@ def log_folder(client: MlflowClient, run_id: str, folder: str, path: str | None 
         Some have not arrived, though the server said nothing of it: MLflow takes any answer with 200 as its own.
     """
     client.log_artifacts(run_id, folder, path)
-    _check(folder, client.list_artifacts(run_id, path))
+    # By address: by run, MLflow 3 would look for logged models, which an older server does not know.
+    root = client.get_run(run_id).info.artifact_uri
+    address = f"{root}/{path}" if path else root
+    _check(folder, list_artifacts(artifact_uri=address, tracking_uri=client.tracking_uri))
 
 
 def log_model_folder(client: MlflowClient, model_id: str, folder: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import mlflow
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -280,6 +281,7 @@ def address_process(tmp_path_factory, mlflow_database):
         folder / "model",
         serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
         skops_trusted_types=TRUSTED_TYPES,
+        signature=mlflow.models.infer_signature(contract.to_X(accepted), np.zeros(1, dtype=int)),
         pip_requirements=[],
     )
     probe_rows(contract).to_parquet(folder / "model" / PROBE_FILE)
