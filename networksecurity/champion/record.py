@@ -7,7 +7,7 @@ and the key that every run carries as a tag. `delivery` logs it, now or later, a
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
@@ -264,12 +264,10 @@ class Ledger:
     def held(self, record: Record) -> Iterator[None]:
         """Keep other processes from a record in the context; an error leaves it to whoever delivers next."""
         self.write(record.model_copy(update={"process": this_process(), "at": record.at}))
-        with self.attended(record):
-            try:
-                yield
-            except BaseException:
-                self.release(record)
-                raise
+        with self.attended(record), ExitStack() as at_an_error:
+            at_an_error.callback(self.release, record)
+            yield
+            at_an_error.pop_all()
 
     @contextmanager
     def attended(self, record: Record) -> Iterator[None]:
