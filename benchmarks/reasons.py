@@ -27,6 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     import numpy as np
 
+    from networksecurity.data.contracts import WEBSITES
     from networksecurity.data.sample import make_phishing_websites
     from networksecurity.data.schema import FEATURES, to_X, to_X_y
     from networksecurity.data.validation import validate
@@ -34,7 +35,8 @@ def main() -> None:
     from networksecurity.prediction.native import prepare
     from networksecurity.prediction.reasons import Explainer, FeatureValues, shares_of
     from networksecurity.tracking.model import probe_rows
-    from networksecurity.training.candidates import CANDIDATES, make_pipeline
+    from networksecurity.training.candidates import CANDIDATES
+    from networksecurity.training.search import available_cores, fit_best
 
     complete = validate(make_phishing_websites(random_state=0)).accepted
     gaps = np.random.default_rng(0).random((len(complete), len(FEATURES))) < 0.05
@@ -42,7 +44,8 @@ def main() -> None:
     X = to_X(validate(make_phishing_websites(options.rows, random_state=1)).accepted).to_numpy()
     for name, candidate in CANDIDATES.items():
         most = {"n_estimators": 256} if "n_estimators" in candidate.param_grid else {}
-        model = prepare(make_pipeline(candidate, most).fit(*to_X_y(complete)), probe_rows())
+        fitted = fit_best(candidate, most, *to_X_y(complete), random_state=0, feature_groups=WEBSITES.feature_groups)
+        model = prepare(fitted, probe_rows(), available_cores())
         for case, rows in (("", complete), (", gaps", gapped)):
             explainer = Explainer(model, FeatureValues(shares_of(reference_profile(rows, data_sha256=""))))
 

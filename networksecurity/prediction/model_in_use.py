@@ -16,6 +16,7 @@ from networksecurity.prediction.native import FastPipeline, prepare
 from networksecurity.prediction.reasons import Explainer, alternatives_of
 from networksecurity.settings import Settings
 from networksecurity.training.known_features import KnownFeatures
+from networksecurity.training.search import available_cores
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class ModelInUse:
         if now is None or (now.version, now.source) != (version.version, version.source):
             parts = registry.load_parts(version)
             # One that cannot answer the probe does not take over.
-            model = prepare(parts.model, registry.load_probe(version))
+            model = prepare(parts.model, registry.load_probe(version), available_cores(self._settings.cores))
             explainer = Explainer(model, alternatives_of(parts.profile, contract)) if parts.profile else None
             card, now = registry.load_card(version), datetime.now(UTC)
             self.current = LoadedVersion(version, model, explainer, parts.known, card, now)

@@ -1,3 +1,6 @@
+import gc
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -82,16 +85,30 @@ def test_a_native_form_that_differs_is_not_used(learned, monkeypatch, wrong_by):
 @pytest.mark.parametrize("indicators", [False, True])
 @pytest.mark.parametrize("imputer", ["most_frequent", "knn"])
 @pytest.mark.parametrize("name", ["Random Forest", "Extra Trees"])
+@pytest.mark.parametrize("n_threads", [1, 3])
 def test_a_forest_beyond_its_native_form_predicts_to_the_last_digit_as_scikit_learn_does(
-    learned, monkeypatch, name, imputer, indicators
+    learned, monkeypatch, n_threads, name, imputer, indicators
 ):
     monkeypatch.setattr(native, "_crossover", lambda *_: 0)
     monkeypatch.setattr(native, "_predict_proba", None)  # what is proven to be the same needs no other
     model = fitted(learned, name, imputer=imputer, indicators=indicators)
-    fast = prepare(model, probe_rows())
-    for n_rows in (1, 20, 1500):
+    fast = prepare(model, probe_rows(), n_threads)
+    for n_rows in (1, 20, 60, 1500):
         X = learned[0].head(n_rows)
         assert (fast.score(X.to_numpy()) == model.predict_proba(X)[:, 1]).all()
+
+
+def test_the_threads_of_a_forest_end_with_its_pipeline(learned, monkeypatch):
+    monkeypatch.setattr(native, "_crossover", lambda *_: 0)
+    fast = prepare(fitted(learned, "Random Forest"), probe_rows(), n_threads=2)
+    fast.score(learned[0].head(100).to_numpy())
+    started = [thread for thread in threading.enumerate() if thread.name.startswith("trees")]
+    assert started
+    del fast
+    gc.collect()
+    for thread in started:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in started)
 
 
 def test_a_sum_of_trees_that_differs_in_the_last_digit_is_not_used(learned, monkeypatch):
