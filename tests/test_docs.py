@@ -128,7 +128,17 @@ def test_every_package_is_in_the_reference_of_the_site():
 
 
 def test_every_message_that_is_explained_is_one_of_the_code():
-    sentences = re.findall(r"(?m)^### (.+)$", section("docs/operations.md", "What to do when …"))
-    assert len(sentences) >= 20
+    sentences = re.findall(r"(?m)^#### (.+)$", section("docs/operations.md", "What to do when …"))
+    assert len(sentences) >= 90
+    assert len(set(sentences)) == len(sentences)
     known = list(messages())
     assert [sentence for sentence in sentences if not any(of.startswith(sentence) for of in known)] == []
+
+
+def test_every_message_has_an_explanation_below_it():
+    situations = re.split(r"(?m)^### .+$", section("docs/operations.md", "What to do when …"))[1:]
+    for situation in situations:
+        before, *explained = re.split(r"(?m)^#### .+$", situation)
+        assert not before.strip()
+        assert len(explained) >= 2
+        assert all(re.match(r"\n\n\S.+\.\n", text, re.DOTALL) for text in explained)
