@@ -36,20 +36,24 @@ def steps(log: str) -> dict[str, float]:
 def draw(found: dict[int, list[measure.Run]], file: Path) -> None:
     from matplotlib.figure import Figure
 
+    from networksecurity.tracking.figures import BLUE, GREY, style
+
     figure = Figure(figsize=(9, 4), layout="constrained")
     of_time, of_memory = figure.subplots(1, 2)
     sizes = list(found)
     seconds = [statistics.median(run.seconds for run in runs) for runs in found.values()]
     linear = [seconds[-1] * size / sizes[-1] for size in sizes]
-    of_time.plot(sizes, seconds, "o-", label="whole training")
-    of_time.plot(sizes, linear, ":", color="grey", label="in proportion to the rows")
+    of_time.plot(sizes, seconds, "o-", color=BLUE, label="whole training")
+    of_time.plot(sizes, linear, ":", color=GREY, label="in proportion to the rows")
     of_time.set(xscale="log", yscale="log", xlabel="rows", ylabel="seconds")
     of_time.legend()
-    of_memory.plot(sizes, [max(run.megabytes for run in runs) for runs in found.values()], "o-")
-    of_memory.axhline(3_000, linestyle=":", color="grey", label="3 GB")
+    of_memory.plot(sizes, [max(run.megabytes for run in runs) for runs in found.values()], "o-", color=BLUE)
+    of_memory.axhline(3_000, linestyle=":", color=GREY, label="3 GB")
     of_memory.set(xscale="log", xlabel="rows", ylabel="largest process, MB", ylim=(0, 3_300))
     of_memory.legend()
-    figure.suptitle(f"{MODELS}: {measure.machine()}", fontsize="small")
+    for ax in (of_time, of_memory):
+        style(ax)
+    figure.suptitle(f"{MODELS.replace(',', ', ')} · {measure.machine()}", fontsize="small")
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=100)
 

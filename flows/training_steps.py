@@ -294,9 +294,10 @@ def explain(model: ModelRef, test: DataRef, title: str, random_state: int, contr
     """Compute the curves, tables and importances of the winner on the test rows, and draw them."""
     how = {"random_state": random_state, "contract": contract}
     found = explanation.explain(storage().get_model(model), storage().get_frame(test), **how)
+    pictures = figures.draw(found, title, contract.descriptions)
     return Explained(
         explanation=found,
-        pictures={name: b64encode(png) for name, png in figures.draw(found, title).items()},
+        pictures={name: b64encode(png) for name, png in pictures.items()},
         overview=b64encode(figures.draw_overview(found, title)),
     )
 

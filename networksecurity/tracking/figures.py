@@ -5,9 +5,10 @@ matplotlib is slow to load and is imported when a picture is drawn.
 """
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from io import BytesIO
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,16 +24,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DPI = 100
-_COLORS = {"legitimate": "#0072b2", "phishing": "#d55e00"}
-"""Blue and vermilion of Okabe and Ito's palette: told apart by people who see colours differently, and in grey."""
-_GREY = "#777777"
+BLUE, VERMILION, GREY = "#0072b2", "#d55e00", "#777777"
+"""Of Okabe and Ito's palette: told apart by people who see colours differently, and in grey."""
+_COLORS = {"legitimate": BLUE, "phishing": VERMILION}
 _MOST_BARS = 30
 """Features whose importance is drawn, the most important first."""
 _MOST_COLUMNS = 40
 """Columns whose distance from the reference is drawn."""
+_MOST_LETTERS = 48
+"""Of a feature's description beside a bar."""
 
 
-def draw(explanation: Explanation, title: str) -> dict[str, bytes]:
+def draw(
+    explanation: Explanation, title: str, descriptions: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, bytes]:
     """Return the pictures of an explanation.
 
     Parameters
@@ -40,6 +45,8 @@ def draw(explanation: Explanation, title: str) -> dict[str, bytes]:
     explanation : Explanation
     title : str
         Above each picture: which model, on which rows.
+    descriptions : mapping of str to str, optional
+        What to call the features: see `Contract.descriptions`.
 
     Returns
     -------
@@ -51,7 +58,7 @@ def draw(explanation: Explanation, title: str) -> dict[str, bytes]:
         "roc_curve.png": ("ROC curve", _roc_curve, 480),
         "precision_recall_curve.png": ("Precision and recall", _precision_recall_curve, 480),
         "calibration_curve.png": ("Calibration", _calibration_curve, 480),
-        "permutation_importance.png": ("Importance of features", _permutation_importance, 640),
+        "permutation_importance.png": ("Importance of features", partial(_permutation_importance, descriptions), 640),
     }
     return {
         name: picture(f"{what} · {title}", partial(plot, explanation), height=height)
@@ -124,8 +131,11 @@ def _values_by_class(column: ColumnDescription, n_of: dict[str, int], ax: "Axes"
     else:
         ax.set_yticks([])
         ax.tick_params(labelsize="x-small")
-    name = column.name if len(column.name) <= 26 else f"{column.name[:25]}…"
-    ax.set_title(name, fontsize="small", parse_math=False)
+    ax.set_title(_short(column.name, 26), fontsize="small", parse_math=False)
+
+
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def draw_nothing() -> None:
@@ -168,7 +178,7 @@ def _roc_curve(explanation: Explanation, ax: "Axes") -> None:
     curve, ((tn, fp), (fn, tp)) = explanation.roc_curve, explanation.confusion_matrix.counts
     at = fp / max(1, tn + fp), tp / max(1, fn + tp)
     _curve_with_corner(ax, np.array(curve.fpr), np.array(curve.tpr), f"AUC = {curve.auc:.4f}", at, corner=(0.0, 1.0))
-    ax.plot([0, 1], [0, 1], color=_GREY, linestyle=":", label="by chance (AUC = 0.5)")
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="by chance (AUC = 0.5)")
     ax.set(xlabel="False positive rate", ylabel="True positive rate (recall)")
     ax.legend(loc="lower right", fontsize="small")
 
@@ -178,7 +188,7 @@ def _precision_recall_curve(explanation: Explanation, ax: "Axes") -> None:
     prevalence, at = (fn + tp) / (tn + fp + fn + tp), (tp / max(1, fn + tp), tp / max(1, fp + tp))
     name = f"AP = {curve.average_precision:.4f}"
     _curve_with_corner(ax, np.array(curve.recall), np.array(curve.precision), name, at, corner=(1.0, 1.0))
-    ax.axhline(prevalence, color=_GREY, linestyle=":", label=f"by chance (AP = {prevalence:.2f})")
+    ax.axhline(prevalence, color=GREY, linestyle=":", label=f"by chance (AP = {prevalence:.2f})")
     ax.set(xlabel="Recall", ylabel="Precision", ylim=(0, 1.03))
     ax.legend(loc="lower left", fontsize="small")
 
@@ -191,40 +201,42 @@ def _curve_with_corner(
     reach = max(0.1, 1.5 * abs(at[0] - corner[0]), 1.5 * abs(at[1] - corner[1]))
     enlarged = ax.inset_axes((0.32, 0.3, 0.45, 0.45))
     for part in (ax, enlarged):
-        part.plot(x, y, color=_COLORS["legitimate"], drawstyle="steps-post", label=name)
-        part.plot(*at, "o", color=_COLORS["phishing"], label=f"decision threshold ({at[0]:.3f}, {at[1]:.3f})")
+        part.plot(x, y, color=BLUE, drawstyle="steps-post", label=name)
+        part.plot(*at, "o", color=VERMILION, label=f"decision threshold ({at[0]:.3f}, {at[1]:.3f})")
     left = 0.0 if corner[0] == 0 else 1 - reach
     enlarged.set_xlim(left, left + reach)
     enlarged.set_ylim(1 - reach, 1)
     enlarged.tick_params(labelsize="x-small")
     style(enlarged)
-    ax.indicate_inset_zoom(enlarged, edgecolor=_GREY)
+    ax.indicate_inset_zoom(enlarged, edgecolor=GREY)
 
 
 def _calibration_curve(explanation: Explanation, ax: "Axes") -> None:
     curve = explanation.calibration_curve
     display = CalibrationDisplay(np.array(curve.prob_true), np.array(curve.prob_pred), None, pos_label="phishing")
-    display.plot(ax=ax, name=f"Brier score = {curve.brier_score:.4f}", color=_COLORS["legitimate"])
+    display.plot(ax=ax, name=f"Brier score = {curve.brier_score:.4f}", color=BLUE)
     style(ax)
     top = ax.secondary_xaxis("top")
     top.set_xticks(curve.prob_pred, [f"{count:,}" for count in curve.count], rotation=45, fontsize="small")
     top.set_xlabel("Rows per bin")
 
 
-def _permutation_importance(explanation: Explanation, ax: "Axes") -> None:
+def _permutation_importance(descriptions: Mapping[str, str], explanation: Explanation, ax: "Axes") -> None:
     importances = explanation.permutation_importance[:_MOST_BARS]
     if not importances:
         ax.set_axis_off()
         ax.text(0.5, 0.5, "This model does not learn from single features.", ha="center", transform=ax.transAxes)
         return
+    names = [descriptions.get(of.feature, of.feature.replace("_", " ")) for of in importances]
     ax.barh(
-        [importance.feature.replace("_", " ") for importance in importances],
+        range(len(names)),
         [importance.mean for importance in importances],
         xerr=[importance.std for importance in importances],
-        color=_COLORS["legitimate"],
-        ecolor=_GREY,
+        color=BLUE,
+        ecolor=GREY,
     )
     style(ax)
+    ax.set_yticks(range(len(names)), [_short(name, _MOST_LETTERS) for name in names], parse_math=False)
     ax.invert_yaxis()
     ax.margins(y=0.01)
     ax.tick_params(labelsize="small")
@@ -234,13 +246,13 @@ def _permutation_importance(explanation: Explanation, ax: "Axes") -> None:
 def _known(known: KnownFeatures, ax: "Axes") -> None:
     for place, of in enumerate(sorted(known.sets, key=lambda of: of.f1_score)):
         enough = of.f1_score >= known.floor
-        color = _COLORS["legitimate" if enough else "phishing"]
+        color = BLUE if enough else VERMILION
         ax.plot([of.f1_low, of.f1_high], [place, place], color=color)
         ax.plot(of.f1_score, place, "o" if enough else "s", color=color)
     names = [", ".join(of.groups) for of in sorted(known.sets, key=lambda of: of.f1_score)]
     style(ax)
     ax.set_yticks(range(len(names)), names, fontsize="x-small")
-    ax.axvline(known.floor, color=_GREY, linestyle=":", label=f"below {known.floor:g} a label is unsure")
+    ax.axvline(known.floor, color=GREY, linestyle=":", label=f"below {known.floor:g} a label is unsure")
     ax.set_xlabel("F1 on the test rows, with its 95 % interval")
     ax.margins(y=0.02)
     ax.legend(loc="lower right", fontsize="small")
@@ -251,7 +263,7 @@ def _drift(report: DriftReport, ax: "Axes") -> None:
     if len(drifted) > _MOST_COLUMNS:  # those that drifted, then those farthest from their reference
         drifted = sorted(drifted, key=lambda of: (not of[2], -of[1]))[:_MOST_COLUMNS]
     names, psi, red = zip(*drifted, strict=True)
-    bars = ax.barh(names, psi, color=[_COLORS["phishing" if each else "legitimate"] for each in red])
+    bars = ax.barh(names, psi, color=[VERMILION if each else BLUE for each in red])
     for bar, each in zip(bars, red, strict=True):
         bar.set_hatch("//" if each else "")
     style(ax)

@@ -385,7 +385,9 @@ def _write_train_artifacts(folder: Path, outcome: Outcome, card: str) -> None:
     table.to_csv(folder / "cv_results.csv", index=False)
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
     (folder / CONTRACT_FILE).write_text(outcome.contract.document, encoding="utf-8")
-    for name, png in draw_choice(outcome.searches, outcome.selection, _short(outcome.tags["data.source"])).items():
+    calibration = outcome.labelling.calibration if outcome.labelling else None
+    source = _short(outcome.tags["data.source"])
+    for name, png in draw_choice(outcome.searches, outcome.selection, calibration, source).items():
         (folder / name).write_bytes(png)
     if outcome.selection:
         (folder / "selection.json").write_text(outcome.selection.model_dump_json(indent=2), encoding="utf-8")

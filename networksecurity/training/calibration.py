@@ -6,15 +6,16 @@ probabilities of rows that the model had not seen, out of fold. The model itself
 model: this is scikit-learn's CalibratedClassifierCV in its prefit form.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from pydantic import BaseModel
 from scipy.special import expit, logit
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.calibration import CalibratedClassifierCV
+from sklearn.calibration import CalibratedClassifierCV, calibration_curve
 from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import FixedThresholdClassifier, PredefinedSplit
 from sklearn.pipeline import Pipeline
 
@@ -31,6 +32,51 @@ _LOG_EPS = 1e-12
 """What scikit-learn adds to a probability before it takes the logarithm."""
 _N_ERRORS = 1.96
 """Standard errors of a 95 % interval."""
+_N_BINS = 10
+
+
+class CalibrationCurve(BaseModel, frozen=True):
+    """Whether seven in ten rows with a probability of 0.7 are phishing.
+
+    The bins are ten equal parts of [0, 1]; empty ones are left out. Bins of equal counts were considered: a boosted
+    model is so sure of itself that nearly all of them crowd into the corners.
+    """
+
+    prob_true: tuple[float, ...]
+    """Share of phishing among the rows of each bin."""
+    prob_pred: tuple[float, ...]
+    """Mean predicted probability of phishing in each bin."""
+    count: tuple[int, ...]
+    """Rows in each bin."""
+    brier_score: float
+    """Mean squared difference of probability and outcome, in [0, 1]; less is better."""
+
+    @classmethod
+    def of(cls, y: np.ndarray, y_score: np.ndarray) -> Self:
+        """Return the curve of probabilities.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,)
+            1 is phishing.
+        y_score : ndarray of shape (n_samples,)
+            Probability of phishing.
+
+        Examples
+        --------
+        >>> curve = CalibrationCurve.of(np.array([0, 1, 1, 1]), np.array([0.04, 0.06, 0.9, 0.98]))
+        >>> curve.prob_true, curve.count
+        ((0.5, 1.0, 1.0), (2, 1, 1))
+        """
+        prob_true, prob_pred = calibration_curve(y, y_score, n_bins=_N_BINS, strategy="uniform")
+        # Counted as calibration_curve counts, with bins closed on the right, which np.histogram's are not.
+        count = np.bincount(np.searchsorted(np.linspace(0, 1, _N_BINS + 1)[1:-1], y_score))
+        return cls(
+            prob_true=tuple(prob_true.tolist()),
+            prob_pred=tuple(prob_pred.tolist()),
+            count=tuple(count[count > 0].tolist()),
+            brier_score=brier_score_loss(y, y_score),
+        )
 
 
 class Calibrated(BaseModel, frozen=True):
@@ -45,6 +91,8 @@ class Calibrated(BaseModel, frozen=True):
     """95 %, of the difference, by group."""
     log_loss_difference: float
     log_loss_interval: Interval
+    curve: CalibrationCurve | None = None
+    """None in records of older versions."""
 
 
 class CalibrationChoice(BaseModel, frozen=True):
@@ -57,18 +105,24 @@ class CalibrationChoice(BaseModel, frozen=True):
     log_loss: float
     """In nats."""
     compared: tuple[Calibrated, ...]
+    curve: CalibrationCurve | None = None
+    """Of the model's own probabilities, out of fold; None in records of older versions."""
+
+    @property
+    def chosen(self) -> Calibrated | None:
+        """The method by which the model is calibrated."""
+        return next((of for of in self.compared if of.method == self.method), None)
 
     def sentence(self) -> str:
         """Return what was chosen, and why."""
-        if self.method is None:
+        if (of := self.chosen) is None:
             return (
                 f"Probabilities are the model's own, with a Brier score of {self.brier_score:.4f} and a log loss of "
                 f"{self.log_loss:.4f} (out of fold), which no calibration is shown to better."
             )
-        of = next(of for of in self.compared if of.method == self.method)
         low, high = of.brier_interval
         return (
-            f"Probabilities are calibrated ({self.method}): Brier score {self.brier_score:.4f} before and "
+            f"Probabilities are calibrated ({of.method}): Brier score {self.brier_score:.4f} before and "
             f"{of.brier_score:.4f} after, a difference of {of.brier_difference:+.4f} (95 % interval {low:+.4f} to "
             f"{high:+.4f}); log loss {self.log_loss:.4f} and {of.log_loss:.4f} (out of fold)."
         )
@@ -111,18 +165,20 @@ def choose_calibration(
     y = np.asarray(y, dtype=int)
     own = _losses(y, y_score)
     after: dict[Method, np.ndarray] = {}
+    compared: list[Calibrated] = []
     for method in get_args(Method):
         corrected = np.empty(len(y))
         for learned, held_out in PredefinedSplit(test_fold).split():
             correct = corrector(_fit(_Probabilities(), y[learned], y_score[learned], method))
             corrected[held_out] = correct(y_score[held_out])
         after[method] = _losses(y, corrected)
-    compared = tuple(_compare(method, own, losses, groups) for method, losses in after.items())
+        compared.append(_compare(method, own, after[method], groups, CalibrationCurve.of(y, corrected)))
     return CalibrationChoice(
         method=_best(compared, after, groups),
         brier_score=float(own[:, 0].mean()),
         log_loss=float(own[:, 1].mean()),
-        compared=compared,
+        compared=tuple(compared),
+        curve=CalibrationCurve.of(y, y_score),
     )
 
 
@@ -132,7 +188,9 @@ def _losses(y: np.ndarray, y_score: np.ndarray) -> np.ndarray:
     return np.column_stack([(y_score - y) ** 2, -np.log(np.where(y == 1, sure, 1 - sure))])
 
 
-def _compare(method: Method, own: np.ndarray, losses: np.ndarray, groups: np.ndarray) -> Calibrated:
+def _compare(
+    method: Method, own: np.ndarray, losses: np.ndarray, groups: np.ndarray, curve: CalibrationCurve
+) -> Calibrated:
     (brier, of_brier), (log_loss, of_log_loss) = (
         mean_interval(losses[:, i] - own[:, i], groups, n_errors=_N_ERRORS) for i in (0, 1)
     )
@@ -145,10 +203,11 @@ def _compare(method: Method, own: np.ndarray, losses: np.ndarray, groups: np.nda
         brier_interval=of_brier,
         log_loss_difference=log_loss,
         log_loss_interval=of_log_loss,
+        curve=curve,
     )
 
 
-def _best(compared: tuple[Calibrated, ...], losses: dict[Method, np.ndarray], groups: np.ndarray) -> Method | None:
+def _best(compared: Sequence[Calibrated], losses: dict[Method, np.ndarray], groups: np.ndarray) -> Method | None:
     better = [of for of in compared if of.brier_interval[1] < 0 and of.log_loss_difference <= 0]
     if not better:
         return None

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 from sklearn import metrics
-from sklearn.calibration import calibration_curve
 from sklearn.inspection import permutation_importance
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags, resample
@@ -14,12 +13,12 @@ from sklearn.utils import get_tags, resample
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.schema import CLASS_LABELS, MISSING
 from networksecurity.data.vectors import codes_of, vector_codes
+from networksecurity.training.calibration import CalibrationCurve
 from networksecurity.training.evaluation import require_both_classes
 from networksecurity.training.label_rule import classify, rule_of
 
 _MAX_POINTS = 500
 """Points kept of a curve: about as many as its picture has pixels across."""
-_N_BINS = 10
 _N_REPEATS = 5
 _MAX_IMPORTANCE_ROWS = 10_000
 _MAX_ROWS_OF_NUMBERS = 2_000
@@ -56,23 +55,6 @@ class PrecisionRecallCurve(BaseModel, frozen=True):
     """Rows of at least this probability are called phishing; None: no row is called so."""
     average_precision: float
     """Of the whole curve, not of the points kept here."""
-
-
-class CalibrationCurve(BaseModel, frozen=True):
-    """Whether seven in ten rows with a probability of 0.7 are phishing.
-
-    The bins are ten equal parts of [0, 1]; empty ones are left out. Bins of equal counts were considered: a boosted
-    model is so sure of itself that nearly all of them crowd into the corners.
-    """
-
-    prob_true: tuple[float, ...]
-    """Share of phishing among the rows of each bin."""
-    prob_pred: tuple[float, ...]
-    """Mean predicted probability of phishing in each bin."""
-    count: tuple[int, ...]
-    """Rows in each bin."""
-    brier_score: float
-    """Mean squared difference of probability and outcome, in [0, 1]; less is better."""
 
 
 class FeatureImportance(BaseModel, frozen=True):
@@ -142,7 +124,7 @@ def explain(model: Any, rows: pd.DataFrame, *, random_state: int = 0, contract: 
         ),
         roc_curve=_roc_curve(y, y_score),
         precision_recall_curve=_precision_recall_curve(y, y_score),
-        calibration_curve=_calibration_curve(y, y_score),
+        calibration_curve=CalibrationCurve.of(y, y_score),
         permutation_importance=shuffle(model, X, y, random_state),
         classification_report={
             name: ClassFigures(
@@ -184,19 +166,6 @@ def _precision_recall_curve(y: np.ndarray, y_score: np.ndarray) -> PrecisionReca
         recall=tuple(recall),
         thresholds=_plain(thresholds),
         average_precision=metrics.average_precision_score(y, y_score),
-    )
-
-
-def _calibration_curve(y: np.ndarray, y_score: np.ndarray) -> CalibrationCurve:
-    prob_true, prob_pred = calibration_curve(y, y_score, n_bins=_N_BINS, strategy="uniform")
-    # Counted as calibration_curve counts, with bins closed on the right, which np.histogram's are not.
-    bins = np.searchsorted(np.linspace(0, 1, _N_BINS + 1)[1:-1], y_score)
-    count = np.bincount(bins)
-    return CalibrationCurve(
-        prob_true=tuple(prob_true),
-        prob_pred=tuple(prob_pred),
-        count=tuple(count[count > 0]),
-        brier_score=metrics.brier_score_loss(y, y_score),
     )
 
 

@@ -1,6 +1,9 @@
 import struct
 
+import numpy as np
+
 from networksecurity.tracking.choice_figures import draw_choice
+from networksecurity.training.calibration import choose_calibration
 from networksecurity.training.search import GridPoint, SearchResult
 from networksecurity.training.selection import Selection, Standing
 
@@ -34,13 +37,22 @@ def test_a_choice_is_drawn_by_model_and_by_size():
         for model, (off, error, verdict) in verdicts.items()
     )
     selection = Selection(scoring="f1", n_repeats=3, n_splits=3, standings=standings)
-    drawn = draw_choice([SIZED, TREE], selection, "rows.csv")
+    drawn = draw_choice([SIZED, TREE], selection, None, "rows.csv")
     assert {name: struct.unpack(">II", png[16:24]) for name, png in drawn.items()} == {
         "leaderboard.png": (640, 480),
         "score_by_n_estimators.png": (640, 480),
     }
-    assert draw_choice([SIZED, TREE], None, "rows.csv")["leaderboard.png"] != drawn["leaderboard.png"]
+    assert draw_choice([SIZED, TREE], None, None, "rows.csv")["leaderboard.png"] != drawn["leaderboard.png"]
 
 
 def test_a_winner_without_sizes_has_no_picture_of_them():
-    assert set(draw_choice([TREE, SIZED], None, "rows.csv")) == {"leaderboard.png"}
+    assert set(draw_choice([TREE, SIZED], None, None, "rows.csv")) == {"leaderboard.png"}
+
+
+def test_calibration_is_drawn_before_and_after_where_probabilities_are_corrected():
+    generator = np.random.default_rng(0)
+    probability = generator.beta(0.5, 0.5, 3_000)
+    y, fold = generator.random(3_000) < probability, np.arange(3_000) % 3
+    timid, good = (choose_calibration(y, of, fold, np.arange(3_000)) for of in (0.25 + probability / 2, probability))
+    assert "calibration_before_and_after.png" in draw_choice([TREE], None, timid, "rows.csv")
+    assert "calibration_before_and_after.png" not in draw_choice([TREE], None, good, "rows.csv")

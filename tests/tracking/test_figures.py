@@ -2,12 +2,14 @@ import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import pytest
 from matplotlib import pyplot
+from PIL import Image
 
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.schema import to_X_y
+from networksecurity.data.schema import FEATURE_DESCRIPTIONS, to_X_y
 from networksecurity.data.splitting import split
 from networksecurity.data.validation import validate
 from networksecurity.tracking.figures import draw, draw_overview
@@ -40,6 +42,22 @@ def test_pictures_are_png_files_of_the_documented_sizes(pictures):
         "calibration_curve.png": (640, 480),
         "permutation_importance.png": (640, 640),
     }
+
+
+def test_pictures_can_be_read_on_a_dark_page(explanation, pictures):
+    for content in [*pictures.values(), draw_overview(explanation, "")]:
+        picture = Image.open(BytesIO(content)).convert("RGBA")
+        assert picture.getchannel("A").getextrema() == (255, 255)
+        assert picture.getpixel((0, 0)) == (255, 255, 255, 255)
+
+
+def test_features_are_called_by_their_descriptions(explanation, pictures):
+    importances = [
+        of.model_copy(update={"feature": FEATURE_DESCRIPTIONS[of.feature]}) for of in explanation.permutation_importance
+    ]
+    described = explanation.model_copy(update={"permutation_importance": tuple(importances)})
+    title = "Logistic Regression · test rows"
+    assert draw(explanation, title, FEATURE_DESCRIPTIONS) == draw(described, title) != pictures
 
 
 def test_an_overview_is_small(explanation):

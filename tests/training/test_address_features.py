@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from networksecurity.data.address_features import ADDRESS_FEATURES
+from networksecurity.data.contracts.addresses import Addresses
 from networksecurity.data.model_files import TRUSTED_TYPES
 from networksecurity.exceptions import AddressError
 from networksecurity.training.address_features import AddressFeatures
@@ -101,7 +102,9 @@ SHOWN = {
 def test_every_feature_is_shown_and_explained():
     assert list(SHOWN) == NAMES == AddressFeatures().get_feature_names_out().tolist()
     assert 40 <= len(NAMES) <= 70
-    assert len(set(ADDRESS_FEATURES.values())) == len(NAMES)
+    descriptions = Addresses().descriptions
+    assert list(descriptions) == NAMES
+    assert len(set(descriptions.values())) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

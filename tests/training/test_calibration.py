@@ -10,6 +10,7 @@ from networksecurity.data.schema import to_X_y
 from networksecurity.data.storage import Storage
 from networksecurity.data.validation import validate
 from networksecurity.training.calibration import (
+    CalibrationCurve,
     calibrate,
     calibrated_in,
     choose_calibration,
@@ -123,6 +124,9 @@ def test_figures_are_those_of_rows_corrected_by_the_other_folds():
         corrected[fold == k] = curve.predict(y_score[fold == k])
     assert isotonic.brier_score == pytest.approx(brier_score_loss(y, corrected))
     assert isotonic.log_loss == pytest.approx(log_loss(y, corrected))
+    assert isotonic.curve == CalibrationCurve.of(y, corrected)
+    assert chosen.curve == CalibrationCurve.of(y, y_score)
+    assert sum(chosen.curve.count) == sum(isotonic.curve.count) == 900
     low, high = isotonic.brier_interval
     assert isotonic.brier_difference == pytest.approx(isotonic.brier_score - chosen.brier_score)
     assert low < isotonic.brier_difference < high

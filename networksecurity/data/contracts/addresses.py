@@ -85,6 +85,11 @@ class Addresses(Contract):
         return "registrable domain"
 
     @property
+    def descriptions(self) -> dict[str, str]:
+        """What each feature is that is computed from an address."""
+        return {name: text.partition(": ")[0] for name, text in ADDRESS_FEATURES.items()}
+
+    @property
     def row_schema(self) -> dict[str, Any]:
         """A text, as it was found."""
         return {

@@ -96,7 +96,7 @@ class Contract(ABC):
 
     @property
     def descriptions(self) -> Mapping[str, str]:
-        """What each column of `X` is about, for people; none by default."""
+        """What each feature is about, for people: a column of `X`, or what is computed from it; none by default."""
         return {}
 
     @property
