@@ -93,11 +93,10 @@ class Course:
         asked = parameters.model_dump(mode="json", exclude={"reason", "refresh", "create_repo", "public_repo"})
         contents = [asked, rows.sha256, code_version(), self.record.contract, self.record.experiment]
         command = hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
-        self.record = ledger().begin(self.record.model_copy(update={"command": command}))
-        self._is_stored = True
-        if not self._is_away:
-            self.opening = tasks.open_runs.submit(self.record)
-        with ledger().attended(self.record):
+        with ledger().begun(self.record.model_copy(update={"command": command})) as self.record:
+            self._is_stored = True
+            if not self._is_away:
+                self.opening = tasks.open_runs.submit(self.record)
             yield
 
     def found(self, **found: Any) -> None:
@@ -130,14 +129,14 @@ class Course:
         reaching.wait()
         if self.opening:
             self.opening.wait()
+        status = "FAILED" if isinstance(exc, Exception) else "KILLED"
         if self.record.found:
             if self._is_stored:  # what was found is not lost
-                ledger().release(self.record)
+                ledger().release(self.record.model_copy(update={"status": status if status == "KILLED" else None}))
             return
         if not (self._is_stored or reaching.state.is_completed()):
             return
         reason = settings().redacted(": ".join(filter(None, (type(exc).__name__, str(exc)))))
-        status = "FAILED" if isinstance(exc, Exception) else "KILLED"
         ended = self.record.model_copy(update={"status": status, "reason": reason})
         with suppress(NetworkSecurityException):  # report the first error, not this one
             ledger().release(ended if status == "FAILED" else self.record.model_copy(update={"reason": reason}))

@@ -41,9 +41,13 @@ def _why(exc: Exception) -> str | None:
             f"PREFECT_DEFAULT_RESULT_STORAGE_BLOCK: there is no block {settings.results.default_storage_block}: create "
             "it on the page Blocks of Prefect's server, or unset the variable"
         )
-    if isinstance(exc, PrefectHTTPStatusError) and exc.response.status_code in {401, 403}:
-        found = f"answers {exc.response.status_code}"
+    status = exc.response.status_code if isinstance(exc, PrefectHTTPStatusError) else None
+    if status in {401, 403}:
+        found = f"answers {status}"
         remedy = "Set PREFECT_API_KEY or PREFECT_API_AUTH_STRING to what it accepts"
+    elif status in {502, 503, 504}:
+        found = f"has too much to do, it answers {status}"
+        remedy = "Try again later, or set PREFECT_API_URL to another"
     elif isinstance(exc, httpx.TransportError) or str(exc).startswith("Failed to reach API"):
         found = f"cannot be reached: {exc.__cause__ or exc}"
         remedy = "Start it, or set PREFECT_API_URL to another"

@@ -57,15 +57,15 @@ def deferred(exc: NetworkSecurityException) -> str:
 
 def log_or_leave(record: _Record, log: Callable[[_Record], _Logged]) -> tuple[_Logged | None, str | None]:
     """Return where a record was logged, or else a sentence about its later delivery."""
-    ledger().write(record)
-    try:
-        logged = log(record)
-    except UNDELIVERED as exc:
-        ledger().release(record)
-        get_run_logger().warning("%s", deferred(exc))
-        return None, deferred(exc)
-    ledger().drop(record)
-    return logged, None
+    with ledger().begun(record) as begun:
+        try:
+            logged = log(begun)
+        except UNDELIVERED as exc:
+            ledger().release(begun)
+            get_run_logger().warning("%s", deferred(exc))
+            return None, deferred(exc)
+        ledger().drop(begun)
+        return logged, None
 
 
 def find_gaps(version: RegisteredVersion | None, n_rows: int, n_missing: dict[str, int]) -> list[str]:

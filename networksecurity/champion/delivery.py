@@ -234,7 +234,9 @@ def replay(server: TrackingServer, ledger: Ledger, signing_key: SecretStr | None
 
 
 def _deliver(server: TrackingServer, record: Record, ledger: Ledger, signing_key: SecretStr | None) -> str:
-    with ledger.held(record):
+    with ledger.held(record) as is_ours:
+        if not is_ours:
+            raise NetworkSecurityException("another process delivers it")
         match record:
             case CheckRecord():
                 deliver_check(server, record)

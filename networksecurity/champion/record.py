@@ -39,7 +39,7 @@ from networksecurity.training.selection import Selection
 
 _log = logging.getLogger(__name__)
 
-_FOLDER = "tracking"
+_FOLDER, _ALIVE = "tracking", ".alive"
 _BEAT, _SILENT = 30.0, 300.0
 """Seconds between two signs of life of a training, and after which one on another machine counts as dead."""
 _KEPT = timedelta(days=30)
@@ -120,6 +120,11 @@ class _Record(BaseModel, frozen=True):
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     process: str = Field(default_factory=this_process)
 
+    def goes_on(self, earlier: "Record") -> bool:
+        """Return whether this is the same as one whose process was killed while it was logged."""
+        own = {"key", "at", "process"}
+        return bool(earlier.process) and self.model_dump_json(exclude=own) == earlier.model_dump_json(exclude=own)
+
 
 class TrainingRecord(_Record, frozen=True):
     """A training that is to be logged."""
@@ -146,10 +151,14 @@ class TrainingRecord(_Record, frozen=True):
         """What it is about, for people."""
         return f"training {self.name}"
 
+    def goes_on(self, earlier: "Record") -> bool:
+        """Return whether this is the same training as one that was interrupted."""
+        return isinstance(earlier, TrainingRecord) and earlier.is_interrupted and earlier.command == self.command
+
     @property
     def is_interrupted(self) -> bool:
-        """Whether the same training may go on in its runs."""
-        return self.found is None and self.status != "FAILED"
+        """Whether the same training may go on in its runs: it was ended from outside, though it may have found all."""
+        return self.status != "FAILED" and (self.found is None or self.status == "KILLED" or bool(self.process))
 
     @property
     def rows(self) -> Contract:
@@ -206,19 +215,20 @@ class Ledger:
 
     storage: Storage
 
-    def write(self, record: Record) -> None:
-        """Store a record, in place of the one with the same key."""
+    def write(self, record: _Kind) -> _Kind:
+        """Store a record, in place of the one with the same key, and return it."""
         self.storage.put_document(_file(record), record.model_dump_json().encode())
+        return record
 
     def drop(self, record: Record) -> None:
-        """Delete a record that was delivered."""
+        """Delete a record that was delivered, and the signs of killed processes that had worked on it."""
         self.storage.drop_document(_file(record))
+        for sign in self.storage.documents(f"{_FOLDER}/{record.key}.*{_ALIVE}").keys() - self._signs(record):
+            self.storage.drop_document(sign)
 
     def release(self, record: _Kind) -> _Kind:
         """Leave a record to whoever delivers next, and return it."""
-        left = record.model_copy(update={"process": ""})
-        self.write(left)
-        return left
+        return self.write(record.model_copy(update={"process": ""}))
 
     def interrupt(self, record: TrainingRecord) -> None:
         """Note that the runs of an interrupted training are closed: there is nothing to deliver."""
@@ -248,60 +258,80 @@ class Ledger:
                 found.append(record)
         return sorted(found, key=lambda record: record.at)
 
-    def begin(self, record: TrainingRecord) -> TrainingRecord:
-        """Store the record of a training that begins, and return it.
+    @contextmanager
+    def begun(self, record: _Kind) -> Iterator[_Kind]:
+        """Store a record that begins, keep other processes from it in the context, and give it.
 
-        It goes on in the runs of an earlier one with the same command that was interrupted, on whatever machine.
+        It goes on in the runs of an earlier one that was interrupted, on whatever machine.
         """
-        for earlier in self.unattended():
-            if isinstance(earlier, TrainingRecord) and earlier.is_interrupted and earlier.command == record.command:
-                record = record.model_copy(update={"key": earlier.key, "name": earlier.name})
-                break
-        self.write(record)
-        return record
+        for earlier in filter(record.goes_on, self.unattended()):
+            with self._claimed(earlier) as is_ours:
+                if is_ours:
+                    same = {"key", "name"} & type(record).model_fields.keys()
+                    yield self.write(record.model_copy(update={name: getattr(earlier, name) for name in same}))
+                    return
+        with self._attended(record):
+            yield self.write(record)
 
     @contextmanager
-    def held(self, record: Record) -> Iterator[None]:
-        """Keep other processes from a record in the context; an error leaves it to whoever delivers next."""
-        self.write(record.model_copy(update={"process": this_process(), "at": record.at}))
-        with self.attended(record), ExitStack() as at_an_error:
-            at_an_error.callback(self.release, record)
-            yield
+    def held(self, record: Record) -> Iterator[bool]:
+        """Keep other processes from a record that waits; give whether it is ours: another one may be quicker.
+
+        An error in the context leaves it to whoever delivers next.
+        """
+        with self._claimed(record) as is_ours, ExitStack() as at_an_error:
+            if is_ours:
+                self.write(record.model_copy(update={"process": this_process()}))
+                at_an_error.callback(self.release, record)
+            yield is_ours
             at_an_error.pop_all()
 
     @contextmanager
-    def attended(self, record: Record) -> Iterator[None]:
-        """Give signs of life in the context, by which other machines know that a process works on a record."""
-        over = Event()
+    def _claimed(self, record: Record) -> Iterator[bool]:
+        """Attend to a stored record, and give whether it is still there and no other process attends to it.
+
+        Each gives its sign first and then looks for those of others, hence of two never both go on; both may give way.
+        """
+        with self._attended(record) as sign:
+            yield bool(self.storage.documents(_file(record))) and not self._signs(record) - {sign}
+
+    @contextmanager
+    def _attended(self, record: Record) -> Iterator[str]:
+        """Give signs of life in the context, by which others know that a process works on a record."""
+        over, sign = Event(), f"{_FOLDER}/{record.key}.{uuid4().hex}{_ALIVE}"
 
         def beat() -> None:
-            while True:
-                with suppress(StorageError):
-                    self.storage.put_document(_sign(record), str(time.time()).encode())
-                if over.wait(_BEAT):
-                    return
+            with suppress(StorageError):
+                self.storage.put_document(sign, f"{this_process()} {time.time()}".encode())
 
-        thread = Thread(target=beat, daemon=True)
+        def beat_on() -> None:
+            while not over.wait(_BEAT):
+                beat()
+
+        beat()
+        thread = Thread(target=beat_on, daemon=True)
         thread.start()
         try:
-            yield
+            yield sign
         finally:
             over.set()
             thread.join()
             with suppress(StorageError):
-                self.storage.drop_document(_sign(record))
+                self.storage.drop_document(sign)
+
+    def _signs(self, record: Record) -> set[str]:
+        """Return the signs of living processes that work on a record."""
+        alive = set()
+        for name, content in self.storage.documents(f"{_FOLDER}/{record.key}.*{_ALIVE}").items():
+            process, _, last = content.decode().rpartition(" ")
+            if not has_ended(process) and time.time() - float(last) < _SILENT:
+                alive.add(name)
+        return alive
 
     def _is_attended(self, record: Record) -> bool:
-        if not record.process or has_ended(record.process):
-            return False
-        signs = self.storage.documents(_sign(record)).values()
-        last = max([record.at.timestamp(), *map(float, signs)])
-        return time.time() - last < _SILENT
+        is_young = time.time() - record.at.timestamp() < _SILENT
+        return bool((record.process and is_young and not has_ended(record.process)) or self._signs(record))
 
 
 def _file(record: Record) -> str:
     return f"{_FOLDER}/{record.key}.json"
-
-
-def _sign(record: Record) -> str:
-    return f"{_FOLDER}/{record.key}.alive"

@@ -130,7 +130,7 @@ class Registry:
                     version = client.get_model_version(self.name, version.version)
             later = self.find(alias) if found else None
             if later is None or int(later.version) < int(version.version):
-                self._set_alias(client, alias, version.version)
+                self._move_up(client, alias, int(version.version))
             return self._as_value(version)
 
     def _description(self) -> str:
@@ -155,6 +155,15 @@ class Registry:
             await_creation_for=0,
             model_id=model_id,
         )
+
+    def _move_up(self, client: MlflowClient, alias: str, number: int) -> None:
+        """Point `alias` to a version, or to a newer one that was registered meanwhile and may have had it already."""
+        pointed = 0
+        while pointed < number:
+            self._set_alias(client, alias, str(number))
+            pointed = number
+            newest = client.search_model_versions(f"name = '{self.name}'", 1, ["version_number DESC"])
+            number = max(number, *(int(of.version) for of in newest), 0)
 
     def set_alias(self, alias: str, version: str) -> None:
         """Point `alias` to a version, in place of the one it pointed to."""

@@ -1,4 +1,6 @@
-import itertools
+import platform
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -17,6 +19,14 @@ from networksecurity.monitoring.quality import QualityReport
 from networksecurity.tracking import runs
 from networksecurity.tracking import server as tracking_server
 from networksecurity.tracking.outcome import PROCESS_TAG, REASON_TAG
+
+
+@pytest.fixture
+def ended():
+    """Return the number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return process.pid
 
 
 @pytest.fixture(autouse=True)
@@ -115,10 +125,9 @@ def test_promotion_waits_for_the_delivery(server, ledger, outcome, rows):
 
 
 def test_an_interrupted_training_goes_on_in_the_same_runs(server, client, ledger, record):
-    begun = ledger.begin(
+    begun = ledger.write(
         record.model_copy(update={"found": None, "process": "elsewhere:1", "at": record.at - timedelta(hours=1)})
     )
-    ledger.write(begun)
     training = runs.start_training(server, "networksecurity", {}, name=begun.name, key=begun.key)
     client.set_tag(training.train_run_id, PROCESS_TAG, "elsewhere:1")
     (said,) = replay(server, ledger).delivered  # another training comes first
@@ -126,9 +135,12 @@ def test_an_interrupted_training_goes_on_in_the_same_runs(server, client, ledger
     assert client.get_run(training.train_run_id).info.status == "KILLED"
     assert ledger.waiting() == []
     again = record.model_copy(update={"key": "new", "name": "new"})
-    assert ledger.begin(again.model_copy(update={"command": "other"})).key == "new"
-    begun = ledger.begin(again)
-    assert (begun.key, begun.name) == (training.key, training.name)
+    with ledger.begun(again.model_copy(update={"command": "other"})) as begun:
+        assert begun.key == "new"
+    with ledger.begun(again) as begun:
+        assert (begun.key, begun.name) == (training.key, training.name)
+        with ledger.begun(again) as at_the_same_time:
+            assert at_the_same_time.key == "new"
     assert runs.start_training(server, "networksecurity", {}, name=begun.name, key=begun.key) == training
     run = client.get_run(training.train_run_id)
     assert (run.info.status, REASON_TAG in run.data.tags) == ("RUNNING", False)
@@ -143,10 +155,47 @@ def test_what_a_living_process_works_on_is_left_to_it(ledger, record):
     long_ago = record.model_copy(update={"process": "elsewhere:1", "at": record.at - timedelta(hours=1)})
     ledger.write(long_ago)
     assert len(ledger.waiting()) == 1
-    with ledger.held(long_ago):
-        for _ in itertools.takewhile(lambda _: not ledger.storage.documents("tracking/*.alive"), itertools.count()):
-            pass
+    with ledger.held(long_ago) as is_ours:
+        assert is_ours
         assert ledger.waiting() == []
+
+
+def test_of_two_that_deliver_at_the_same_time_never_both_do(ledger, record):
+    ledger.release(record)
+    with ledger.held(record) as first, ledger.held(record) as second:
+        assert (first, second) == (True, False)
+    with ledger.held(record) as again:
+        assert again
+        ledger.drop(record)
+    with ledger.held(record) as too_late:
+        assert not too_late
+    assert ledger.storage.documents("tracking/*") == {}
+
+
+def test_two_deliveries_at_the_same_time_leave_one_of_each(server, client, ledger, record, monkeypatch):
+    ledger.release(record)
+    deliver, others = delivery.deliver_training, []
+
+    def beside_another(*args, **how):
+        others.append(replay(server, ledger))
+        return deliver(*args, **how)
+
+    monkeypatch.setattr(delivery, "deliver_training", beside_another)
+    assert len(replay(server, ledger).delivered) == 1
+    assert [(other.delivered, other.left) for other in others] == [((), ())]
+    check_delivered(client, server, record)
+
+
+def test_a_check_whose_process_was_killed_is_the_same_check_when_it_is_made_again(ledger, outcome, rows, ended):
+    about = {"report": drift.compare(outcome.reference, rows), "step": None, "expected": None, "tags": {}}
+    quality = QualityReport(verdict="not_judged", reason="there are no labels")
+    check = {"experiment": "checks", "monitored": "model-1", "quality": quality} | about
+    killed = ledger.write(CheckRecord(process=f"{platform.node()}:{ended}", **check))
+    with ledger.begun(CheckRecord(**check)) as begun:
+        assert begun.key == killed.key
+    ledger.release(begun)
+    with ledger.begun(CheckRecord(**check)) as another:  # whose delivery is deferred was made, and is not made again
+        assert another.key != killed.key
 
 
 def test_a_late_delivery_does_not_take_the_alias_from_a_later_version(server, ledger, record):

@@ -85,6 +85,23 @@ def test_registering_the_same_run_again_makes_no_second_version(registry, versio
     assert len(registry.versions()) == 2
 
 
+def test_of_versions_that_are_registered_at_once_the_newest_is_the_candidate(registry, versions, monkeypatch):
+    with registry.server.client() as client:
+        stored = client.get_model_version(NAME, "1")
+        run_ids = [client.create_run("0").info.run_id for _ in range(3)]
+    model_uri, set_alias = f"models:/{stored.model_id}" if stored.model_id else stored.source, registry._set_alias
+
+    def overtaken(_, client, alias, version):
+        if run_ids:
+            registry.register(model_uri, run_ids.pop(), tags={}, description="")
+        set_alias(client, alias, version)
+
+    monkeypatch.setattr(Registry, "_set_alias", overtaken)
+    first = registry.register(model_uri, run_ids.pop(), tags={}, description="")
+    assert first.version == "3"
+    assert registry.get(CANDIDATE).version == "5"
+
+
 def test_an_alias_can_go_back_to_an_earlier_version(registry, versions):
     registry.set_alias(CANDIDATE, "1")
     assert registry.get(CANDIDATE) == versions[0]

@@ -25,6 +25,7 @@ def status_error(status):
         (DataSourceError("there is no file"), "error: there is no file\n"),
         (httpx.ConnectError("refused"), " cannot be reached: refused. Start it, or set PREFECT_API_URL"),
         (status_error(401), " answers 401. Set PREFECT_API_KEY or "),
+        (status_error(503), " has too much to do, it answers 503. Try again later, or "),
     ],
 )
 def test_what_others_do_wrong_is_one_line(exc, says, capsys):
