@@ -1,6 +1,8 @@
 """Each kind of fault at each request of a delivery: nothing is lost, and nothing is there twice."""
 
 import json
+from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 from faulty_proxy import KINDS, spoiling
@@ -16,6 +18,7 @@ from networksecurity.monitoring import drift
 from networksecurity.monitoring.quality import QualityReport
 from networksecurity.settings import settings
 from networksecurity.tracking.server import TrackingServer, forget
+from networksecurity.training.candidates import get_classifier
 from networksecurity.training.review import review
 
 CREATING = (
@@ -106,8 +109,11 @@ def deliver(spoiled, ledger):
 
 @pytest.fixture
 def whole(outcome, rows, ledger):
-    """Return a record of a training; what it would draw and upload once more is another request of the same kind."""
-    record = record_of(outcome, rows, ledger.storage, candidate_runs="best")
+    """Return a record of a training, small: it is delivered a thousand times."""
+    model = deepcopy(outcome.model)
+    forest = get_classifier(model)
+    forest.estimators_ = forest.estimators_[:2]
+    record = record_of(replace(outcome, model=model), rows, ledger.storage, candidate_runs="best")
     few = {"pictures": dict([*outcome.pictures.items()][:1]), "known": None, "searches": record.found.searches[:1]}
     return record.model_copy(update={"found": record.found.model_copy(update=few)})
 
