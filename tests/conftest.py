@@ -3,7 +3,9 @@ import os
 # Read when the libraries are loaded: on a busy machine threads that wait for each other make fits crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import fcntl
 import gc
+import pickle
 import re
 import shutil
 import socket
@@ -39,7 +41,8 @@ def pytest_xdist_auto_num_workers():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out the long campaigns unless they are asked for."""
+    """Put what takes longest first, and leave out the long campaigns unless they are asked for."""
+    items.sort(key=lambda item: item.path.parent.name != "flows")
     if "faults" not in config.option.markexpr:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("faults")])
         items[:] = [item for item in items if not item.get_closest_marker("faults")]
@@ -71,13 +74,32 @@ def real_data_or_sample():
 
 
 @pytest.fixture(scope="session")
-def mlflow_database(tmp_path_factory):
+def made_once(tmp_path_factory):
+    """Return a function that has a folder filled once for all processes of a test run, and returns it."""
+    own = tmp_path_factory.getbasetemp()
+    place = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def made(name, fill):
+        folder, done = place / name, place / f"{name}.done"
+        with (place / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(made_once):
     """Make an empty MLflow database to copy: its migrations take seconds, and break where two are made at once."""
     from mlflow import MlflowClient
 
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+    made = made_once("mlflow", lambda folder: MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments())
+    return made / "mlflow.db"
 
 
 @pytest.fixture(scope="session")
@@ -92,8 +114,13 @@ def rows():
 
 
 @pytest.fixture(scope="session")
-def outcome(rows):
+def outcome(made_once, rows):
     """Return what a small training found: two models, a Random Forest ahead of a Decision Tree."""
+    made = made_once("outcome", lambda folder: (folder / "pickle").write_bytes(pickle.dumps(_train(rows))))
+    return pickle.loads((made / "pickle").read_bytes())
+
+
+def _train(rows):
     import numpy as np
 
     from networksecurity.data import splitting, vectors
@@ -147,16 +174,13 @@ def outcome(rows):
 
 
 @pytest.fixture(scope="session")
-def saved_model(tmp_path_factory, outcome):
+def saved_model(made_once, outcome):
     """Return the folder of the model of `outcome`, as MLflow stores it."""
     from networksecurity.tracking.model import save_model
     from networksecurity.tracking.outcome import Training
 
-    folder = tmp_path_factory.mktemp("saved") / "model"
-    save_model(
-        str(folder), Training(name="x", key="x", experiment_id="0", grid_experiment_id="1", train_run_id="0"), outcome
-    )
-    return folder
+    training = Training(name="x", key="x", experiment_id="0", grid_experiment_id="1", train_run_id="0")
+    return made_once("saved", lambda folder: save_model(str(folder / "model"), training, outcome)) / "model"
 
 
 @pytest.fixture

@@ -24,23 +24,25 @@ def models(outcome, rows):
 
 
 @pytest.fixture(scope="session")
-def published(tmp_path_factory, mlflow_database, outcome, models):
+def published(made_once, mlflow_database, outcome, models):
     """Return the folder of a database with both models, the first the champion, and a third without files."""
-    folder = tmp_path_factory.mktemp("published")
-    server = connect(Settings(mlflow_tracking_uri=address(shutil.copy(mlflow_database, folder))))
-    registry = Registry(server, NAME)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for model in models.values():
-            training = runs.start_training(server, "serving", {})
-            known = outcome.known if model is outcome.model else None  # as of an older version
-            logged = runs.log_outcome(server, training, replace(outcome, model=model, known=known))
-            tags = {"f1_score": "0.951234", "data.source": "sample", **logged.seal}
-            registry.register(logged.model_uri, training.train_run_id, tags=tags, description="")
-    with server.client() as client:
-        client.create_model_version(NAME, f"file://{folder}/nowhere", client.create_run("0").info.run_id)
-    registry.set_alias(CHAMPION, "1")
-    return folder
+
+    def publish(folder):
+        server = connect(Settings(mlflow_tracking_uri=address(shutil.copy(mlflow_database, folder))))
+        registry = Registry(server, NAME)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            for model in models.values():
+                training = runs.start_training(server, "serving", {})
+                known = outcome.known if model is outcome.model else None  # as of an older version
+                logged = runs.log_outcome(server, training, replace(outcome, model=model, known=known))
+                tags = {"f1_score": "0.951234", "data.source": "sample", **logged.seal}
+                registry.register(logged.model_uri, training.train_run_id, tags=tags, description="")
+        with server.client() as client:
+            client.create_model_version(NAME, f"file://{folder}/nowhere", client.create_run("0").info.run_id)
+        registry.set_alias(CHAMPION, "1")
+
+    return made_once("published", publish)
 
 
 @pytest.fixture
@@ -57,8 +59,8 @@ def service(place):
 
 
 @pytest.fixture(scope="session")
-def shared(published):
+def shared(published, tmp_path_factory):
     """Return a service for tests that do not change its champion."""
-    uri = address(published / "mlflow.db")
+    uri = address(shutil.copy(published / "mlflow.db", tmp_path_factory.mktemp("shared")))
     with running(Settings(mlflow_tracking_uri=uri, serve_refresh=3600, serve_max_rows=3000)) as service:
         yield service
