@@ -7,6 +7,7 @@ VENV := .venv
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 PY := $(VENV)/bin/python
 TOOLS := build/tools
+in-parallel := --dist loadfile --no-loadscope-reorder  # tests/conftest.py has put the longest first
 
 # Keeps telemetry services from delaying a newcomer's first run and from printing tracebacks.
 export DO_NOT_TRACK ?= 1
@@ -29,15 +30,15 @@ train: $(VENV)/.installed ## train on the built-in sample; ARGS="--help" shows t
 	@$(PY) flows/train.py $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the tests and docstring examples that need only this checkout
-	$(PY) -m pytest -m 'not integration' --numprocesses auto --dist loadfile $(ARGS)
+	$(PY) -m pytest -m 'not integration' $(in-parallel) --numprocesses auto $(ARGS)
 
 test-integration: $(VENV)/.installed-dev ## run the tests against real servers, workers and a browser
-	$(PY) -m pytest -m integration --numprocesses 3 --dist loadfile $(ARGS)
+	$(PY) -m pytest -m integration $(in-parallel) --numprocesses 3 $(ARGS)
 
 coverage: $(VENV)/.installed-dev ## run the tests and list the lines of the core that they do not reach
 	@mkdir -p build/coverage
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest -m 'not integration' --numprocesses auto --dist loadfile $(ARGS)
+	$(PY) -m coverage run -m pytest -m 'not integration' $(in-parallel) --numprocesses auto $(ARGS)
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
 

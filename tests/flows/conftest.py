@@ -1,7 +1,6 @@
 import os
 import subprocess
 from functools import partial
-from inspect import signature
 
 import pytest
 from leash import leashed_children
@@ -26,23 +25,29 @@ def computed(tmp_path_factory):
 
 
 @pytest.fixture
-def workplace(request, tmp_path, mlflow_database, prefect_server, computed, monkeypatch):
-    """Return the folder of a flow, whose steps take from the cache what those of other tests have computed.
-
-    Not in a test that patches: its steps may compute something else.
-    """
-    patches = "monkeypatch" in signature(request.function).parameters
-    with working_in(tmp_path, mlflow_database, tmp_path if patches else computed, monkeypatch):
+def workplace(tmp_path, mlflow_database, prefect_server, computed, monkeypatch):
+    """Return the folder of a flow, whose steps take from the cache what those of other tests have computed."""
+    with working_in(tmp_path, mlflow_database, computed, monkeypatch):
         yield tmp_path
 
 
 @pytest.fixture
 def empty_workplace(workplace, monkeypatch):
-    """Give a flow an empty storage and cache, where what is computed and what is not is the subject."""
+    """Give a flow an empty storage and cache, where what is computed is the subject, or a step is patched or stopped."""
     monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(workplace / "storage"))
     settings.cache_clear()
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: workplace / "results"}):
         yield workplace
+
+
+@pytest.fixture
+def csv(workplace):
+    def write(frame):
+        path = workplace / "rows.csv"
+        frame.to_csv(path, index=False)
+        return str(path)
+
+    return write
 
 
 @pytest.fixture(scope="module")

@@ -1,49 +1,29 @@
-import json
 import re
-import shutil
 import sys
-import time
 from base64 import b64decode
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 from threading import Event
 
-import fsspec
 import mlflow
 import pandas as pd
-import prefect.flow_runs
 import pytest
 from prefect import task
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter
-from prefect.flow_runs import resume_flow_run
-from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from pydantic import ValidationError
 from records import artifacts, task_states
+from trainings import logged_runs, run
 
-from flows import approval, thread_runner, training_steps
-from flows import train as flow_module
+from flows import thread_runner, training_steps
 from flows.parameters import TrainParameters
-from flows.steps import result_storage
-from flows.train import make_runner, train
+from flows.train import make_runner
 from flows.training_report import summarize
-from networksecurity.champion import changes, delivery
-from networksecurity.champion.delivery import replay
-from networksecurity.champion.record import Ledger
-from networksecurity.champion.registry import CANDIDATE, CHAMPION, Registry
+from networksecurity.champion.registry import CANDIDATE, Registry
 from networksecurity.champion.verification import verify
 from networksecurity.data.built_in import Sample
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.storage import Storage
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,
     DataValidationError,
-    PromotionConflictError,
-    PromotionError,
     SourceUnavailableError,
-    TrackingUnavailableError,
     TrainingError,
 )
 from networksecurity.settings import Settings, settings
@@ -54,32 +34,6 @@ from networksecurity.tracking.view import PAGES
 from networksecurity.training import candidates, selection
 from networksecurity.training.evaluation import BOUNDS
 from networksecurity.training.label_rule import rule_of
-
-QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression", "promotion": "off"}
-
-
-# What is done each time: rows are read from their source, and a training is logged.
-NEVER_CACHED = {
-    "fetch", "reach MLflow", "open runs", "track: Decision Tree", "track: Logistic Regression", "track"
-}  # fmt: skip
-
-
-def run(**parameters):
-    return train(TrainParameters(**QUICK | parameters), return_state=True)
-
-
-def logged_runs():
-    return mlflow.search_runs(search_all_experiments=True, output_format="list")
-
-
-@pytest.fixture
-def csv(workplace):
-    def write(frame):
-        path = workplace / "rows.csv"
-        frame.to_csv(path, index=False)
-        return str(path)
-
-    return write
 
 
 def test_a_training_from_source_to_runs(empty_workplace):
@@ -177,7 +131,7 @@ def test_the_model_that_is_selected_is_fitted_thresholded_and_logged_whatever_th
     assert "| tied with the best |" in card
 
 
-def test_a_model_that_cannot_be_compared_again_does_not_end_the_training(workplace, monkeypatch):
+def test_a_model_that_cannot_be_compared_again_does_not_end_the_training(empty_workplace, monkeypatch):
     def fail(candidate, *args, **how):
         if candidate.name == "Decision Tree":
             raise ValueError("All the 9 fits failed")
@@ -190,69 +144,6 @@ def test_a_model_that_cannot_be_compared_again_does_not_end_the_training(workpla
         ("Logistic Regression", "best"),
         ("Decision Tree", "not compared"),
     ]
-
-
-def test_the_same_again_comes_from_the_cache_with_the_same_figures(empty_workplace):
-    first, second = run(), run()
-    states = task_states(second)
-    assert {name for name, state in states.items() if state != "Cached"} == NEVER_CACHED
-    assert [row.from_cache for row in second.result().leaderboard] == [True, True]
-    assert second.result().test_metrics == first.result().test_metrics
-    assert second.result().train_run_id != first.result().train_run_id
-    pictures = [
-        Path(mlflow.artifacts.download_artifacts(run_id=each.result().test_run_id, artifact_path="roc_curve.png"))
-        for each in (first, second)
-    ]
-    assert pictures[0].read_bytes() == pictures[1].read_bytes()
-
-    anew = run(refresh=True)
-    assert "Cached" not in task_states(anew).values()
-    assert anew.result().test_metrics == first.result().test_metrics
-    assert anew.result().train_metrics == first.result().train_metrics
-
-
-def test_what_is_lost_or_damaged_in_the_storage_is_computed_anew(empty_workplace, csv):
-    frame = make_phishing_websites(1_000, random_state=0).astype(object)
-    frame.loc[3, "SFH"] = "abc"
-    first = run(source=csv(frame)).result()
-    stored = empty_workplace / "storage"
-    for path in (*stored.glob("data/*.parquet"), *stored.glob("models/*.skops")):
-        content = bytearray(path.read_bytes())
-        content[len(content) // 3] ^= 16
-        path.write_bytes(content)
-    Path(first.quarantine).unlink()
-    damaged = run(source=csv(frame))
-    assert damaged.result().test_metrics == first.test_metrics
-    states = task_states(damaged)
-    assert states["validate"] == states["split"] == states["fit: " + first.leaderboard[0].model] == "Completed"
-    assert states["search: Decision Tree"] == "Cached"
-    assert Path(damaged.result().quarantine).exists()
-
-    shutil.rmtree(stored)
-    emptied = run(source=csv(frame))
-    assert emptied.result().test_metrics == first.test_metrics
-    assert emptied.result().train_metrics == first.train_metrics
-
-
-def test_other_data_or_parameters_are_not_taken_from_the_cache(empty_workplace, csv):
-    frame = make_phishing_websites(1_000, random_state=0)
-    first = run(source=csv(frame), models="Decision Tree")
-    frame.loc[0, "SFH"] = {-1: 0, 0: 1, 1: -1}[frame.loc[0, "SFH"]]
-    changed = run(source=csv(frame), models="Decision Tree")
-    assert changed.result().data_sha256 != first.result().data_sha256
-    assert "Cached" not in task_states(changed).values()
-    other_seed = task_states(run(source=csv(frame), models="Decision Tree", random_state=1))
-    assert other_seed["validate"] == "Cached"
-    assert other_seed["split"] == other_seed["search: Decision Tree"] == "Completed"
-
-
-def test_another_storage_does_not_take_results_that_refer_to_this_one(empty_workplace, monkeypatch):
-    assert run(models="Decision Tree").is_completed()
-    monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(empty_workplace / "another"))
-    settings.cache_clear()
-    again = run(models="Decision Tree")
-    assert again.is_completed()
-    assert "Cached" not in task_states(again).values()
 
 
 def test_invalid_rows_are_set_aside_and_said(workplace, csv):
@@ -321,36 +212,6 @@ def test_an_expected_error_fails_at_once(workplace, content, error, message):
     assert logged.data.tags[REASON_TAG].startswith(error.__name__)
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "reason"),
-    [
-        (KeyboardInterrupt(), "KILLED", "KeyboardInterrupt"),
-        (RuntimeError("at mongodb://me:hush@host/"), "FAILED", "RuntimeError: at mongodb://host/"),
-    ],
-)
-def test_whatever_ends_a_training_is_told_by_its_run(workplace, monkeypatch, error, status, reason):
-    monkeypatch.setenv("MONGODB_URI", "mongodb://me:hush@host/")
-    settings.cache_clear()
-
-    def stop(*args):
-        raise error
-
-    monkeypatch.setattr(flow_module, "_search", stop)
-    with pytest.raises(type(error)):
-        train(TrainParameters(**QUICK))
-    (logged,) = logged_runs()
-    assert logged.info.status == status
-    assert logged.data.tags[REASON_TAG] == reason
-
-
-@pytest.mark.parametrize(("candidate_runs", "expected"), [("all", 3 + 1), ("best", 2), ("none", 0)])
-def test_runs_of_grid_points(workplace, candidate_runs, expected):
-    report = run(candidate_runs=candidate_runs).result()
-    children = [run for run in logged_runs() if run.data.tags.get("mlflow.parentRunId") == report.train_run_id]
-    assert len(children) == expected
-    assert len(logged_runs()) == 2 + expected
-
-
 def test_what_may_pass_is_tried_again(workplace, monkeypatch):
     read, tries = Sample.read, []
 
@@ -367,220 +228,9 @@ def test_what_may_pass_is_tried_again(workplace, monkeypatch):
     assert len(tries) == 3
 
 
-@pytest.fixture
-def at_once(monkeypatch):
-    """Let nothing wait before another attempt."""
-    monkeypatch.setattr(delivery, "_PAUSES", (0, 0))
-    monkeypatch.setattr(training_steps, "reach", training_steps.reach.with_options(retries=0))
-
-
-def test_a_training_does_without_a_dead_tracking_server(empty_workplace, monkeypatch, at_once, capsys):
-    with monkeypatch.context() as away:
-        away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        away.setenv("NETWORKSECURITY_MLFLOW_TIMEOUT", "1")
-        settings.cache_clear()
-        state = run(models="Decision Tree", promotion="auto", skip_unchanged=True)
-        assert state.name == "Completed · tracking deferred"
-        assert "`networksecurity tracking replay` delivers it" in state.message
-        report = state.result()
-        assert (report.model_version, report.links()) == (None, {})
-        summarize(report).show()
-        shown = capsys.readouterr().out
-        assert "tracking replay" in shown
-        assert "waits until MLflow can be reached" in shown
-    settings.cache_clear()
-    anew = run()  # which delivers what waits
-    assert anew.name == "Completed"
-    named = {logged.info.run_name: logged.info.status for logged in logged_runs()}
-    for name in (report.name, anew.result().name):
-        assert named[f"train-{name}"] == named[f"test-{name}"] == "FINISHED"
-    version, (event,) = champion()
-    assert (version.version, event.why) == ("1", "There is no champion yet.")
-    assert float(version.tags["f1_score"]) == report.test_metrics["f1_score"]
-
-
-def test_a_training_survives_a_tracking_server_that_dies_in_its_middle(empty_workplace, monkeypatch, at_once):
-    with monkeypatch.context() as away:
-        away.setattr(training_steps.runs, "log_outcome", _unavailable)
-        state = run()
-        assert state.name == "Completed · tracking deferred"
-    (said,) = replay(connect(settings()), Ledger(Storage(settings().storage))).delivered
-    assert said.startswith(f"training {state.result().name}: logged, version 1 of ")
-    names = [logged.info.run_name for logged in logged_runs()]
-    assert sorted(name for name in names if name.endswith(state.result().name)) == [
-        f"test-{state.result().name}",
-        f"train-{state.result().name}",
-    ]
-    assert len(names) == 2 + 3 + 1
-
-
-def test_a_training_that_was_interrupted_goes_on_in_the_same_runs(empty_workplace, monkeypatch):
-    def stop(*args):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as interrupted:
-        interrupted.setattr(flow_module, "_compare", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(TrainParameters(**QUICK))
-    (before,) = [logged for logged in logged_runs() if logged.info.run_name.startswith("train-")]
-    assert before.info.status == "KILLED"
-    report = run().result()
-    assert report.train_run_id == before.info.run_id
-    assert {logged.info.status for logged in logged_runs()} == {"FINISHED"}
-    assert len(logged_runs()) == 2 + 3 + 1
-
-
-def _unavailable(*args):
-    raise TrackingUnavailableError("away")
-
-
-def champion():
-    registry = Registry(connect(settings()), settings().mlflow_registered_model_name)
-    return registry.find(CHAMPION), changes.history(registry)
-
-
-def test_the_first_model_that_holds_the_floors_is_promoted_and_an_equal_one_is_not(workplace):
-    assert run(promotion="dry-run").result().promotion_sentence().startswith("would be promoted (dry run): There is no")
-    assert champion() == (None, ())
-
-    state = run(promotion="auto")
-    report = state.result()
-    version, (event,) = champion()
-    assert version.version == report.model_version == event.version == "2"
-    assert (event.action, event.done, event.champion) == ("promote", True, None)
-    assert event.flow_run == str(state.state_details.flow_run_id)
-    assert event.decision == report.decision
-    assert report.decision.figures.items() <= report.test_metrics.items()  # which have the interval of F1, too
-    assert task_states(state)["promote"] == "Completed"
-    artifact = artifacts(state)["promotion"]
-    assert artifact.description == report.promotion_sentence() == "promoted: There is no champion yet."
-    assert "| false_positive_rate |" in artifact.data
-
-    state = run(promotion="auto")
-    report = state.result()
-    assert state.name == "Completed"
-    version, (_, event) = champion()
-    assert (version.version, event.version, event.action, event.champion) == ("2", "3", "keep", "2")
-    assert report.promotion_sentence().startswith("version 2 stays: F1 is ")
-    assert report.decision.comparison.f1_difference == 0
-    assert "| champion, version 2 |" in artifacts(state)["promotion"].data
-    assert report.promotion_sentence() in artifacts(state)["training-report"].data
-
-
-def test_a_model_of_the_sample_gives_way_to_one_of_a_file_and_does_not_replace_it(workplace):
-    make_phishing_websites(1_500, random_state=0).to_csv("rows.csv", index=False)
-    synthetic = "has learned from the built-in sample, which is synthetic"
-    for source, sentence in (
-        ("sample:1500", "promoted: There is no champion yet."),
-        ("rows.csv", f"promoted: Version 1 {synthetic}."),
-        ("sample:1500", f"version 2 stays: It {synthetic}; version 2 has not."),
-    ):
-        assert run(source=source, promotion="auto").result().promotion_sentence() == sentence
-
-
-def test_a_champion_that_changes_meanwhile_is_judged_again(workplace, monkeypatch):
-    consider, tries = changes.consider, []
-
-    def slow(*args, **kwargs):
-        tries.append(args)
-        if len(tries) < 5:  # four other runs promoted at the same moment
-            raise PromotionConflictError("changed by another")
-        return consider(*args, **kwargs)
-
-    monkeypatch.setattr(delivery, "consider", slow)
-    monkeypatch.setattr(changes, "verify", lambda *args: None)
-    quick = approval.weigh.with_options(retry_delay_seconds=0, retry_jitter_factor=0)
-    monkeypatch.setattr(approval, "weigh", quick)
-    assert run(promotion="auto").result().decision.outcome == "promote"
-    assert len(tries) == 5
-
-
-def test_a_stored_model_that_is_not_the_one_evaluated_is_not_promoted(workplace, monkeypatch):
-    def refuse(server, version):
-        raise PromotionError("not fit to be the champion: it answers otherwise")
-
-    monkeypatch.setattr(changes, "verify", refuse)
-    state = run(promotion="auto")
-    assert state.name == "Completed"
-    sentence = state.result().promotion_sentence()
-    assert sentence == "there is still no champion: not fit to be the champion: it answers otherwise."
-    assert champion()[0] is None
-
-
-@contextmanager
-def page_of_a_paused_run(**answer):
-    """Answer what a run asks, as its page would; yield the question once it was asked."""
-    asked = []
-
-    def wait_and_answer():
-        with get_client(sync_client=True) as client:
-            paused = FlowRunFilter(state={"type": {"any_": ["PAUSED"]}})
-            while not (found := client.read_flow_runs(flow_run_filter=paused)):
-                time.sleep(0.1)
-            keys = found[0].state.state_details.run_input_keyset
-            asked.append(client.read_flow_run_input(found[0].id, keys["description"]))
-        resume_flow_run(found[0].id, answer)
-
-    with ThreadPoolExecutor(1) as threads:
-        answering = threads.submit(wait_and_answer)
-        yield asked
-        answering.result()
-
-
-@pytest.mark.parametrize(
-    ("answer", "outcome", "why"),
-    [
-        ({"approve": True, "comment": "looks good"}, "promote", "There is no champion yet."),
-        ({"approve": False, "comment": "not on a Friday"}, "keep", "Not approved: not on a Friday."),
-    ],
-)
-def test_a_person_has_the_last_word(workplace, monkeypatch, answer, outcome, why):
-    monkeypatch.setattr(approval, "_SECONDS_BETWEEN_CHECKS", 1)
-    with page_of_a_paused_run(**answer) as asked:
-        report = run(promotion="ask", approval_timeout=100).result()
-    assert "Put version 1 of networksecurity-phishing in use, as the first champion?" in asked[0]
-    assert "There is no champion yet." in asked[0]
-    version, (event,) = champion()
-    assert (event.action, event.why) == (outcome, why)
-    assert (version is not None) == (outcome == "promote")
-    if outcome == "promote":
-        assert report.decision.reasons[-1] == "Approved: looks good."
-        assert report.promotion_sentence() == "promoted: There is no champion yet."
-
-
-def test_an_answer_in_the_moment_of_the_pause_counts(workplace, monkeypatch):
-    propose = prefect.flow_runs.propose_state_sync
-
-    def propose_and_answer(*, flow_run_id, **proposal):
-        state = propose(flow_run_id=flow_run_id, **proposal)
-        resume_flow_run(flow_run_id, {"approve": True, "comment": "at once"})
-        return state
-
-    monkeypatch.setattr(approval, "_SECONDS_BETWEEN_CHECKS", 1)
-    monkeypatch.setattr(prefect.flow_runs, "propose_state_sync", propose_and_answer)
-    report = run(promotion="ask").result()
-    assert report.decision.outcome == "promote"
-    assert report.decision.reasons[-1] == "Approved: at once."
-
-
-def test_no_answer_is_a_no(workplace, monkeypatch):
-    monkeypatch.setattr(approval, "_SECONDS_BETWEEN_CHECKS", 1)
-    state = run(promotion="ask", approval_timeout=1)
-    assert state.is_completed()
-    version, (event,) = champion()
-    assert version is None
-    assert event.why == "Not approved: nobody answered within 1 s."
-
-
-def test_nobody_is_asked_about_what_the_gate_stops(workplace):
-    report = run(promotion="ask", gate={"min_f1_score": 1}).result()
-    assert report.decision.outcome == "keep"
-    assert len(champion()[1]) == 1
-
-
 def test_costs_choose_the_threshold_and_the_model_keeps_it(workplace):
-    plain = run(promotion="auto").result()
-    state = run(promotion="auto", cost_false_positive=50, base_rate=0.01)
+    plain = run().result()
+    state = run(cost_false_positive=50, base_rate=0.01)
     report = state.result()
     choice = report.labelling.by_costs
     assert choice.threshold > 0.5
@@ -624,30 +274,6 @@ def test_wrong_parameters(wrong, message):
 
 def test_models_are_named_in_any_case_once():
     assert TrainParameters(models="adaboost, Random forest,ADABOOST").models == ("AdaBoost", "Random Forest")
-
-
-def test_results_lie_beside_the_data_where_that_is_a_url(empty_workplace, monkeypatch):
-    url = f"memory://{empty_workplace.name}"
-    monkeypatch.setenv("NETWORKSECURITY_STORAGE", url)
-    settings.cache_clear()
-    monkeypatch.setattr(train, "result_storage", result_storage(url))
-    first = run()
-    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: empty_workplace / "elsewhere"}):
-        second = run()
-    assert {name for name, state in task_states(second).items() if state != "Cached"} == NEVER_CACHED
-    assert second.result().test_metrics == first.result().test_metrics
-    files = fsspec.filesystem("memory")
-    kept = files.find(f"{url}/results")
-    assert len(kept) == len(set(task_states(first)) - NEVER_CACHED) + 2  # and what each of the two returned
-    for path in kept:
-        json.loads(files.cat(path))  # no pickle
-    assert not (empty_workplace / "results").exists()
-
-
-@pytest.mark.parametrize("url", ["memory://", "simplecache::memory://x"])
-def test_a_url_that_results_cannot_be_kept_at_is_said(url):
-    with pytest.raises(ConfigurationError, match="NETWORKSECURITY_STORAGE"):
-        result_storage(url)
 
 
 def test_a_report_holds_its_picture(workplace):

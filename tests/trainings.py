@@ -1,0 +1,25 @@
+"""A quick training, as tests of its flow run it, and what it leaves."""
+
+import mlflow
+
+from flows.parameters import TrainParameters
+from flows.train import train
+from networksecurity.champion import changes
+from networksecurity.champion.registry import CHAMPION, Registry
+from networksecurity.settings import settings
+from networksecurity.tracking.server import connect
+
+QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression", "promotion": "off"}
+
+
+def run(**parameters):
+    return train(TrainParameters(**QUICK | parameters), return_state=True)
+
+
+def logged_runs():
+    return mlflow.search_runs(search_all_experiments=True, output_format="list")
+
+
+def champion():
+    registry = Registry(connect(settings()), settings().mlflow_registered_model_name)
+    return registry.find(CHAMPION), changes.history(registry)
