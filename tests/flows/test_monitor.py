@@ -1,6 +1,8 @@
 import json
 import re
+import shutil
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -16,6 +18,12 @@ from networksecurity.data.mongodb import OpenCollection
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import ConfigurationError, DataSourceError, TrackingError
 from networksecurity.settings import settings
+
+
+@pytest.fixture(scope="module")
+def collection(mongod):
+    """Return the collection of all these tests, empty at each: a model tells what it has learned from by its name."""
+    return mongod.client["networksecurity_tests"][f"rows_{uuid.uuid4().hex}"]
 
 
 @pytest.fixture
@@ -35,8 +43,34 @@ def growing(workplace, collection, monkeypatch):
         assert ingest(IngestParameters(source=str(path)), return_state=True).is_completed()
 
     yield add
-    for suffix in ("_quarantine", "_ingestions", "_watches"):
+    for suffix in ("", "_quarantine", "_ingestions", "_watches"):
         collection.database.drop_collection(f"{collection.name}{suffix}")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Return a folder for tracking databases, and what was in the collection beside each."""
+    return tmp_path_factory.mktemp("kept"), {}
+
+
+@pytest.fixture
+def learned(growing, workplace, collection, kept):
+    """Return what puts rows into the collection, and in place a model that has learned from them, trained once."""
+    folder, contents = kept
+
+    def put(n_rows):
+        tracking, database, name = workplace / "mlflow.db", collection.database, collection.name
+        if n_rows in contents:
+            shutil.copy(folder / f"{n_rows}.db", tracking)
+            for suffix, documents in contents[n_rows].items():
+                database[name + suffix].insert_many(documents)
+        else:
+            growing(n_rows, 1)
+            assert fit().is_completed()
+            shutil.copy(tracking, folder / f"{n_rows}.db")
+            contents[n_rows] = {suffix: list(database[name + suffix].find()) for suffix in ("", "_ingestions")}
+
+    return put
 
 
 def fit(source="mongodb", **parameters):
@@ -71,9 +105,8 @@ def emitted(state, event):
     return found["events"]
 
 
-def test_a_collection_is_watched_as_it_grows(growing):
-    growing(3_000, 1)
-    assert fit().is_completed()
+def test_a_collection_is_watched_as_it_grows(learned, growing):
+    learned(3_000)
 
     state = look()
     assert state.name == "Too few rows"  # those that the model has learned from are not new
@@ -113,18 +146,16 @@ def test_a_collection_is_watched_as_it_grows(growing):
     assert (state.result().model_version, state.result().n_rows) == ("2", 0)
 
 
-def test_drift_is_told_by_an_event(growing):
-    growing(1_500, 1)
-    assert fit().is_completed()
+def test_drift_is_told_by_an_event(learned, growing):
+    learned(1_500)
     growing(1_000, 2, SSLfinal_State=True)
     state = look()
     (payload,) = events_of(state)
     assert payload == json.loads(state.result().model_dump_json())
 
 
-def test_a_decay_of_quality_is_told_by_an_event(growing):
-    growing(3_000, 1)
-    assert fit().is_completed()
+def test_a_decay_of_quality_is_told_by_an_event(learned, growing):
+    learned(3_000)
     growing(1_000, 2)
     state = look()
     first = state.result().quality
@@ -150,9 +181,8 @@ def test_a_decay_of_quality_is_told_by_an_event(growing):
     assert {"expected/precision", "expected/recall_score"} < set(run.data.metrics)
 
 
-def test_drift_and_decay_at_once_ask_for_one_retraining_for_both_reasons(growing):
-    growing(3_000, 1)
-    assert fit().is_completed()
+def test_drift_and_decay_at_once_ask_for_one_retraining_for_both_reasons(learned, growing):
+    learned(3_000)
     growing(3_000, 3, mislabelled=0.25, SSLfinal_State=True)
     state = look()
     assert (state.result().verdict, state.result().quality.verdict) == ("drift", "decayed")
@@ -174,9 +204,8 @@ def test_rows_without_labels_have_expected_figures_only(workplace):
     assert 0.8 < report.expected.recall_score < 1
 
 
-def test_one_look_back(growing):
-    growing(1_500, 1)
-    assert fit().is_completed()
+def test_one_look_back(learned, growing):
+    learned(1_500)
     growing(600, 2)
     assert look().result().n_rows == 600
     assert look(since="1").result().n_rows == 600
@@ -187,9 +216,8 @@ def test_one_look_back(growing):
         look(since="7").result()
 
 
-def test_thresholds_are_obeyed(growing):
-    growing(1_500, 1)
-    assert fit().is_completed()
+def test_thresholds_are_obeyed(learned, growing):
+    learned(1_500)
     growing(1_000, 2, SSLfinal_State=True)
     lenient = {"psi": 9, "score_psi": 9}
     assert look(thresholds=lenient).result().verdict == "no_drift"
@@ -211,9 +239,8 @@ def test_without_a_model_there_is_nothing_to_compare_with(workplace):
         look(source="sample:1000").result()
 
 
-def test_two_monitors_at_once_do_no_harm(growing, monkeypatch):
-    growing(1_500, 1)
-    assert fit().is_completed()
+def test_two_monitors_at_once_do_no_harm(learned, growing, monkeypatch):
+    learned(1_500)
     growing(1_000, 2, SSLfinal_State=True)
     both, get_checkpoint = Barrier(2), OpenCollection.get_checkpoint
 

@@ -40,29 +40,43 @@ COMMAND = [sys.executable, str(PROJECT / "flows" / "score.py")]
 MODEL = "networksecurity-phishing"
 
 
-def fit(version, promoted=True):
-    """Train a version of the model and put it in use."""
+def fit(version):
+    """Train a version of the model."""
     state = train(
         TrainParameters(source="sample:1500", models="Decision Tree", random_state=version, promotion="off"),
         return_state=True,
     )
     assert state.is_completed()
-    if promoted:
-        Registry(connect(settings()), MODEL).set_alias(CHAMPION, str(version))
+
+
+def promote(version):
+    Registry(connect(settings()), MODEL).set_alias(CHAMPION, str(version))
 
 
 @pytest.fixture(scope="module")
-def with_champion(tmp_path_factory, mlflow_database, prefect_server, computed):
-    """Return a tracking database to copy, in which the first version is the champion."""
-    folder = tmp_path_factory.mktemp("with_champion")
+def databases(tmp_path_factory, mlflow_database, prefect_server, computed):
+    """Return a folder of tracking databases to copy: with one version, with a champion, with another version beside."""
+    folder = tmp_path_factory.mktemp("databases")
+    database = folder / mlflow_database.name
     with pytest.MonkeyPatch.context() as patch, working_in(folder, mlflow_database, computed, patch):
         fit(1)
-    return folder / mlflow_database.name
+        shutil.copy(database, folder / "one version")
+        promote(1)
+        shutil.copy(database, folder / "champion")
+        fit(2)
+        shutil.copy(database, folder / "two versions")
+    return folder
 
 
 @pytest.fixture
-def champion(workplace, with_champion):
-    shutil.copy(with_champion, workplace)
+def champion(workplace, databases):
+    shutil.copy(databases / "champion", workplace / "mlflow.db")
+
+
+@pytest.fixture
+def two_versions(champion, workplace, databases):
+    """Have a second version beside the champion."""
+    shutil.copy(databases / "two versions", workplace / "mlflow.db")
 
 
 def write_csv(folder, bad=(), n_rows=300, random_state=5):
@@ -153,8 +167,7 @@ def test_a_version_without_a_profile_has_no_reasons(champion, workplace, monkeyp
     assert run(write_csv(workplace), workplace / "scored.csv").name == "Scored"
 
 
-def test_one_version_scores_all_rows_whatever_is_promoted_meanwhile(champion, workplace, monkeypatch):
-    fit(2, promoted=False)
+def test_one_version_scores_all_rows_whatever_is_promoted_meanwhile(two_versions, workplace, monkeypatch):
     choose = Registry.choose
 
     def then_promoted(registry, wanted):
@@ -167,8 +180,7 @@ def test_one_version_scores_all_rows_whatever_is_promoted_meanwhile(champion, wo
     assert set(pd.read_csv(workplace / "scored.csv")["model_version"]) == {1}
 
 
-def test_a_version_by_number_or_alias(champion, workplace):
-    fit(2, promoted=False)
+def test_a_version_by_number_or_alias(two_versions, workplace):
     source = write_csv(workplace)
     for wanted, version in (("champion", "1"), ("1", "1"), ("2", "2"), ("candidate", "2")):
         assert run(source, workplace / "scored.csv", model_version=wanted).result().model_version == version
@@ -178,8 +190,8 @@ def test_a_version_by_number_or_alias(champion, workplace):
         run(source, workplace / "scored.csv", model_version="best").result()
 
 
-def test_without_a_champion_it_says_what_to_do(workplace):
-    fit(1, promoted=False)
+def test_without_a_champion_it_says_what_to_do(workplace, databases):
+    shutil.copy(databases / "one version", workplace / "mlflow.db")
     state = run(write_csv(workplace), workplace / "scored.csv")
     with pytest.raises(TrackingError, match=r"alias champion at .*: train first, .*champion promote VERSION"):
         state.result()
@@ -271,7 +283,7 @@ def versions(scores):
 RENAME = {"$project": {"n": "$count"}}
 
 
-def test_each_version_scores_what_is_new_to_it(growing, scores, collection):
+def test_each_version_scores_what_is_new_to_it(growing, two_versions, scores, collection):
     growing(200, 1)
     state = run("mongodb", "mongodb")
     assert (state.name, state.result().rows.n_scored) == ("Scored", 200)
@@ -281,7 +293,7 @@ def test_each_version_scores_what_is_new_to_it(growing, scores, collection):
     assert run("mongodb", "mongodb").result().rows.n_scored == 150
     assert versions(scores) == {"1": 350}
 
-    fit(2)
+    promote(2)
     assert run("mongodb", "mongodb").result().rows.n_scored == 350
     assert run("mongodb", "mongodb").name == "Nothing new"
     assert run("mongodb", "mongodb", model_version="1").name == "Nothing new"
