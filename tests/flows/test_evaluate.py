@@ -5,13 +5,16 @@ from records import artifacts
 from flows.evaluate import evaluate, summarize
 from flows.parameters import EvaluateParameters, TrainParameters
 from flows.train import train
+from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import TrackingError
+from networksecurity.settings import settings
+from networksecurity.tracking.server import connect
 
 
 def test_a_version_is_evaluated_on_labelled_rows(workplace, capsys):
-    parameters = TrainParameters(source="sample:1500", models="Decision Tree")
-    assert train(parameters, return_state=True).is_completed()
+    trained = train(TrainParameters(source="sample:1500", models="Decision Tree", promotion="off"))
+    Registry(connect(settings()), trained.model_name).set_alias(CHAMPION, trained.model_version)
     state = evaluate(EvaluateParameters(source="sample:3000"), return_state=True)
     assert state.name == "Not worse"
     report = state.result()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("empty_workplace")
 
 
 def fit():
-    return train(TrainParameters(source="sample:600", models="Decision Tree"), return_state=True).result()
+    return train(TrainParameters(source="sample:600", models="Decision Tree", promotion="off"))
 
 
 def test_a_training_is_the_same_with_overrides_and_scores_are_not():
