@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from networksecurity.data import schema, validation
@@ -307,9 +308,13 @@ def expected(cell, domain):
     return int(number) if number in domain else "bad"
 
 
-@given(st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=30))
+SAMPLE = make_phishing_websites(200, random_state=0).astype(object)
+
+
+@given(st.lists(st.tuples(cells, cells, cells), min_size=20, max_size=30))
+@hypothesis_settings(max_examples=25)
 def test_each_cell_is_a_member_missing_or_a_reason(rows):
-    frame = make_phishing_websites(200, random_state=0).astype(object)
+    frame = SAMPLE.copy()
     for row, (two_valued, three_valued, target) in enumerate(rows):
         frame.at[row, "port"], frame.at[row, "SFH"], frame.at[row, TARGET] = two_valued, three_valued, target
     validated = validate(frame, max_rejected=1.0)

@@ -1,9 +1,13 @@
+import shutil
+import uuid
+
 import pytest
 from pydantic import SecretStr
 from reading import opened
-from served import JSON, ROW, running
+from served import JSON, ROW, address, running
 
 from networksecurity.data.schema import FEATURES
+from networksecurity.settings import Settings
 
 REPORT = {"row": {**ROW, "url": "https://example.org/"}, "label": "phishing", "by": "jane", "comment": "seen today"}
 
@@ -14,17 +18,28 @@ def uri(mongod, collection):
     collection.database.drop_collection(f"{collection.name}_feedback")
 
 
-@pytest.fixture
-def collecting(place, uri):
-    with running(place.model_copy(update={"mongodb_uri": SecretStr(uri), "mongodb_timeout": 1})) as service:
+@pytest.fixture(scope="module")
+def place_for_all(mongod):
+    """Return the address of a collection for the tests that share a service."""
+    name = f"rows_{uuid.uuid4().hex}"
+    yield f"{mongod.uri}/networksecurity_tests.{name}"
+    mongod.client["networksecurity_tests"].drop_collection(f"{name}_feedback")
+
+
+@pytest.fixture(scope="module")
+def collecting(published, place_for_all, tmp_path_factory):
+    """Return a service that takes reports."""
+    database = shutil.copy(published / "mlflow.db", tmp_path_factory.mktemp("collecting"))
+    mongodb = {"mongodb_uri": SecretStr(place_for_all), "mongodb_timeout": 1}
+    with running(Settings(mlflow_tracking_uri=address(database), serve_refresh=3600, **mongodb)) as service:
         yield service
 
 
-def test_a_report_is_stored_and_waits(collecting, uri):
+def test_a_report_is_stored_and_waits(collecting, place_for_all):
     answers = [collecting("POST", "/feedback", json=REPORT) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
-    with opened(uri) as connection:
-        (report,) = connection.list_feedback()
+    with opened(place_for_all) as connection:
+        (report,) = [of for of in connection.list_feedback() if of.comment == "seen today"]
     assert [answer.json() for answer in answers] == [{"id": report.id}] * 2
     assert (report.label, report.by, report.comment, report.status) == ("phishing", "jane", "seen today", "open")
     assert report.features == {**dict.fromkeys(FEATURES, 1)}

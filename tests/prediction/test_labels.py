@@ -1,5 +1,6 @@
 """One model with calibration, threshold and band: the same labels wherever it is asked."""
 
+import functools
 import json
 
 import mlflow
@@ -32,18 +33,29 @@ def sides():
     return splitting.split(validate(frame).accepted)
 
 
-def made(sides, name, method, *, banded):
+def fit(sides, name):
+    """Return a small model of a candidate, and its out-of-fold probabilities."""
+    candidate, (X, y) = CANDIDATES[name], to_X_y(sides.train)
+    params = {"n_estimators": 8} if "n_estimators" in candidate.param_grid else {}
+    params |= {"max_iter": 8} if name == "Hist Gradient Boosting" else {}
+    fold = splitting.assign_folds(sides.train)
+    return search.fit_best(candidate, params, X, y), search.out_of_fold_scores(candidate, params, X, y, fold)
+
+
+@pytest.fixture(scope="module")
+def fitted(sides):
+    """Return a function that fits each candidate once."""
+    return functools.cache(lambda name: fit(sides, name))
+
+
+def made(sides, fitted, name, method, *, banded):
     """Return a model whose bounds are probabilities of test rows.
 
     Those of a regression depend, in their last digit, on how many rows are added up together: of one, the bounds lie
     between them.
     """
-    (X, y), test = to_X_y(sides.train), to_X(sides.test)
-    candidate = CANDIDATES[name]
-    params = {"n_estimators": 8} if "n_estimators" in candidate.param_grid else {}
-    fold = splitting.assign_folds(sides.train)
-    model = search.fit_best(candidate, params, X, y)
-    y_score = search.out_of_fold_scores(candidate, params, X, y, fold)
+    (_, y), test = to_X_y(sides.train), to_X(sides.test)
+    model, y_score = fitted
     calibrated = calibrate(model[-1].estimator_, y, y_score, method) if method else None
     probabilities = np.unique(with_rule(model, LabelRule(), calibrated).predict_proba(test)[:, 1])
     if name == "Logistic Regression":
@@ -58,9 +70,11 @@ def made(sides, name, method, *, banded):
     ("method", "banded"), [("temperature", True), ("temperature", False), ("sigmoid", True), ("isotonic", True)]
 )
 @pytest.mark.parametrize("name", CANDIDATES)
-def test_labels_are_the_same_wherever_a_model_is_asked(sides, tmp_path, monkeypatch, name, method, banded, form):
+def test_labels_are_the_same_wherever_a_model_is_asked(
+    sides, fitted, tmp_path, monkeypatch, name, method, banded, form
+):
     monkeypatch.setattr(native, "_crossover", lambda *_: 10**9 if form == "native" else 0)
-    model, rule = made(sides, name, method, banded=banded)
+    model, rule = made(sides, fitted(name), name, method, banded=banded)
     test = sides.test
     X = to_X(test)
     y_score = model.predict_proba(X)[:, 1]
@@ -92,28 +106,34 @@ def test_labels_are_the_same_wherever_a_model_is_asked(sides, tmp_path, monkeypa
     assert [LABELS[code] for code in served.predict(X)] == expected
 
 
-def test_forests_and_boosting_have_a_native_form_with_calibration_and_band(sides, monkeypatch):
+def test_forests_and_boosting_have_a_native_form_with_calibration_and_band(sides, fitted, monkeypatch):
     monkeypatch.setattr(native, "_crossover", lambda *_: 10**9)
     for name in ("Random Forest", "Extra Trees", "Gradient Boosting", "Hist Gradient Boosting"):
-        fast = prepare(made(sides, name, "temperature", banded=True)[0], probe_rows())
+        fast = prepare(made(sides, fitted(name), name, "temperature", banded=True)[0], probe_rows())
         assert fast.up_to > 0, fast.why
-    fast = prepare(made(sides, "Gradient Boosting", "isotonic", banded=True)[0], probe_rows())
+    name = "Gradient Boosting"
+    fast = prepare(made(sides, fitted(name), name, "isotonic", banded=True)[0], probe_rows())
     assert (fast.up_to, "steps" in fast.why) == (0, True)
 
 
+@pytest.fixture(scope="module")
+def real_sides(real_data):
+    return splitting.split(validate(parse(str(real_data), Settings(_env_file=None)).read().frame).accepted)
+
+
 @pytest.mark.parametrize("name", ["Random Forest", "Hist Gradient Boosting"])
-def test_all_real_test_rows_get_the_labels_of_the_pipeline(real_data, sides, monkeypatch, name):
+def test_all_real_test_rows_get_the_labels_of_the_pipeline(real_sides, monkeypatch, name):
     monkeypatch.setattr(native, "_crossover", lambda *_: 10**9)
-    real = splitting.split(validate(parse(str(real_data), Settings(_env_file=None)).read().frame).accepted)
-    model, rule = made(real, name, "temperature", banded=True)
+    real = real_sides
+    model, rule = made(real, fit(real, name), name, "temperature", banded=True)
     X = to_X(real.test)
     fast = prepare(model, probe_rows())
     assert fast.up_to > 0, fast.why
     assert rule.codes(fast.score(X.to_numpy())).tolist() == model.predict(X).tolist()
 
 
-def test_a_summary_counts_the_rows_that_are_left_to_a_person(sides):
-    model, rule = made(sides, "Random Forest", "temperature", banded=True)
+def test_a_summary_counts_the_rows_that_are_left_to_a_person(sides, fitted):
+    model, rule = made(sides, fitted("Random Forest"), "Random Forest", "temperature", banded=True)
     scorer = scoring.BatchScorer(model, name="m", version="1", max_rejected=0.1)
     scored, _ = scorer.add(sides.test)
     report = scorer.finish()

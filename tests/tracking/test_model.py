@@ -75,19 +75,20 @@ def test_on_a_server_without_logged_models_the_model_belongs_to_the_run(server, 
     assert (mlflow.sklearn.load_model(logged.model_uri).predict(X) == outcome.model.predict(X)).all()
 
 
-@pytest.fixture(params=["sklearn", "pyfunc"])
-def loaded(request, done):
+@pytest.fixture(scope="module", params=["sklearn", "pyfunc"])
+def loaded(request, once):
     """Return the stored model as MLflow's own loaders return it."""
+    mlflow.set_tracking_uri(once.server.uri)
     loader = {"sklearn": mlflow.sklearn, "pyfunc": mlflow.pyfunc}[request.param]
-    return loader.load_model(done.logged.model_uri)
+    return loader.load_model(once.logged.model_uri)
 
 
 @pytest.mark.parametrize("known", [("address",), ("address", "page"), ("page", "certificate", "ended services")])
-def test_the_stored_model_predicts_the_same_without_groups_of_features(done, loaded, outcome, rows, known):
+def test_the_stored_model_predicts_the_same_without_groups_of_features(loaded, outcome, rows, known):
     X = hide(to_X_y(rows)[0], FEATURE_GROUPS, known)
     assert (loaded.predict(X) == outcome.model.predict(X)).all()
-    again = mlflow.sklearn.load_model(done.logged.model_uri)
-    assert (again.predict_proba(X) == outcome.model.predict_proba(X)).all()
+    if hasattr(loaded, "predict_proba"):
+        assert (loaded.predict_proba(X) == outcome.model.predict_proba(X)).all()
 
 
 @pytest.mark.parametrize(("feature", "value"), [("SFH", 7), ("SFH", 0.5), ("port", 0), ("SFH", np.inf), ("SFH", "no")])
