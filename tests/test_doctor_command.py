@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.request import getproxies_environment
 
 import pytest
+from dagshub_standin import serving
 from mlflow import MlflowClient
 from stored import sample
 
@@ -257,6 +258,13 @@ def test_a_file_that_is_no_database_is_found(doctor, sound):
 def test_a_tracking_server_that_does_not_run_is_found(doctor, closed_port):
     found = broken(doctor(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{closed_port}"), "tracking")
     assert found.fix == "start it, or correct MLFLOW_TRACKING_URI"
+
+
+@pytest.fixture
+def dagshub_standin(closed_port):
+    """Return a DagsHub whose MLflow nobody asks."""
+    with serving(f"http://127.0.0.1:{closed_port}") as hub:
+        yield hub
 
 
 def test_a_wrong_token_of_dagshub_is_found(doctor, dagshub_standin):

@@ -1,4 +1,5 @@
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -52,16 +53,22 @@ FOREIGN = {
 }
 
 
+@functools.cache
+def nodes(path):
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@functools.cache
 def imports(path):
-    folders = list(path.relative_to(PROJECT).parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text())):
+    folders, found = list(path.relative_to(PROJECT).parts[:-1]), []
+    for node in nodes(path):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             within = folders[: len(folders) - node.level + 1] if node.level else []
             base = ".".join([*within, *filter(None, [node.module])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            found += (base, *(f"{base}.{alias.name}" for alias in node.names))
+    return found
 
 
 # The flows have two names: `flows` in a checkout, `networksecurity.flows` once installed.
@@ -153,7 +160,7 @@ def test_no_module_outside_the_data_names_a_feature():
     for module, path in MODULES.items():
         if not is_in(module, "networksecurity.data"):
             assert not forbidden & set(imports(path)), module
-            constants = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+            constants = (node for node in nodes(path) if isinstance(node, ast.Constant))
             assert not [node.lineno for node in constants if node.value in features], module
 
 
@@ -185,7 +192,7 @@ def test_importing_the_core_leaves_nothing_behind_and_no_prefect(tmp_path):
 def test_no_file_has_more_than_450_lines_and_no_function_more_than_60():
     long = [f"{path}: {n}" for path in FILES if (n := path.read_text().count("\n")) > 450]
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 docstring = node.body[0] if ast.get_docstring(node) else None
                 n = node.end_lineno - node.lineno - (docstring.end_lineno - docstring.lineno + 1 if docstring else 0)

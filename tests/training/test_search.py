@@ -293,6 +293,44 @@ def test_processes_do_not_change_the_result(data):
     assert seen[-1].best_score == pytest.approx(alone.best.mean_test_score)
 
 
+class ThreadCounter(DummyClassifier):
+    """Write down, at each fit, its process and the threads that BLAS and OpenMP would take."""
+
+    def __init__(self, notes="", strategy="prior"):
+        super().__init__(strategy=strategy)
+        self.notes = notes
+
+    def fit(self, X, y):
+        pools = {pool["num_threads"] for pool in threadpool_info()} | {_openmp_effective_n_threads()}
+        with Path(self.notes).open("a") as notes:
+            notes.write(f"{os.getpid()} {max(pools)}\n")
+        return super().fit(X, y)
+
+
+@pytest.fixture
+def counter(tmp_path):
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the pool's processes cannot import a test
+    yield Candidate(
+        "Counter",
+        f"{__name__}:ThreadCounter",
+        {"strategy": ("prior", "most_frequent", "stratified")},
+        cost=1,
+        params={"notes": str(tmp_path / "notes")},
+    )
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_each_fit_of_a_budget_has_one_thread(data, counter, n_jobs):
+    X, y, test_fold = data
+    with ThreadPoolExecutor(n_jobs) as threads:  # on a single core the fits run in the thread, so one at a time
+        list(threads.map(lambda _: search(counter, X, y, test_fold, n_jobs=n_jobs), range(3)))
+    notes = [line.split() for line in Path(counter.params["notes"]).read_text().splitlines()]
+    assert len(notes) == 3 * 9
+    assert len({process for process, _ in notes}) <= n_jobs
+    assert {n_threads for _, n_threads in notes} == {"1"}
+
+
 def blocks_ctrl_c(process):
     blocked = re.search(r"SigBlk:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())
     return bool(int(blocked[1], 16) & 1 << signal.SIGINT - 1)
@@ -354,44 +392,6 @@ def test_a_fitted_winner_predicts_rows_with_missing_values(data, imputer):
 def test_an_unknown_candidate_is_refused_with_a_list_of_the_known():
     with pytest.raises(ConfigurationError, match="no model 'SVM'; known are Random Forest, Decision Tree"):
         get_candidate("SVM")
-
-
-class ThreadCounter(DummyClassifier):
-    """Write down, at each fit, its process and the threads that BLAS and OpenMP would take."""
-
-    def __init__(self, notes="", strategy="prior"):
-        super().__init__(strategy=strategy)
-        self.notes = notes
-
-    def fit(self, X, y):
-        pools = {pool["num_threads"] for pool in threadpool_info()} | {_openmp_effective_n_threads()}
-        with Path(self.notes).open("a") as notes:
-            notes.write(f"{os.getpid()} {max(pools)}\n")
-        return super().fit(X, y)
-
-
-@pytest.fixture
-def counter(tmp_path):
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the pool's processes cannot import a test
-    yield Candidate(
-        "Counter",
-        f"{__name__}:ThreadCounter",
-        {"strategy": ("prior", "most_frequent", "stratified")},
-        cost=1,
-        params={"notes": str(tmp_path / "notes")},
-    )
-    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-
-
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_each_fit_of_a_budget_has_one_thread(data, counter, n_jobs):
-    X, y, test_fold = data
-    with ThreadPoolExecutor(n_jobs) as threads:  # on a single core the fits run in the thread, so one at a time
-        list(threads.map(lambda _: search(counter, X, y, test_fold, n_jobs=n_jobs), range(3)))
-    notes = [line.split() for line in Path(counter.params["notes"]).read_text().splitlines()]
-    assert len(notes) == 3 * 9
-    assert len({process for process, _ in notes}) <= n_jobs
-    assert {n_threads for _, n_threads in notes} == {"1"}
 
 
 def test_the_last_fit_has_the_threads_it_is_given(data, counter):
