@@ -33,7 +33,7 @@ def workplace(tmp_path, mlflow_database, prefect_server, computed, monkeypatch):
 
 @pytest.fixture
 def empty_workplace(workplace, monkeypatch):
-    """Give a flow an empty storage and cache, where what is computed is the subject, or a step is patched or stopped."""
+    """Give a flow an empty storage and cache: what is computed is the subject, or a step is patched or stopped."""
     monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(workplace / "storage"))
     settings.cache_clear()
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: workplace / "results"}):
