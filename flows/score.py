@@ -251,6 +251,7 @@ def summarize(report: ScoreReport) -> Summary:
             "in MLflow": report.link,
             "output": report.output,
             "quarantine": report.quarantine or "-",
+            **({"renamed": ", ".join(f"{name} → {new}" for name, new in rows.renamed.items())} if rows.renamed else {}),
             "seconds": f"{report.seconds:.1f}",
         },
         sentences=[*report.notes, *report.gaps],

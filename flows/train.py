@@ -285,7 +285,7 @@ def _compare(parameters: TrainParameters, searches: Searches, rows: DataRef, rep
     """Compare the models' best points on folds that have chosen nothing, and put the winner first."""
     log = get_run_logger()
     points = [_best_point(parameters, result) for result in selection.contenders(searches.ranked)]
-    begin(f"comparing {len(points)} models on other folds")
+    begin(f"comparing {points[0].model if len(points) == 1 else f'{len(points)} models'} on other folds")
     running = [tasks.score_again.submit(rows, repeated_folds, point, parameters.scoring) for point in points]
     repeated = []
     for point, future in zip(points, running, strict=True):

@@ -25,7 +25,7 @@ from networksecurity.data.schema import (
     SCORE,
     UNSURE,
 )
-from networksecurity.exceptions import DataValidationError
+from networksecurity.exceptions import DataValidationError, listed
 from networksecurity.prediction.reasons import Explainer
 from networksecurity.training.known_features import KnownFeatures
 from networksecurity.training.label_rule import UNSURE_CODE, rule_of
@@ -134,6 +134,8 @@ class ScoringReport(BaseModel, frozen=True):
     """Rejected cells by reason; a row may have several."""
     n_missing: dict[str, int] = {}
     """Missing cells of scored rows, by feature; features without any are left out."""
+    renamed: dict[str, str] = {}
+    """Columns of the rows that have the name of one of a prediction, and their names beside the predictions."""
 
 
 class BatchScorer:
@@ -176,6 +178,7 @@ class BatchScorer:
         self._validation = contract.validation(max_rejected=max_rejected, with_target=False)
         self._overrides = overrides or Overrides(contract.name)
         self._known = known
+        self._renamed: dict[str, str] = {}
         self._n_phishing = self._n_unsure = self._n_overridden = 0
 
     def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -187,32 +190,16 @@ class BatchScorer:
             `row`, the unchanged columns that are no features, `phishing_probability`, `label`, `label_by`, `override`,
             `model`, `model_version`; rows in their order. With `known` also the two columns of `score`. With an
             explainer also `explanation`: a list of reasons, the strongest first, each with `feature`, `value` and
-            `effect`.
+            `effect`. A column of the rows that has one of these names becomes `given_label`, or the like.
         rejected : DataFrame of shape (n_rejected, n_others + 32)
             `row`, the unchanged columns that are no features, the features' original values as text, `reasons`.
 
         Raises
         ------
         DataValidationError
-            A feature is missing or duplicated, or another column has a name reserved for predictions.
+            A feature is missing or duplicated, or a column would get the name of another one.
         """
-        others = [str(name) for name in frame if not self._contract.is_own(name)]
-        reserved = {
-            ROW,
-            SCORE,
-            LABEL,
-            LABEL_BY,
-            OVERRIDE,
-            MODEL,
-            MODEL_VERSION,
-            REASONS,
-            *([EXPLANATION] if self._explainer else []),
-            *([KNOWN, F1_KNOWN] if self._known else []),
-        }
-        if taken := [name for name in others if name in reserved]:
-            raise DataValidationError(
-                f"the rows have columns with names reserved for predictions: {', '.join(taken)}; rename or drop them"
-            )
+        others = self._named(frame)
         accepted, rejected = self._validation.add(frame)
         scored = score(self._model, accepted, self._contract, self._known)
         scored = apply_overrides(scored, accepted, self._overrides, self._contract)
@@ -224,9 +211,23 @@ class BatchScorer:
         made_by = {column: pd.Categorical([value]).repeat(len(scored)) for column, value in self._made_by.items()}
         beside = [name for name in others if name not in rejected]  # an address may stand in a column of that name
         return (
-            pd.concat([_numbered(frame.loc[accepted.index, others]), scored.assign(**made_by)], axis=1),
-            pd.concat([_numbered(frame.loc[rejected.index, beside]), rejected.astype("str")], axis=1),
+            pd.concat([_numbered(others.loc[accepted.index]), scored.assign(**made_by)], axis=1),
+            pd.concat([_numbered(others.loc[rejected.index, beside]), rejected.astype("str")], axis=1),
         )
+
+    def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns that are no features, under names that no column of a prediction has."""
+        others = [name for name in frame if not self._contract.is_own(name)]
+        own = {ROW, SCORE, LABEL, LABEL_BY, OVERRIDE, MODEL, MODEL_VERSION, REASONS}
+        own |= {EXPLANATION} if self._explainer else set()
+        own |= {KNOWN, F1_KNOWN} if self._known else set()
+        renamed = {str(name): f"given_{name}" for name in others if name in own}
+        if twice := [name for name in renamed.values() if name in others]:
+            raise DataValidationError(
+                f"{listed(twice)} would be there twice: rename it, or {listed([*renamed])}, in the rows"
+            )
+        self._renamed |= renamed
+        return frame[others].rename(columns=renamed)
 
     def _explain(self, explainer: Explainer, accepted: pd.DataFrame) -> pd.Series:
         codes, first, of_row = np.unique(self._contract.distinct(accepted), return_index=True, return_inverse=True)
@@ -265,6 +266,7 @@ class BatchScorer:
             n_rejected=found.n_rejected,
             rejections=found.rejections,
             n_missing=found.n_missing,
+            renamed=self._renamed,
         )
 
 

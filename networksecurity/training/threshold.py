@@ -128,11 +128,11 @@ class TunedThreshold(BaseModel, frozen=True):
     def sentence(self) -> str:
         """Return which threshold is used, and why."""
         found = (
-            f"the one with the highest {self.scoring}, {self.best:.4f}, is worth {self.gain:+.4f} where it is chosen "
-            f"on other folds, with a standard error of {self.standard_error:.4f} (out of fold)."
+            f"the one with the highest {self.scoring}, {self.best:.4f}, gains {self.gain:+.4f} where it is chosen on "
+            f"other folds (out of fold, standard error {self.standard_error:.4f})."
         )
         if self.threshold == DECISION_THRESHOLD:
-            return f"Decision threshold {self.threshold}, which no other is shown to better: {found}"
+            return f"The decision threshold stays at {self.threshold}: {found}"
         return f"Decision threshold {self.threshold:.4f} in place of {DECISION_THRESHOLD}: {found}"
 
 

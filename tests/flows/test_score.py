@@ -203,7 +203,7 @@ def test_without_a_champion_it_says_what_to_do(workplace, databases):
     [
         (lambda frame: frame.assign(SFH="abc"), "300 of 300 rows"),
         (lambda frame: frame.drop(columns="SFH"), "1 missing: SFH"),
-        (lambda frame: frame.rename(columns={"key": "label"}), "reserved for predictions: label"),
+        (lambda frame: frame.assign(label=1, given_label=1), "given_label would be there twice"),
     ],
 )
 def test_of_a_file_that_is_refused_nothing_is_written(change, message, champion, workplace):

@@ -174,9 +174,21 @@ def test_a_source_with_too_many_invalid_rows_is_refused_at_its_end(sides, raw):
 @pytest.mark.parametrize(
     "name", ["row", "label", "phishing_probability", "model", "model_version", "reasons", "override"]
 )
-def test_a_column_named_like_one_of_a_prediction_is_refused(name, sides, raw):
-    with pytest.raises(DataValidationError, match=f"names reserved for predictions: {name}; rename"):
-        scoring_of(fitted(sides, "Decision Tree")).add(raw.assign(**{name: 1}))
+def test_a_column_named_like_one_of_a_prediction_gets_another_name(name, sides, raw):
+    scorer = scoring_of(fitted(sides, "Decision Tree"))
+    scored, rejected = scorer.add(raw.assign(**{name: "mine"}))
+    assert set(scored[f"given_{name}"]) == set(rejected[f"given_{name}"]) == {"mine"}
+    assert scored.columns.is_unique
+    assert rejected.columns.is_unique
+    assert scorer.finish().renamed == {name: f"given_{name}"}
+    pd.testing.assert_frame_equal(
+        scored.drop(columns=f"given_{name}"), scoring_of(fitted(sides, "Decision Tree")).add(raw)[0]
+    )
+
+
+def test_a_name_that_is_taken_is_given_to_no_other_column(sides, raw):
+    with pytest.raises(DataValidationError, match="given_label would be there twice: rename it, or label, in the rows"):
+        scoring_of(fitted(sides, "Decision Tree")).add(raw.assign(label=1, given_label=2))
 
 
 def test_rows_without_a_feature_are_refused(sides, raw):
@@ -225,9 +237,8 @@ def test_equal_rows_are_explained_once_and_not_all_are_kept(explained, monkeypat
     assert asked[2:] == [n_distinct, n_distinct]
 
 
-def test_the_name_of_the_reasons_is_reserved_only_where_they_are_added(explained):
+def test_a_column_gives_way_to_the_reasons_only_where_they_are_added(explained):
     frame = make_phishing_websites(10, random_state=3).assign(explanation="mine")
-    with pytest.raises(DataValidationError, match="names reserved for predictions: explanation"):
-        with_reasons(explained, [frame])
+    assert set(with_reasons(explained, [frame])["given_explanation"]) == {"mine"}
     scorer = scoring.BatchScorer(explained[0], name="phishing", version="1", max_rejected=0.5)
     assert set(scorer.add(frame)[0]["explanation"]) == {"mine"}

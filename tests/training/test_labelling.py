@@ -55,5 +55,5 @@ def test_a_choice_goes_through_json_and_says_what_it_did(scored):
     assert Labelling.model_validate_json(chosen.model_dump_json()) == chosen
     calibration, threshold, band = chosen.sentences()
     assert calibration.startswith("Probabilities are calibrated (temperature): Brier score")
-    assert threshold.startswith("Decision threshold 0.5")
+    assert threshold.startswith("The decision threshold stays at 0.5")
     assert band.startswith("Unsure from")
