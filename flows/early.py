@@ -40,16 +40,9 @@ def find_wrong(parameters: BaseModel) -> Iterator[tuple[str, str]]:
 
 
 def _is_plainly_right(option: str, value: str, parameters: Any) -> bool:
-    if option == "target":
-        return _is_collection(value)
     if option != "source":
         return False
     path = os.path.expanduser(value)  # noqa: PTH111 (unlike Path, it takes a name that is too long)
     if kind_of(value) and os.path.isfile(path) and os.access(path, os.R_OK):  # noqa: PTH113
         return True
-    has_rows = value in ("sample", "uci") or (_is_collection(value) and not hasattr(parameters, "target"))
-    return has_rows and parameters.header == "first"
-
-
-def _is_collection(text: str) -> bool:
-    return text == "mongodb" and settings().mongodb_uri is not None
+    return value in ("sample", "uci") and parameters.header == "first"

@@ -136,7 +136,7 @@ def check_settings() -> list[Finding]:
 
 def _in_file() -> dict[str, str]:
     path = Settings.model_config.get("env_file")
-    read = dotenv_values(path) if isinstance(path, Path) else {}
+    read = dotenv_values(path, encoding="utf-8-sig") if isinstance(path, Path) else {}
     return {name.upper(): value or "" for name, value in read.items()}
 
 
@@ -182,7 +182,8 @@ def check_proxies() -> list[Finding]:
     found = ", ".join(f"{kind}: {address}" for kind, address in sorted(used.items()))
     caught = [host for host in _LOOPBACK if not proxy_bypass(host)]
     if caught and {"http", "all"} & set(used):
-        found = f"requests to {' and '.join(caught)} go to a proxy ({found}): Prefect and MLflow here are not reached"
+        hosts = " and ".join(caught)
+        found = f"requests to {hosts} go to a proxy ({found}): `prefect` and `mlflow` do not reach servers here"
         kept = re.sub(r"\s", "", proxies.get("no", ""))
         fix = f"export NO_PROXY={','.join(filter(None, (kept, *caught)))}"
         return [Finding(subject="proxies", state="failure", found=found, fix=fix)]

@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="NETWORKSECURITY_",
         env_file=PROJECT_FOLDER / ".env",
+        env_file_encoding="utf-8-sig",
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -81,6 +82,7 @@ class Settings(BaseSettings):
     )
     mongodb_timeout: Seconds = Field(default=10.0, description="seconds to wait for a MongoDB server")
     http_timeout: Seconds = Field(default=30.0, description="seconds to wait for a web server to answer")
+    http_time_limit: Seconds = Field(default=600.0, description="seconds that a download may take as a whole")
     http_redirects: Literal["safe", "any"] = Field(
         default="safe",
         description="which redirects are followed: any, or those that lead neither from https to http nor from a "
@@ -218,7 +220,10 @@ def settings() -> Settings:
         A variable holds a value that cannot be used; the message names the variable, never its value.
     """
     file = Settings.model_config.get("env_file")
+    not_utf8 = f"{file} is not UTF-8 text: save it as UTF-8"
     try:
+        if isinstance(file, Path) and file.is_file() and b"\0" in file.read_bytes():  # UTF-16, whose names nobody knows
+            raise ConfigurationError(not_utf8)
         return Settings()
     except ValidationError as exc:
         problems = "; ".join(
@@ -226,7 +231,7 @@ def settings() -> Settings:
         )
         raise ConfigurationError(f"the environment or .env holds a value that cannot be used: {problems}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{file} is not UTF-8 text: save it in that encoding") from None
+        raise ConfigurationError(not_utf8) from None
     except OSError as exc:
         raise ConfigurationError(f"{file} cannot be read: {exc.strerror}") from exc
 
@@ -266,6 +271,11 @@ def _variable(place: str) -> str:
     return f"{Settings.model_config.get('env_prefix')}{place}".upper() if place in Settings.model_fields else place
 
 
+_GIVEN_BY_NAME = r"((?:key|token|secret|passw|pwd|credential|sig|auth)[\w.-]{0,30}(?:=|%3D)).*"
+"""A secret that is given by its name, and all behind it."""
+_SECRET = re.compile(_GIVEN_BY_NAME, re.IGNORECASE | re.DOTALL)
+_QUERY = re.compile(rf"[?#]|;[^;/=]{{0,50}}=|{_GIVEN_BY_NAME}", re.IGNORECASE | re.DOTALL)
+"""What begins the part of an address that says how to read what it names."""
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:/{0,2}|[^:/?#]*://")
 _PATHS = ("sqlite:", "file:", "local:")
 """What begins an address that is a path."""
@@ -296,7 +306,8 @@ def login_of(uri: str) -> str:
 def without_credentials(uri: str) -> str:
     """Return `uri` fit to be shown: without user, password and query, which may hold a token.
 
-    Paths stay whole. Where it is not certain which `@` ends the password, `…` stands for what is left out.
+    Paths stay whole, but for what stands before an `@` or behind a name such as `token=`. Where it is not certain which
+    `@` ends the password, `…` stands for what is left out.
 
     Examples
     --------
@@ -304,19 +315,39 @@ def without_credentials(uri: str) -> str:
     'https://example.org/rows.csv'
     >>> without_credentials("mongodb://jane:P@ss/123@host/db")
     'mongodb://…@host/db'
+    >>> without_credentials("https://example.org/secret@2/rows.csv")
+    'https://example.org/…@2/rows.csv'
+    >>> without_credentials("AccountName=jane;AccountKey=secret")
+    'AccountName=jane;AccountKey=…'
     >>> without_credentials("sqlite:////home/jane/C#/mlflow.db")
     'sqlite:////home/jane/C#/mlflow.db'
     """
-    match, login = _SCHEME.match(uri), login_of(uri)
-    if match is None or uri.startswith(_PATHS):
+    if uri.startswith(_PATHS):
         return uri
-    if re.search("[?#]", login):  # the rest may be that of a token
+    match, login = _SCHEME.match(uri), login_of(uri)
+    if match is None:  # a path, or a string of settings
+        return _SECRET.sub(r"\1…", uri) if re.search("[;&?]", uri) else uri
+    if _SECRET.search(match[0]):
+        return _SECRET.sub(r"\1…", match[0])
+    if _QUERY.search(login):  # the rest may be that of a token
         return f"{match[0]}…"
     uncertain = "…@" if _ESCAPES.search(login) else ""
-    rest = re.split("[?#]", uri[match.end() :].removeprefix(login + "@" if login else ""), maxsplit=1)[0]
+    rest = _without_secrets(uri[match.end() :].removeprefix(login + "@" if login else ""))
     if not _HOSTS.fullmatch(rest.partition("/")[0]):  # a password, if the host behind it was forgotten
         rest = "…"
     return match[0] + uncertain + rest
+
+
+def _without_secrets(rest: str) -> str:
+    """Return what stands behind scheme, user and password, without secrets in its path and without its query."""
+    before, at, behind = rest.rpartition("@")
+    host = re.split("[/?#;]", before, maxsplit=1)[0]
+    known = f"{host}/" if "." in host else ""  # any other may be the beginning of a token
+    if _QUERY.search(before):
+        return f"{known}…"
+    query = re.search("[?#]|;[^;/=]{0,50}=", behind)
+    path = _SECRET.sub(r"\1…", behind[: query.start()] if query else behind)
+    return f"{known}…@{path}" if at else path
 
 
 def is_escaped(uri: str) -> bool:

@@ -133,12 +133,20 @@ class TestBadValues:
         assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_a_file_in_another_encoding_is_refused(encoding, tmp_path, monkeypatch):
-    (tmp_path / ".env").write_text("MONGODB_DATABASE=käse\n", encoding=encoding)
+@pytest.mark.parametrize(
+    ("value", "encoding"), [("käse", "latin-1"), ("käse", "utf-16"), ("cheese", "utf-16-le"), ("cheese", "utf-16-be")]
+)
+def test_a_file_in_another_encoding_is_refused(value, encoding, tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text(f"MONGODB_DATABASE={value}\n", encoding=encoding)
     monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
-    with pytest.raises(ConfigurationError, match="is not UTF-8 text: save it in that encoding"):
+    with pytest.raises(ConfigurationError, match="is not UTF-8 text: save it as UTF-8"):
         settings()
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("MONGODB_DATABASE=käse\n", encoding="utf-8-sig")
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    assert settings().mongodb_database == "käse"
 
 
 class TestSecrets:
@@ -210,6 +218,12 @@ class TestWithoutCredentials:
             ("sqlite:////folder/mlflow.db", "sqlite:////folder/mlflow.db"),
             ("s3://bucket/folder", "s3://bucket/folder"),
             ("folder/rows.csv", "folder/rows.csv"),
+            ("folder/key=5/rows.csv", "folder/key=5/rows.csv"),
+            ("https://host.org/repo@1/rows.csv?raw=true", "https://host.org/…@1/rows.csv"),
+            ("https://host.org/rows.csv?user=jane@hunter2", "https://host.org/…"),
+            ("https://host.org/design/rows.csv;v=2", "https://host.org/design/rows.csv"),
+            ("abfs://box@account.dfs.core.windows.net/rows", "abfs://account.dfs.core.windows.net/rows"),
+            ("MONGODB_URI=mongodb://user:hunter2@host/db", "MONGODB_URI=mongodb://host/db"),
         ],
     )
     def test_only_what_may_be_shown_is_left(self, uri, shown):
@@ -241,3 +255,23 @@ class TestWithoutCredentials:
     def test_no_password_is_shown_however_it_is_spelt(self, password, query):
         marked = f"hunter2{password}hunter2"
         assert "hunter2" not in without_credentials(f"mongodb://user:{marked}@host/db?{query}")
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "https://host.example/{}@x/rows.csv",
+            "https://host.example/rows.csv?sv=2024&sig={}&se=1",
+            "https://host.example/rows.csv?token={}@x",
+            "https://host.example/rows.csv%3Fsig%3D{}",
+            "https://host.example/access_token={}/rows.csv",
+            "https://host.example:80/x@{}@y/rows.csv",
+            "azure://box/rows.csv;AccountKey={}",
+            "azure://AccountName=jane;AccountKey={};EndpointSuffix=example.org",
+            "DefaultEndpointsProtocol=https;AccountKey={};BlobEndpoint=https://jane.example",
+            "BlobEndpoint=https://jane.example;SharedAccessSignature={}",
+            "s3://KEY:{}@bucket/rows.csv",
+        ],
+    )
+    @given(text=st.one_of(st.text("a/?#@:;=&%+", max_size=8), _texts))
+    def test_no_secret_is_shown_wherever_it_stands(self, address, text):
+        assert "hunter2" not in without_credentials(address.format(f"hunter2{text}hunter2"))

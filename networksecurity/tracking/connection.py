@@ -169,7 +169,7 @@ def split_credentials(uri: str) -> tuple[str, dict[str, str]]:
     ConfigurationError
         It is not a web address.
     """
-    if not is_escaped(uri) or without_credentials(uri).endswith("…"):
+    if not is_escaped(uri) or without_credentials(uri).endswith(("/…", "@…")):
         raise ConfigurationError(
             "MLFLOW_TRACKING_URI is not a web address: ports must be numbers, and user name and password in it must "
             "be percent-escaped (urllib.parse.quote_plus)"

@@ -16,7 +16,7 @@ from networksecurity.exceptions import (
     SourceUnavailableError,
     one_line,
 )
-from networksecurity.settings import Settings, is_escaped, reveals, without_credentials
+from networksecurity.settings import Settings, is_escaped, login_of, reveals, without_credentials
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
@@ -71,7 +71,7 @@ def resolve(text: str, settings: Settings, contract: Contract = WEBSITES) -> Add
     Raises
     ------
     ConfigurationError
-        The address is not valid, or MONGODB_URI is needed and not set.
+        The address is no connection string that works, or MONGODB_URI is needed and not set.
     """
     if text == "mongodb":
         if settings.mongodb_uri is None:
@@ -89,21 +89,24 @@ def resolve(text: str, settings: Settings, contract: Contract = WEBSITES) -> Add
     else:
         return None
     shown = without_credentials(uri)
-    if not is_escaped(uri):
+    scheme, _, rest = uri.partition("://")
+    rest = rest.removeprefix(f"{login_of(uri)}@")
+    if not is_escaped(uri) or "@" in rest:
         raise ConfigurationError(f"{named} is not a valid address ({shown}): {_ESCAPING}")
-    scheme, _, rest = shown.partition("://")
-    hosts, _, path = rest.partition("/")
+    path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")[2]
     database, _, name = unquote_plus(path).partition(".")
     if text == "mongodb" or not name:
         name = collection_of(contract.name, name or settings.mongodb_collection)
-    return Address(
+    address = Address(
         uri=uri,
-        server=f"{scheme}://{hosts}",
+        server=f"{scheme}://{shown.partition('://')[2].partition('/')[0]}",
         database=database or settings.mongodb_database,
         name=name,
         timeout=settings.mongodb_timeout,
         contract=contract,
     )
+    _client(address, named).close()
+    return address
 
 
 def collection_of(contract: str, name: str) -> str:
@@ -156,14 +159,15 @@ def connected(address: Address) -> Iterator["MongoClient"]:
     from pymongo.errors import PyMongoError
 
     started = time.monotonic()
-    with _client(address) as client:
+    with _client(address, address.shown) as client:
         try:
             yield client
         except (PyMongoError, BSONError) as exc:
             raise _translated(exc, address, time.monotonic() - started) from exc
 
 
-def _client(address: Address) -> "MongoClient":
+def _client(address: Address, named: str) -> "MongoClient":
+    """Return a client, which has not asked for anything yet."""
     from pymongo import MongoClient, errors
 
     timeouts: dict[str, Any] = {
@@ -181,7 +185,9 @@ def _client(address: Address) -> "MongoClient":
     except (errors.PyMongoError, ValueError, TypeError, OSError) as exc:
         # Without the cause: its text may quote a piece of the password.
         reason = _ESCAPING if reveals(str(exc), address.uri) else one_line(exc)
-        raise ConfigurationError(f"{address.shown} is not a connection string that works: {reason}") from None
+        raise ConfigurationError(
+            f"{named} is not a connection string that works ({address.server}): {reason}"
+        ) from None
 
 
 def _translated(exc: Exception, address: Address, seconds: float) -> NetworkSecurityException:
