@@ -1,6 +1,7 @@
 """What surrounds a command: proxies, warnings, a terminal that cannot show every sign, a reader that stops reading."""
 
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -16,10 +17,12 @@ from rich.console import Console
 from networksecurity.exceptions import ConfigurationError, shortened
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_NETWORK_OF_IPV6 = re.compile(r".*:.*/\d+")
+"""What no client looks at, and httpx cannot read: it would raise an error for every request."""
 
 
 def bypass_proxies(environment: MutableMapping[str, str]) -> None:
-    """Keep what goes to this machine itself away from the proxies of an environment.
+    """Keep what goes to this machine itself away from the proxies of an environment, and let every client read it.
 
     Examples
     --------
@@ -28,13 +31,14 @@ def bypass_proxies(environment: MutableMapping[str, str]) -> None:
     >>> environment["NO_PROXY"]
     'intranet,127.0.0.1,localhost,::1'
     """
-    if not any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in environment):
-        return
     kept = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    names = [name.strip() for name in kept.split(",") if name.strip()]
-    if "*" not in names:
+    names = [name for name in re.split(r"[\s,]+", kept) if name and not _NETWORK_OF_IPV6.fullmatch(name)]
+    names = [name.strip("[]") if name.count(":") > 1 else name for name in names]
+    is_proxied = any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in environment)
+    if is_proxied and "*" not in names:
         names += [name for name in _LOOPBACK if name not in names]
-    environment["NO_PROXY"] = environment["no_proxy"] = ",".join(names)
+    if kept or is_proxied:
+        environment["NO_PROXY"] = environment["no_proxy"] = ",".join(names)
 
 
 def refuse_proxies(environment: Mapping[str, str]) -> None:

@@ -124,7 +124,7 @@ def test_a_setting_that_cannot_be_used_is_found_and_the_rest_is_not_checked(doct
 
 def test_an_env_file_in_latin_1_is_found(doctor, sound):
     (sound / ".env").write_bytes("MONGODB_DATABASE=käse\n".encode("latin-1"))
-    assert broken(doctor(), "settings").found == f"{sound / '.env'} is not UTF-8 text: save it in that encoding"
+    assert broken(doctor(), "settings").found == f"{sound / '.env'} is not UTF-8 text: save it as UTF-8"
     (sound / ".env").write_text("MONGODB_DATABASE=käse\n", encoding="utf-8")
     assert is_sound(doctor())
 

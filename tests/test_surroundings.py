@@ -4,6 +4,7 @@ import subprocess
 import sys
 from contextlib import nullcontext
 
+import httpx
 import pytest
 
 from networksecurity import cli, surroundings
@@ -23,6 +24,14 @@ from networksecurity.surroundings import bypass_proxies, refuse_folders, refuse_
 def test_this_machine_is_reached_without_a_proxy(environment, no_proxy):
     bypass_proxies(environment)
     assert environment.get("NO_PROXY") == environment.get("no_proxy") == no_proxy
+
+
+def test_networks_that_httpx_cannot_read_are_left_out(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8,fd07:b51a::/64 [fe80::1],a:80")
+    monkeypatch.setenv("no_proxy", "")
+    bypass_proxies(os.environ)
+    httpx.Client().close()
+    assert os.environ["NO_PROXY"] == "10.0.0.0/8,fe80::1,a:80"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

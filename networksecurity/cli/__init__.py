@@ -27,7 +27,7 @@ from networksecurity.cli.tracking import tracking
 from networksecurity.cli.verdicts import check, serve
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.settings import NO_TELEMETRY
-from networksecurity.surroundings import report_bug, show_what_can_be_shown, while_somebody_reads
+from networksecurity.surroundings import bypass_proxies, report_bug, show_what_can_be_shown, while_somebody_reads
 from networksecurity.wrong_values import with_short_words
 
 app = typer.Typer(
@@ -52,6 +52,8 @@ def _show_help_or_version(
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
+    if context.invoked_subcommand != "doctor":  # which says first what goes to a proxy
+        bypass_proxies(os.environ)
 
 
 add_flows(app)

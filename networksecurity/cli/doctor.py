@@ -1,6 +1,7 @@
 """`networksecurity doctor`: what of this installation works, and how to mend the rest."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from networksecurity.cli.options import Json
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.finding import Check, Finding, run_check
 from networksecurity.settings import Settings, settings
+from networksecurity.surroundings import bypass_proxies
 
 _MARKS = {"ok": "ok", "note": "-", "warning": "!", "failure": "FAILS"}
 
@@ -48,6 +50,7 @@ def _examine(seconds: float) -> Iterator[Finding]:
     }
     for subject, check in first.items():
         yield from run_check(subject, check, seconds)
+    bypass_proxies(os.environ)  # as every other command does
     try:
         read = settings()
     except ConfigurationError:
