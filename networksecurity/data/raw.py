@@ -62,6 +62,10 @@ def conflict(cells: Mapping[str, Any]) -> str:
     return CONFLICT + ", ".join(f"{name} {cell}" for name, cell in cells.items())
 
 
+Check = Callable[[pd.DataFrame], object]
+"""What raises an error for rows that are not those of a contract, as `RowValidation.add` does."""
+
+
 class Digest(Protocol):
     """What hashlib makes."""
 

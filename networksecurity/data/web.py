@@ -6,6 +6,7 @@ address, where only this machine may reach: the settings allow it.
 
 import ipaddress
 import logging
+import os
 import socket
 import tempfile
 import time
@@ -19,9 +20,11 @@ from urllib.parse import unquote, urlsplit
 
 from networksecurity.data.files import ENDINGS, File, kind_of
 from networksecurity.data.files.limits import Limits, too_much
-from networksecurity.data.raw import Batches, Digest, Rows
+from networksecurity.data.raw import Batches, Check, Digest, Rows
+from networksecurity.deadline import end_within
 from networksecurity.exceptions import ConfigurationError, DataSourceError, SourceUnavailableError, one_line, shortened
 from networksecurity.settings import Settings, without_credentials
+from networksecurity.surroundings import refuse_proxies
 
 if TYPE_CHECKING:
     from httpx import URL, Client, Response
@@ -44,12 +47,16 @@ class Url:
     """It may hold user, password and token."""
     timeout: float
     """Seconds to wait for the server to answer."""
+    time_limit: float
+    """Seconds that the whole download may take."""
     most_bytes: int
     limits: Limits
     """As of `File`."""
     any_redirect: bool
     """Whether to follow redirects that are not safe."""
     columns: tuple[str, ...] | None = None
+    """As of `File`."""
+    check: Check | None = field(default=None, repr=False, compare=False)
     """As of `File`."""
 
     @classmethod
@@ -58,6 +65,7 @@ class Url:
         return cls(
             address,
             timeout=settings.http_timeout,
+            time_limit=settings.http_time_limit,
             most_bytes=settings.max_download_bytes,
             limits=Limits.of(settings),
             any_redirect=settings.http_redirects == "any",
@@ -95,25 +103,24 @@ class Url:
         Raises
         ------
         ConfigurationError
-            It is no address of a web server.
+            It is no address of a web server, or a proxy is set that cannot be used.
         DataSourceError
-            There is no such page, it may not be read, is too large, is behind a redirect that is not safe, or
-            nothing tells what kind of file it is.
+            There is no such page, it may not be read, is too large, takes too long, is behind a redirect that is not
+            safe, or nothing tells what kind of file it is.
         SourceUnavailableError
             The server could not be reached or was lost.
         """
         import httpx
 
+        refuse_proxies(os.environ)
         started = time.monotonic()
         path = folder / "download"
         try:
-            with (
-                _httpx_logs_without_credentials(),
-                httpx.Client(timeout=self.timeout) as client,
-                closing(self._answer(client)) as response,
-            ):
-                kind = self._check(response, started)
-                self._save(response, path)
+            with _httpx_logs_without_credentials():
+                # In its own thread: a server may send a byte now and then for ever, of the head of its answer, too.
+                kind = end_within(self.time_limit, lambda: self._download(path, started))
+        except TimeoutError as exc:
+            raise too_much(f"{self.shown} takes longer than", self.time_limit, "seconds", "http_time_limit") from exc
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):  # the last of a host that is no name
             # Without the cause: its text may quote a piece of a password that was not percent-escaped.
             raise ConfigurationError(
@@ -125,7 +132,17 @@ class Url:
                 f"({type(exc).__name__}: {one_line(exc)}): check the address and the network; "
                 f"NETWORKSECURITY_HTTP_TIMEOUT is {self.timeout:g} s"
             ) from exc
-        return File(path, kind, self.shown, columns=self.columns, limits=self.limits).fetch(folder)
+        found = File(path, kind, self.shown, columns=self.columns, limits=self.limits, check=self.check)
+        return found.fetch(folder)
+
+    def _download(self, path: Path, started: float) -> str:
+        """Write the file to `path`, and return which kind it is of."""
+        import httpx
+
+        with httpx.Client(timeout=self.timeout) as client, closing(self._answer(client)) as response:
+            kind = self._check(response, started)
+            self._save(response, path, started)
+            return kind
 
     def _answer(self, client: "Client") -> "Response":
         """Return the answer, whose body was not read yet, after all redirects."""
@@ -155,13 +172,15 @@ class Url:
                 "give that address, or set NETWORKSECURITY_HTTP_REDIRECTS=any"
             )
 
-    def _save(self, response: "Response", path: Path) -> None:
+    def _save(self, response: "Response", path: Path, started: float) -> None:
         too_large = too_much(f"{self.shown} has more than", self.most_bytes, "bytes", "max_download_bytes")
         announced = response.headers.get("content-length", "")
         if announced.isdecimal() and (len(announced) > 18 or int(announced) > self.most_bytes):
             raise too_large
         with path.open("wb") as file:
             for chunk in response.iter_bytes():
+                if time.monotonic() - started > self.time_limit:
+                    raise TimeoutError
                 if file.tell() + len(chunk) > self.most_bytes:
                     raise too_large
                 file.write(chunk)

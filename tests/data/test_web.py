@@ -1,9 +1,10 @@
 import gzip
 import hashlib
 import logging
+import socket
 import threading
 from collections import namedtuple
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -185,6 +186,34 @@ def test_a_download_that_is_too_large_is_refused(body, headers, web):
     web.answers["/rows.csv"] = Answer(body, headers=headers)
     says = "has more than 1,000 bytes, the limit: set NETWORKSECURITY_MAX_DOWNLOAD_BYTES"
     refused(DataSourceError, f"http://{web.host}/rows.csv", says=says, max_download_bytes=1_000)
+
+
+@pytest.mark.parametrize("sent_at_once", [b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n"])
+def test_a_download_that_takes_too_long_is_refused(sent_at_once):
+    """Send a byte now and then, of the head or of the body, each in time."""
+
+    def drip(server):
+        client, _ = server.accept()
+        with client, suppress(OSError):
+            client.sendall(sent_at_once)
+            while not over.wait(0.02):
+                client.sendall(b" ")
+
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+        source = f"http://127.0.0.1:{server.getsockname()[1]}/rows.csv"
+        says = "takes longer than 0.3 seconds, the limit: set NETWORKSECURITY_HTTP_TIME_LIMIT"
+        refused(DataSourceError, source, says=says, http_time_limit=0.3, http_timeout=5)
+        over.set()
+
+
+@pytest.mark.parametrize("scheme", ["gopher", "socks4"])
+def test_a_proxy_that_cannot_be_used_is_said(scheme, web, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", f"{scheme}://proxy:70")
+    refused(
+        ConfigurationError, f"http://{web.host}/rows.csv", says=f"ALL_PROXY: there are no proxies of the kind {scheme}"
+    )
 
 
 def test_a_url_comes_in_batches(web, tmp_path):

@@ -56,10 +56,11 @@ class Limits:
 DEFAULT = Limits()
 
 
-def too_much(found: str, limit: int, unit: str, setting: str) -> DataSourceError:
+def too_much(found: str, limit: float, unit: str, setting: str) -> DataSourceError:
     """Return the error of what exceeds a limit, with the limit and the variable that sets it."""
+    most = f"{limit:,}".removesuffix(".0")
     return DataSourceError(
-        f"{found} {limit:,} {unit}, the limit: set {variable_of(setting)} if there is nothing wrong with it"
+        f"{found} {most} {unit}, the limit: set {variable_of(setting)} if there is nothing wrong with it"
     )
 
 
