@@ -31,8 +31,7 @@ def look(file: IO[bytes], shown: str, limits: Limits, columns: Sequence[str] | N
     sample = file.read(_SAMPLE)
     if len(sample) == _SAMPLE and not re.search(rb"[\r\n]", sample):
         sample += file.read(_LONGEST_HEADER - _SAMPLE)
-    if b"\0" in sample:
-        raise DataSourceError(f"{shown} is binary (or UTF-16), not UTF-8 text")
+    _refuse_binary(sample, shown)
     cut = b""
     if len(sample) >= _SAMPLE:  # the last line may be cut
         lines = re.split(rb"(?<=[\r\n])[^\r\n]*\Z", sample)[0]
@@ -69,11 +68,12 @@ def read_delimited(
     Raises
     ------
     DataSourceError
-        Rows have more cells than there are names, values where the name is missing, or too many bytes.
+        Rows have more cells than there are names or fewer, values where the name is missing, or too many bytes.
     """
+    counted = _Delimiters(dialect, shown)
     cells, of_batch = Cells(limits, shown, dialect.delimiter), Size(limits, f"{shown}: a batch of {batch_rows} rows")
     # A quote that is not closed would make one cell of the rest.
-    seen_by = (cells, of_batch) if batch_rows else (cells,)
+    seen_by = (counted, cells, of_batch) if batch_rows else (counted, cells)
     # Only the empty cell is taken for missing here: were `na` too, the cells beside it would be read as floats.
     with pd.read_csv(
         passing(file, *seen_by),
@@ -92,5 +92,42 @@ def read_delimited(
                 if frame[name].notna().any():
                     raise DataSourceError(f"{shown} has values in a column without a name, number {name.split()[1]}")
             named = frame.drop(columns=list(dialect.nameless))
+            counted.add(named)
             yield restored(named) if is_for_people(dialect.columns) else named
             of_batch.restart()
+    counted.finish()
+
+
+class _Delimiters:
+    """Sees the bytes of a text and the rows that pandas makes of them, which fills up those that end too early.
+
+    Delimiters between quotes are counted, too: a row that ends early may go unnoticed where there are some.
+    """
+
+    def __init__(self, dialect: Dialect, shown: str) -> None:
+        self._delimiter = dialect.delimiter.encode()
+        self._shown = shown
+        self._n_left = -dialect.n_delimiters
+        self._is_last_filled = False
+
+    def update(self, content: bytes, /) -> None:
+        """Take further bytes; raise DataSourceError if they are not those of a text."""
+        _refuse_binary(content, self._shown)
+        self._n_left += content.count(self._delimiter)
+
+    def add(self, rows: pd.DataFrame) -> None:
+        """Take the rows that were made of some of the bytes."""
+        self._n_left -= len(rows) * (rows.shape[1] - 1)
+        self._is_last_filled |= bool(rows.iloc[:, -1].notna().any())
+
+    def finish(self) -> None:
+        """Raise DataSourceError if rows end before a cell that others have; a spreadsheet leaves empty ones out."""
+        if self._n_left < 0 and self._is_last_filled:
+            raise DataSourceError(
+                f"{self._shown} is damaged or incomplete: rows end too early (cells missing: {-self._n_left})"
+            )
+
+
+def _refuse_binary(content: bytes, shown: str) -> None:
+    if b"\0" in content:
+        raise DataSourceError(f"{shown} is binary (or UTF-16), not UTF-8 text")

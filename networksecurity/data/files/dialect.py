@@ -6,10 +6,11 @@ a header without a comma that one other sign divides into as many cells as every
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from networksecurity.exceptions import DataSourceError, listed
+from networksecurity.exceptions import DataSourceError, listed, shortened
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -41,6 +42,8 @@ class Dialect:
         Columns at the end without a name, which have to be empty.
     width : int
         Cells in the longest of the first lines.
+    n_delimiters : int
+        How many stand before the first row.
     columns : tuple of str
         All names, the nameless included.
     notes : tuple of str
@@ -54,6 +57,7 @@ class Dialect:
     names: tuple[str, ...] | None = None
     nameless: tuple[str, ...] = ()
     width: int = 0
+    n_delimiters: int = 0
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -73,7 +77,8 @@ def recognise(sample: str, shown: str, columns: Sequence[str] | None = None) -> 
     Raises
     ------
     DataSourceError
-        The first line is data, or is not although `columns` are given, or there are more or fewer of them.
+        The first line is data, or is not although `columns` are given, or there are more or fewer of them; or two
+        columns have the same name.
 
     Examples
     --------
@@ -93,6 +98,8 @@ def recognise(sample: str, shown: str, columns: Sequence[str] | None = None) -> 
     names, has_header, note = _names(header, rows, _cells(comment or "", delimiter), columns, shown)
     if note:
         notes.append(note)
+    if repeated := [name for name, count in Counter(filter(str.strip, names or header)).items() if count > 1]:
+        raise DataSourceError(f"{shown} has two columns of one name: {shortened(repeated[0])}")
     nameless = _nameless(names or header)
     if nameless:
         notes.append("a last column without name and values is left out")
@@ -105,6 +112,9 @@ def recognise(sample: str, shown: str, columns: Sequence[str] | None = None) -> 
         names=tuple(names) if names else None,
         nameless=nameless,
         width=max(map(len, [header, *rows])),
+        n_delimiters="".join(
+            [*lines[:n_skipped], *filter(str.strip, lines[n_skipped:])][: n_skipped + has_header]
+        ).count(delimiter),
         notes=tuple(notes),
     )
 

@@ -283,6 +283,7 @@ def to_feather():
     ("name", "content", "says"),
     [
         ("rows.parquet", to_parquet_with_two_of_a_name(), "has two columns of one name: port"),
+        ("rows.csv", "port,Result,port\n1,1,-1\n", "has two columns of one name: port"),
         ("rows.xlsx", to_xlsx([["port", "port"], [1, -1]]), "has two columns of one name: port"),
         ("rows.xlsx", to_xlsx([["port", "Result"], [1, 1], ["=A2", -1]]), "a formula without a value in row 3"),
         ("rows.json", '[{"port": 1, "port": -1}]', "an object has port twice"),

@@ -74,6 +74,9 @@ def test_a_file_of_an_unknown_kind_is_refused(tmp_path):
         (".csv", b"port,Result\n", "holds no rows"),
         (".csv", b"port,Result\n1,1\n1,1,1\n", "line 3"),
         (".csv", b"port,Result\n1,1,5\n1,1,\n", "more cells than its header"),
+        (".csv", b"# port,1\n\nport,SFH,Result\n-1,1,1\n1,1\n", "rows end too early (cells missing: 1)"),
+        (".csv.gz", gzip.compress(b"port,Result\n1,1\n1"), "rows end too early (cells missing: 1)"),
+        (".csv", b"port,Result\n" + b"1,1\n" * 20_000 + b'"1\0x",1\n', "is binary"),
         (".csv", b'port,Result\n1,"1\n1,1\n', "not a table of delimited values"),
         (".csv", "port,Résult\n1,1\n".encode("latin-1"), "not UTF-8"),
         (".csv", CSV.encode("utf-16"), "not UTF-8"),
@@ -160,6 +163,10 @@ def test_a_csv_file_keeps_its_values(column, dtype, values, tmp_path):
     assert cells(frame["a"]) == values
 
 
+def test_a_spreadsheet_leaves_empty_cells_at_the_end_out(tmp_path):
+    assert read_csv(tmp_path, "port,SFH,Result\n1,-1,\n1,-1\n,1\n").isna().sum().tolist() == [1, 0, 3]
+
+
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
     assert read_csv(tmp_path, "\ufeff" + CSV).columns[0] == "port"
 
@@ -241,6 +248,7 @@ def test_a_column_may_differ_in_dtype_between_batches(tmp_path):
         (".csv", b"port,Result\n", "holds no rows"),
         (".csv", b"port,Result\n" + b"1,1\n" * 150 + b"1,1,1\n", "line 152"),
         (".csv", b"port,Result\n1,1,5\n1,1,\n", "more cells than its header"),
+        (".csv", b"port,Result\n" + b"1,1\n" * 150 + b"1\n", "rows end too early"),
         (".csv", b"port,Result,\n" + b"1,1,\n" * 150 + b"1,1,5\n", "values in a column without a name"),
         (".jsonl", b'{"port": 1}\n' * 150 + b"{", "not JSON that can be read, after 150 objects"),
         (".csv", b"port,Result\n" + b"1,1\n" * 150 + b"\xff,1\n", "not UTF-8"),
