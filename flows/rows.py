@@ -24,9 +24,10 @@ def source_of(parameters: FlowParameters) -> Source:
     """Return where a flow's rows come from."""
     contract = contract_of(parameters)
     source = sources.parse(parameters.source, settings(), contract)
-    if parameters.header == "first":
-        return source
-    return sources.without_header(source, (*contract.columns, contract.target))
+    if parameters.header == "none":
+        source = sources.without_header(source, (*contract.columns, contract.target))
+    needs_target = not isinstance(parameters, MonitorParameters | ScoreParameters)
+    return sources.checked(source, contract.validation(with_target=needs_target).add)
 
 
 def check_source(parameters: FlowParameters) -> None:

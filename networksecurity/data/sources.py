@@ -20,6 +20,7 @@ from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.files import ENDINGS, File
 from networksecurity.data.files.limits import Limits
 from networksecurity.data.mongodb import Collection
+from networksecurity.data.raw import Check
 from networksecurity.data.web import Url
 from networksecurity.exceptions import ConfigurationError, quoted
 from networksecurity.settings import Settings, without_credentials
@@ -101,3 +102,8 @@ def without_header(source: Source, columns: tuple[str, ...]) -> Source:
     if not isinstance(source, File | Url):
         raise ConfigurationError(f"{source.shown} is no file: --header none is for files of text")
     return replace(source, columns=columns)
+
+
+def checked(source: Source, check: Check) -> Source:
+    """Return a file of which no more than the first rows are read unless they pass `check`; others as they are."""
+    return replace(source, check=check) if isinstance(source, File | Url) else source

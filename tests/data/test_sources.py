@@ -1,11 +1,14 @@
+import gzip
+
 import pandas as pd
 import pytest
-from formats import digest_of, fetched
+from formats import digest_of, fetched, to_arff, to_parquet, to_xlsx
 from reading import PASSWORD, configured, frames, read, refused
 
 from networksecurity.data import sources
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.exceptions import ConfigurationError, DataSourceError
+from networksecurity.data.validation import Validation
+from networksecurity.exceptions import ConfigurationError, DataSourceError, DataValidationError
 from networksecurity.settings import without_credentials
 
 
@@ -69,14 +72,14 @@ def test_a_source_is_shown_in_full_without_credentials(tmp_path, monkeypatch):
         ("mongodb://[::1]:27017/db", "mongodb://[::1]:27017/db"),
         ("https://me:hunter2@host/repo@1/x.csv?token=hunter2#part", "https://…@1/x.csv"),
         ("https://hunter2@host/repo@1/x.csv", "https://…@1/x.csv"),
-        ("https://host/repo@1/x.csv?token=hunter2#part", "https://host/repo@1/x.csv"),
+        ("https://host/repo@1/x.csv?token=hunter2#part", "https://…@1/x.csv"),
         ("mongodb:/me:hunter2@host/db", "mongodb:/host/db"),
         ("mongodb ://me:hunter2@host/db", "mongodb ://host/db"),
         ("https://host/x.csv?token=a:b@hunter2", "https://…"),
         ("sqlite:////folder/C#/a?b/mlflow.db", "sqlite:////folder/C#/a?b/mlflow.db"),
         ("file:///folder/C#/rows@1:2.csv", "file:///folder/C#/rows@1:2.csv"),
         ("folder/C#/a?b@c.csv", "folder/C#/a?b@c.csv"),
-        ("https://host/x.csv?mail=a@b", "https://host/x.csv"),
+        ("https://host/x.csv?mail=a@b", "https://…"),
         ("sqlite:///folder/mlflow.db", "sqlite:///folder/mlflow.db"),
         ("folder/mlruns", "folder/mlruns"),
     ],
@@ -111,3 +114,39 @@ def test_a_source_that_is_no_file_is_refused(source, error, says, tmp_path, monk
     monkeypatch.delenv("MONGODB_URI", raising=False)
     with pytest.raises(error, match=says):
         fetched(source, tmp_path)
+
+
+def damaged_parquet():
+    content = to_parquet(pd.DataFrame({"height": range(200_000)}), row_group_size=1_000)
+    return content[:-200_000] + bytes(10_000) + content[-190_000:]
+
+
+STRANGE = pd.DataFrame({"height": [1, 2] * 100_000, "weight": [3, 4] * 100_000})
+TEXT = STRANGE.to_csv(index=False).encode()
+DAMAGED_BELOW = {
+    ".csv": TEXT + b"1,2,3,4,5\n",
+    ".csv.gz": gzip.compress(TEXT)[:-9],
+    ".arff": to_arff(STRANGE[:1000]).replace(b"% the end", b"1,2,3,4,5"),
+    ".parquet": damaged_parquet(),
+    ".xlsx": to_xlsx([["height", "weight"], *[[1, 2]] * 50, [1, 2, 3, 4, 5]]),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED_BELOW)
+def test_rows_of_something_else_are_refused_before_they_are_read(kind, tmp_path):
+    path = tmp_path / f"rows{kind}"
+    path.write_bytes(DAMAGED_BELOW[kind])
+    refused(DataSourceError, path, says=str(path))  # whoever reads on meets the damage
+    source = sources.checked(sources.parse(str(path), configured()), Validation().add)
+    for reading in (source.read, lambda: next(frames(source))):
+        with pytest.raises(DataValidationError, match="not the columns of the phishing websites data"):
+            reading()
+
+
+def test_objects_of_json_may_leave_columns_out_at_first(tmp_path):
+    rows = make_phishing_websites(40)
+    rows.loc[:29, "port"] = None
+    text = "\n".join(row.dropna().to_json() for _, row in rows.iterrows())
+    (tmp_path / "rows.jsonl").write_text(text)
+    source = sources.parse(str(tmp_path / "rows.jsonl"), configured())
+    assert sources.checked(source, Validation().add).read().frame["port"].notna().sum() == 10

@@ -7,7 +7,8 @@ import pytest
 
 from flows.commands import COMMANDS
 from flows.early import find_wrong
-from networksecurity.exceptions import ConfigurationError
+from flows.rows import source_of
+from networksecurity.exceptions import ConfigurationError, DataValidationError
 from networksecurity.settings import settings
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -51,9 +52,37 @@ def test_a_source_that_is_not_there_is_a_wrong_option_of_every_flow(flow, source
 
 
 @pytest.mark.parametrize("flow", COMMANDS)
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("", "needs MONGODB_URI"),
+        ("localhost:27017", "MONGODB_URI must begin with mongodb://"),
+        ("mongodb://", "MONGODB_URI is not a connection string that works (mongodb://): "),
+        ("mongodb://host:99999/db", "Port must be an integer between 0 and 65535"),
+        ("mongodb+srv://host.example:27017/db", "must not include a port number"),
+        ("mongodb://jane:P@ss/123@host/db", "(mongodb://…@host/db): user name and password must be percent-escaped"),
+    ],
+)
+def test_an_address_of_mongodb_that_cannot_work_is_a_wrong_option_of_every_flow(flow, uri, says, monkeypatch):
+    monkeypatch.setenv("MONGODB_URI", uri)
+    settings.cache_clear()
+    option, source = ("target", "rows.csv") if flow == "ingest" else ("source", "mongodb")
+    found = wrong(flow, source=source)
+    assert list(found) == [option]
+    assert says in found[option]
+
+
+@pytest.mark.parametrize("flow", COMMANDS)
 @pytest.mark.parametrize("source", ["rows.csv", "sample", "sample:100", "uci", "https://host/rows.csv"])
 def test_a_source_that_may_be_there_is_left_to_the_flow(flow, source):
     assert wrong(flow, source=source) == {}
+
+
+@pytest.mark.parametrize("flow", COMMANDS)
+def test_every_flow_refuses_rows_of_something_else_by_their_head(flow):
+    source = source_of(COMMANDS[flow].parameters(**NEEDED.get(flow, {}) | {"source": "rows.csv"}))
+    with pytest.raises(DataValidationError, match="29 missing" if flow in ("score", "monitor") else "30 missing"):
+        source.read()
 
 
 @pytest.mark.parametrize(

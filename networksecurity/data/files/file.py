@@ -15,7 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Self
 
@@ -25,7 +25,7 @@ import pyarrow
 from networksecurity.data.file_kinds import ARCHIVE, ENDINGS, EXCEL, format_of, kind_of
 from networksecurity.data.files.limits import DEFAULT, Limits
 from networksecurity.data.files.table import Table, head_of, open_table
-from networksecurity.data.raw import Batches, Digest, Rows, storable
+from networksecurity.data.raw import Batches, Check, Digest, Rows, storable
 from networksecurity.data.schema import FEATURES, canonical_name
 from networksecurity.exceptions import ConfigurationError, DataSourceError, shortened
 
@@ -48,6 +48,8 @@ class File:
     notes: tuple[str, ...] = ()
     """What of it is read in a way that its name does not tell; known once it was fetched."""
     limits: Limits = DEFAULT
+    check: Check | None = field(default=None, repr=False, compare=False)
+    """What its first rows have to pass before the others are read."""
 
     @classmethod
     def at(cls, text: str, limits: Limits = DEFAULT) -> Self | None:
@@ -98,13 +100,15 @@ class File:
         ------
         DataSourceError
             There is no such file, it is empty, not of its kind, may not be read, or was changed meanwhile.
+        DataValidationError
+            Its first rows do not pass `check`.
         """
         with self._opened() as file, ExitStack() as open_files:
-            table = self._table(file, open_files)
-            notes, frame = table.notes, next(table.read(None, None, None), None)
-            if frame is None or frame.empty:
+            table = self._checked_table(file, open_files)
+            notes, frames = table.notes, list(table.read(None, None, None))
+            if not frames or frames[0].empty:
                 raise DataSourceError(f"{self.shown} holds no rows")
-            return Rows(self._storable(frame, None), notes=notes)
+            return Rows(self._storable(frames[0], None), notes=notes)
 
     @contextmanager
     def batches(
@@ -132,7 +136,7 @@ class File:
     def _frames(self, batch_rows: int, exact_others: bool, digest: Digest | None) -> Iterator[pd.DataFrame]:
         n_rows, others = 0, _is_other if exact_others else None
         with self._opened() as file, ExitStack() as open_files:
-            for frame in self._table(file, open_files).read(batch_rows, others, digest):
+            for frame in self._checked_table(file, open_files).read(batch_rows, others, digest):
                 if len(frame):
                     yield self._storable(frame.set_axis(pd.RangeIndex(n_rows, n_rows + len(frame))), others)
                 n_rows += len(frame)
@@ -143,6 +147,12 @@ class File:
         if repeated := [name for name, count in Counter(map(str, frame)).items() if count > 1]:
             raise DataSourceError(f"{self.shown} has two columns of one name: {shortened(repeated[0])}")
         return storable(frame, but=others)
+
+    def _checked_table(self, file: IO[bytes], open_files: ExitStack) -> Table:
+        table = self._table(file, open_files)
+        if self.check and (head := table.head()) is not None:
+            self.check(self._storable(head, None))
+        return table
 
     def _table(self, file: IO[bytes], open_files: ExitStack) -> Table:
         return open_table(

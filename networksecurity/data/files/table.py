@@ -19,6 +19,9 @@ from networksecurity.data.files.limits import Cells, Limits, Size
 from networksecurity.data.raw import Digest
 from networksecurity.exceptions import shortened
 
+_HEAD = 20
+"""Rows by which a table is recognised."""
+
 
 def open_table(
     file: IO[bytes],
@@ -99,6 +102,10 @@ class Table:
     def notes(self) -> tuple[str, ...]:
         """What of it is read in a way that its name does not tell."""
         return self.opened_as + (self._dialect().notes if self.format == DELIMITED else ())
+
+    def head(self) -> pd.DataFrame | None:
+        """Return the first rows, which have all columns; None of JSON, whose objects may leave some out."""
+        return None if self.format == JSON else next(self.read(_HEAD, None, None), None)
 
     def read(
         self, batch_rows: int | None, others: Callable[[object], bool] | None, digest: Digest | None
