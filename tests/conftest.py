@@ -9,6 +9,7 @@ import pickle
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -19,11 +20,14 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+import skops.io  # noqa: F401 (early: it looks names up in each module that is loaded by then)
 from dagshub_standin import serving
 from hypothesis import settings
 from leash import LEASH
 from pydantic import SecretStr
 from pymongo import MongoClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 PROJECT = Path(__file__).resolve().parents[1]
 REAL_DATA = PROJECT.parent / "shared" / "data" / "phishing_websites.csv"
@@ -31,6 +35,14 @@ REAL_ADDRESSES = REAL_DATA.with_name("labelled_urls.csv")
 
 settings.register_profile("project", deadline=None)  # a slow machine is no failure
 settings.load_profile("project")
+
+
+@event.listens_for(Engine, "connect")
+def _wait_for_no_disk(connection, _):
+    """Let MLflow's databases be lost with the machine: each of a training's hundred writes would wait for the disk."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
+
 
 gc.disable()  # imports make a million objects and next to no garbage; searching them for it takes seconds
 
