@@ -52,6 +52,24 @@ def test_the_salt_decides(accepted):
     assert not split(accepted, random_state=0).test.index.equals(split(accepted, random_state=1).test.index)
 
 
+def test_the_report_counts_what_pandas_counts(accepted):
+    sides = split(accepted)
+    report, labels = sides.report, accepted.groupby(list(FEATURES))[TARGET]
+    both = labels.nunique() == 2
+    assert both.any()
+    assert (report.n_train, report.n_test) == (len(sides.train), len(sides.test))
+    assert (report.n_train_vectors, report.n_test_vectors) == (len(vectors(sides.train)), len(vectors(sides.test)))
+    assert report.train_phishing_share == (sides.train[TARGET] == -1).mean()
+    assert report.test_phishing_share == (sides.test[TARGET] == -1).mean()
+    assert report.n_duplicate_rows == accepted.duplicated(list(FEATURES)).sum() > 0
+    assert (report.n_ambiguous_vectors, report.n_ambiguous_rows) == (both.sum(), labels.size()[both].sum())
+
+
+def test_defaults_are_those_of_a_training(accepted):
+    assert split(accepted).test.index.equals(split(accepted, test_size=0.2, random_state=0).test.index)
+    assert (assign_folds(accepted) == assign_folds(accepted, n_splits=3, random_state=0)).all()
+
+
 def test_report_on_the_real_data(real_data):
     report = split(validate(pd.read_csv(real_data)).accepted).report
     assert report.n_train + report.n_test == 11_055
@@ -104,7 +122,10 @@ def test_folds_are_those_of_scikit_learn(accepted):
 
 
 def test_too_few_vectors_for_the_folds(accepted):
-    few = pd.concat([accepted[accepted[TARGET] == -1].head(2), accepted[accepted[TARGET] == 1]])
+    phishing, legitimate = (accepted[accepted[TARGET] == label] for label in (-1, 1))
+    enough = pd.concat([phishing.drop_duplicates(list(FEATURES)).head(3), legitimate])
+    assert set(assign_folds(enough, n_splits=3)) == {0, 1, 2}
+    few = pd.concat([phishing.head(2), legitimate])
     with pytest.raises(DataValidationError, match="3 folds need at least 3 distinct feature vectors .* phishing"):
         assign_folds(few, n_splits=3)
 
