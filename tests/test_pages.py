@@ -10,7 +10,6 @@ from pydantic import SecretStr
 from networksecurity.champion.registry import Registry
 from networksecurity.settings import Settings
 from networksecurity.tracking import runs
-from networksecurity.tracking.outcome import TRAINING_TAG
 from networksecurity.tracking.server import connect, experiment_url, model_version_url, run_url
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -37,10 +36,14 @@ def test_the_experiment_shows_trainings_with_the_columns_that_matter(page, mlflo
         expect(page.get_by_role("columnheader", name=column, exact=True).first).to_be_visible()
 
 
-def test_the_grid_points_of_a_training_have_a_page(page, mlflow_server, training):
-    only = f"tags.`{TRAINING_TAG}` = '{training.name}'"
-    page.goto(experiment_url(mlflow_server, training.grid_experiment_id, only))
+def test_a_filter_keeps_the_columns_of_the_prepared_view(page, mlflow_server, training):
+    page.goto(experiment_url(mlflow_server, training.grid_experiment_id))
     expect(page.get_by_role("link", name="Decision Tree criterion=gini")).to_be_visible()
+    page.get_by_placeholder("metrics.rmse").fill("params.model = 'Random Forest'")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Decision Tree criterion=gini")).to_be_hidden()
+    expect(page.get_by_role("link", name="Random Forest").first).to_be_visible()
+    expect(page.get_by_role("columnheader", name="mean_test_score", exact=True).first).to_be_visible()
 
 
 def test_grid_points_are_compared_by_parallel_coordinates(page, mlflow_server, training):

@@ -160,6 +160,6 @@ def compare(recorded: "Recorded", replayed: Mapping[str, Any]) -> tuple[dict[str
         figures = recorded.figures[side]
         for name, value in replayed[f"{side}_metrics"].items():
             now[f"{side} {name}"] = value
-            was[f"{side} {name}"] = figures.get(name, figures.get(f"interval/{name}"))
+            was[f"{side} {name}"] = figures.get(name, figures.get(f"uncertainty/{name}"))
     differences = {name: (was[name], value) for name, value in now.items() if was[name] != value}
     return differences, len(now) - len(differences)

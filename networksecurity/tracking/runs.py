@@ -3,7 +3,7 @@
 - `train-<name>`: the winner's parameters, its figures on the training rows, every model's way through its grid as step
   metrics, `cv_results` as Parquet and CSV, how the winner and its labels were chosen, the model card, the
   model;
-- `test-<name>`: the same parameters and the same names of figures on the test rows, `generalisation_gap_f1_score`, the
+- `test-<name>`: the same parameters and the same names of figures on the test rows, `f1_score_gap`, the
   leakage ledger, pictures and their numbers;
 - children of `train-<name>`, one for each grid point: `model`, its parameters, mean, deviation and folds of its score,
   fit time. They are in an experiment of their own, for MLflow's pages list children among all runs.
@@ -155,7 +155,7 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
         cv_scores = {f"cv_{best.scoring}": best.best.mean_test_score, **_repeated_scores(outcome)}
         for run, side, context, of_side in (
             (train_run, outcome.train, "train", cv_scores),
-            (test_run, outcome.test, "test", {"generalisation_gap_f1_score": gap, **leakage, **known}),
+            (test_run, outcome.test, "test", {"f1_score_gap": gap, **leakage, **known}),
         ):
             dataset = _dataset(outcome.tags["data.source"], context, side.rows, outcome.contract)
             client.log_inputs(run.info.run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
@@ -288,8 +288,8 @@ def _params(params: Mapping[str, Any]) -> list[Param]:
 
 
 def _named(figures: Mapping[str, float]) -> dict[str, float]:
-    """Return figures by their names in MLflow, which sorts them: bounds of intervals do not stand between figures."""
-    return {f"interval/{name}" if name in BOUNDS else name: value for name, value in figures.items()}
+    """Return figures by their names in MLflow, which sorts them: bounds of intervals come after all else."""
+    return {f"uncertainty/{name}" if name in BOUNDS else name: value for name, value in figures.items()}
 
 
 def _metrics(

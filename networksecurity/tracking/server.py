@@ -203,10 +203,12 @@ def run_url(address: str, experiment_id: str, run_id: str) -> str:
     return f"{_ui(address)}/#/experiments/{experiment_id}/runs/{run_id}?{PAGES}"
 
 
-def experiment_url(address: str, experiment_id: str, search_filter: str = "") -> str:
-    """Return the page of an experiment's runs, all or those that match, with the columns that matter."""
-    only = f"&searchFilter={quote(search_filter, safe='')}" if search_filter else ""
-    return f"{_ui(address)}/#/experiments/{experiment_id}/runs?{PAGES}&viewStateShareKey={KEY}{only}"
+def experiment_url(address: str, experiment_id: str) -> str:
+    """Return the page of an experiment's runs, with the columns that matter.
+
+    A filter typed there keeps the columns; one in the address would make MLflow ignore the view.
+    """
+    return f"{_ui(address)}/#/experiments/{experiment_id}/runs?{PAGES}&viewStateShareKey={KEY}"
 
 
 def model_version_url(address: str, name: str, version: str | int) -> str:

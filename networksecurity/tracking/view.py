@@ -40,9 +40,9 @@ OF_TRAININGS = MappingProxyType(
         [
             "params.model",
             "metrics.f1_score",
+            "metrics.f1_score_gap",
             "metrics.precision",
             "metrics.recall_score",
-            "metrics.generalisation_gap_f1_score",
             "attributes.Models",
             "attributes.Dataset",
         ]

@@ -48,7 +48,7 @@ def test_a_training_from_source_to_runs(empty_workplace):
     for run_id, metrics in ((report.train_run_id, report.train_metrics), (report.test_run_id, report.test_metrics)):
         logged = mlflow.get_run(run_id)
         assert logged.info.status == "FINISHED"
-        shown = {f"interval/{name}" if name in BOUNDS else name: value for name, value in metrics.items()}
+        shown = {f"uncertainty/{name}" if name in BOUNDS else name: value for name, value in metrics.items()}
         assert shown.items() <= logged.data.metrics.items()
         assert logged.data.params["model"] == report.leaderboard[0].model
         assert logged.data.tags["data.sha256"] == report.data_sha256
@@ -350,7 +350,7 @@ def test_rows_near_the_threshold_are_left_to_a_person(workplace):
         logged = mlflow.get_run(of_side).data
         assert logged.params["abstain"] == "0.1"
         assert float(logged.params["unsure_from"]) == band.lower
-        assert 0 < logged.metrics["interval/coverage_low"] < logged.metrics["coverage"] < 1
+        assert 0 < logged.metrics["uncertainty/coverage_low"] < logged.metrics["coverage"] < 1
     metadata = mlflow.models.get_model_info(version.source).metadata
     assert metadata["unsure_band"] == [band.lower, band.upper]
     assert metadata["class_labels"][2] == "unsure"

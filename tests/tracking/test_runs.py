@@ -31,11 +31,11 @@ def test_the_two_runs_have_one_stem_and_the_same_figures(done, outcome):
         assert run.data.params == {name: str(value) for name, value in outcome.params.items()}
         assert set(run.data.metrics) >= METRICS
     for name, value in outcome.test.metrics.items():
-        shown = f"interval/{name}" if name in BOUNDS else name
+        shown = f"uncertainty/{name}" if name in BOUNDS else name
         assert test.data.metrics[shown] == value
         assert train.data.metrics[shown] == outcome.train.metrics[name]
     gap = train.data.metrics["f1_score"] - test.data.metrics["f1_score"]
-    assert test.data.metrics["generalisation_gap_f1_score"] == pytest.approx(gap)
+    assert test.data.metrics["f1_score_gap"] == pytest.approx(gap)
     assert test.data.metrics["leakage/grouped_f1_score"] == test.data.metrics["f1_score"]
     assert test.data.metrics["when_known_f1/address and page"] == outcome.known.nearest(["address", "page"]).f1_score
     assert not any(name.startswith("when_known_f1") for name in train.data.metrics)
@@ -54,7 +54,8 @@ def test_the_page_of_trainings_has_no_grid_points_and_shows_the_columns_that_mat
     shown = done.client.get_experiment(done.training.experiment_id).tags
     assert shown["mlflow.experimentKind"] == "custom_model_development"
     columns = json.loads(shown[f"mlflow.sharedViewState.{KEY}"])["selectedColumns"]
-    assert columns[:4] == ["params.`model`", "metrics.`f1_score`", "metrics.`precision`", "metrics.`recall_score`"]
+    first = ["params.`model`", "metrics.`f1_score`", "metrics.`f1_score_gap`", "metrics.`precision`"]
+    assert columns[:5] == [*first, "metrics.`recall_score`"]
     assert set(columns[1:5]) <= {f"metrics.`{name}`" for run in of_trainings for name in run.data.metrics}
     grid = done.client.get_experiment(done.training.grid_experiment_id)
     assert grid.name == "networksecurity-grid"
