@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import Tree
 
@@ -34,6 +34,7 @@ addresses, the dtypes by which columns were told apart, and the band of unsure r
 
 _LEAF = -1
 """A child that does not exist, in a `Tree`."""
+_BOOSTING = GradientBoostingClassifier, HistGradientBoostingClassifier
 
 
 def load_model(content: bytes) -> Any:
@@ -137,10 +138,17 @@ def _check_estimator(estimator: BaseEstimator) -> None:
     for member in [] if members is None else np.ravel(np.asarray(members, dtype=object)):
         if hasattr(member, "tree_") and member.n_features_in_ != n_features:  # a forest does not ask its trees to check
             raise ValueError(f"a tree in an ensemble of {n_features} features takes {member.n_features_in_}")
-    if isinstance(estimator, GradientBoostingClassifier) and members is not None:
-        per_iteration = 1 if len(estimator.classes_) == 2 else len(estimator.classes_)
-        if members.ndim != 2 or members.shape[1] != per_iteration:
-            raise ValueError(f"boosted trees of shape {members.shape}, for {len(estimator.classes_)} classes")
+    if hasattr(estimator, "classes_") and isinstance(estimator, _BOOSTING):
+        n_classes = len(estimator.classes_)
+        per_stage = 1 if n_classes == 2 else n_classes
+        if hasattr(estimator, "_predictors"):
+            # It makes room for the scores of so many trees before it asks one: billions take minutes and the memory.
+            shapes = [(len(trees),) for trees in estimator._predictors] + [(estimator.n_trees_per_iteration_,)]
+        else:
+            shapes = [getattr(members, "shape", ())[1:]]
+        for shape in shapes:
+            if shape != (per_stage,):
+                raise ValueError(f"boosted trees of shape {shape} in a stage, for {n_classes} classes")
     vocabulary = getattr(estimator, "vocabulary_", None)
     if vocabulary is not None and sorted(vocabulary.values()) != list(range(len(vocabulary))):
         raise ValueError("a vocabulary leads out of its columns")

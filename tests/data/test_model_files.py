@@ -121,8 +121,14 @@ def test_boosted_trees_of_another_shape_are_refused(learned):
     model = fitted(learned, "Gradient Boosting")
     found = get_classifier(model)
     found.estimators_ = np.repeat(found.estimators_, 4, axis=1)
-    with pytest.raises(ValueError, match=r"boosted trees of shape \(3, 4\), for 2 classes"):
+    with pytest.raises(ValueError, match=r"boosted trees of shape \(4,\) in a stage, for 2 classes"):
         check_arrays(model)
+
+
+def test_a_model_that_would_make_room_for_more_scores_than_it_has_trees_is_refused(learned):
+    content = skops.io.dumps(fitted(learned, "Hist Gradient Boosting"))
+    with pytest.raises(DataSourceError, match=r"boosted trees of shape \(2147483647,\) in a stage, for 2 classes"):
+        load_model(changed(content, "n_trees_per_iteration_", lambda _: 2**31 - 1))
 
 
 def test_a_vocabulary_that_leads_out_of_its_columns_is_refused():

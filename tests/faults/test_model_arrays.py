@@ -71,8 +71,7 @@ def attempt(content, X):
     return "answers"
 
 
-# Histogram boosting is left out: docs/reliability.md says why.
-@pytest.mark.parametrize("name", [name for name in CANDIDATES if name != "Hist Gradient Boosting"])
+@pytest.mark.parametrize("name", CANDIDATES)
 def test_no_other_number_in_a_model_ends_the_interpreter(name):
     X, y = to_X_y(validate(make_phishing_websites(400, random_state=0)).accepted)
     small = {"n_estimators": 3} if "n_estimators" in CANDIDATES[name].param_grid else {}
