@@ -1,15 +1,16 @@
 """Pictures of a model and its data, as PNG files in memory.
 
-They are drawn on figures of their own, outside of pyplot's list of open ones: threads may draw at the same time.
-matplotlib is slow to load and is imported when a picture is drawn.
+They are drawn on figures of their own, outside of pyplot's list of open ones, by one thread: matplotlib keeps the font
+files open of each thread that has ever drawn, up to 64. It is slow to load and is imported when a picture is drawn.
 """
 
 import textwrap
 from collections.abc import Callable, Mapping
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial, wraps
 from io import BytesIO
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 import numpy as np
 from sklearn.calibration import CalibrationDisplay
@@ -33,6 +34,21 @@ _MOST_COLUMNS = 40
 """Columns whose distance from the reference is drawn."""
 _MOST_LETTERS = 48
 """Of a feature's description beside a bar."""
+
+_P = ParamSpec("_P")
+
+
+@cache
+def _drawing_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "drawing")
+
+
+def _drawn_by_one_thread(function: Callable[_P, bytes]) -> Callable[_P, bytes]:
+    @wraps(function)
+    def wait(*args: _P.args, **kwargs: _P.kwargs) -> bytes:
+        return _drawing_thread().submit(function, *args, **kwargs).result()
+
+    return wait
 
 
 def draw(
@@ -91,6 +107,7 @@ def draw_known(known: KnownFeatures, title: str) -> bytes:
     return picture(f"F1 by what is known · {title}", partial(_known, known), height=height)
 
 
+@_drawn_by_one_thread
 def draw_values(description: Description, title: str) -> bytes:
     """Return a picture of each column's values in the two classes, as PNG of 960 pixels width."""
     from matplotlib.figure import Figure
@@ -143,6 +160,7 @@ def draw_nothing() -> None:
     picture("", lambda _: None, height=480)
 
 
+@_drawn_by_one_thread
 def picture(title: str, *plots: Callable[["Axes"], None], width: int = 640, height: int, dpi: int = _DPI) -> bytes:
     """Return, as PNG of `width` by `height` pixels, what each of `plots` draws on the axes it is given."""
     from matplotlib.figure import Figure

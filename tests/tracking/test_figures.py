@@ -1,8 +1,10 @@
 import struct
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from matplotlib import pyplot
@@ -12,7 +14,7 @@ from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURE_DESCRIPTIONS, to_X_y
 from networksecurity.data.splitting import split
 from networksecurity.data.validation import validate
-from networksecurity.tracking.figures import draw, draw_overview
+from networksecurity.tracking.figures import draw, draw_nothing, draw_overview
 from networksecurity.training.candidates import CANDIDATES, make_pipeline
 from networksecurity.training.explanation import explain
 
@@ -83,3 +85,22 @@ def test_a_title_is_not_read_as_a_formula(explanation, pictures):
 def test_matplotlib_is_loaded_by_the_first_picture_only():
     code = "import sys, networksecurity.tracking.figures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_each_further_thread_that_draws_leaves_no_file_open():
+    def open_files():
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    draw_nothing()
+    before, together = open_files(), threading.Barrier(4)
+
+    def draw_with_others():
+        together.wait()
+        draw_nothing()
+
+    threads = [threading.Thread(target=draw_with_others) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert open_files() == before
