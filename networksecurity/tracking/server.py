@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sqlite3
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,13 +20,14 @@ from urllib.parse import quote
 
 import mlflow
 import requests
+from google.protobuf.json_format import ParseError
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from networksecurity.deadline import within
-from networksecurity.exceptions import NetworkSecurityException, TrackingError, TrackingUnavailableError
+from networksecurity.exceptions import NetworkSecurityException, TrackingError, TrackingUnavailableError, one_line
 from networksecurity.settings import PROJECT_FOLDER, Settings, without_credentials
 from networksecurity.tracking.connection import (
     TO_SERVER,
@@ -47,6 +49,10 @@ _LOCAL_UI = "http://127.0.0.1:5000"
 _LONGEST_PROBE = 5.0
 """Upper bound in seconds, even if the settings allow more: an unreachable server has to be known before a training
 computes anything for it."""
+_ADVICE = "check that it runs and can be reached (MLFLOW_TRACKING_URI, DAGSHUB_REPO)"
+_UNREADABLE = ParseError, ValueError, TypeError, LookupError, AttributeError
+"""What MLflow's client raises of an answer that is JSON, and not what it expects."""
+_MLFLOW = str(Path(mlflow.__file__).parent)
 _PASSING_CODES = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"}
 
 
@@ -87,14 +93,18 @@ class TrackingServer:
             yield MlflowClient(self.uri, registry_uri=self.uri)
         except (MlflowException, OSError) as exc:
             raise self.translate(exc) from None  # the cause may hold a secret
+        except _UNREADABLE as exc:
+            if not _came_through_mlflow(exc):
+                raise
+            happened = f"gave an answer that cannot be read ({without_secrets(one_line(exc))})"
+            raise unavailable(f"the MLflow server {self.address}", happened, _ADVICE) from None
 
     def translate(self, exc: MlflowException | OSError) -> NetworkSecurityException:
         """Return this package's error for one that MLflow raised, without any secret."""
         message = without_secrets(str(exc).replace(self.uri, self.address))
         if not _is_transient(exc):
             return TrackingError(f"MLflow at {self.address} refused: {message}")
-        advice = "check that it runs and can be reached (MLFLOW_TRACKING_URI, DAGSHUB_REPO)"
-        return unavailable(f"the MLflow server {self.address}", f"failed ({message})", advice)
+        return unavailable(f"the MLflow server {self.address}", f"failed ({message})", _ADVICE)
 
 
 def _is_transient(exc: MlflowException | OSError) -> bool:
@@ -103,6 +113,10 @@ def _is_transient(exc: MlflowException | OSError) -> bool:
     if isinstance(exc, requests.HTTPError) and exc.response is not None:  # MLflow's artifact code lets these through
         return may_pass(exc.response)
     return isinstance(exc, requests.RequestException | ConnectionError | TimeoutError)
+
+
+def _came_through_mlflow(exc: BaseException) -> bool:
+    return any(frame.f_code.co_filename.startswith(_MLFLOW) for frame, _ in traceback.walk_tb(exc.__traceback__))
 
 
 _lock = Lock()
