@@ -37,7 +37,7 @@ from networksecurity.settings import Settings, settings
 from networksecurity.tracking import figures
 from networksecurity.tracking.model import warm_up
 from networksecurity.tracking.outcome import Training
-from networksecurity.training import search, selection
+from networksecurity.training import pool, search, selection
 from networksecurity.training.candidates import BY_CONTRACT
 from networksecurity.training.selection import Selection
 
@@ -131,7 +131,9 @@ def _run_name() -> str:
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
     """Train every model on one source of rows, choose one by cross-validation, evaluate, log and register it."""
     refuse_to_ask_nobody(parameters)
-    before_the_end(search.end_processes)
+    before_the_end(pool.end_processes)
+    if search.available_cores(settings().cores) > 1:
+        pool.start_trackers()
     source = source_of(parameters)
     asked = origin_tags(parameters, source) | parameters_tag(parameters, source)
     course = Course(first_record(parameters, asked))
@@ -142,7 +144,7 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
     except BaseException as exc:  # Ctrl-C, cancellation, SIGTERM too: do not wait for results that nobody will read
         if not isinstance(exc, Exception):
             end_soon(_SECONDS_TO_END)
-        search.end_processes()
+        pool.end_processes()
         if isinstance(exc, CancelledError):  # Prefect's sign of a timeout
             exc = TimeLimitError(
                 f"the training took longer than {settings().time_limit:g} s, its time limit; the same command goes on "
@@ -340,7 +342,7 @@ def _fit_and_examine(
     parameters: TrainParameters, winner: Winner, chosen: Chosen, accepted: DataRef, sides: Sides
 ) -> tuple[ModelRef, Findings]:
     # What takes long runs in threads, as everywhere: a time limit and Ctrl-C interrupt only what waits.
-    search.release_processes()
+    pool.release_processes()
     begin(f"fitting {winner.model}")
     fitted = tasks.fit.submit(sides.train, winner, chosen)
     leakage = tasks.leakage_ledger.submit(sides.train, sides.test, winner, chosen)

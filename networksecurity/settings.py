@@ -239,6 +239,17 @@ def settings() -> Settings:
 _MAY_BE_SECRET = re.compile("URI|URL|TOKEN|PASSWORD|PASSWD|SECRET|KEY|CREDENTIAL|AUTH")
 
 
+def may_be_secret(name: str) -> bool:
+    """Return whether an environment variable may hold a secret, by its name.
+
+    Examples
+    --------
+    >>> may_be_secret("MONGODB_URI"), may_be_secret("NETWORKSECURITY_CORES")
+    (True, False)
+    """
+    return bool(_MAY_BE_SECRET.search(name))
+
+
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment for a process that needs Prefect's settings and none of our secrets.
 
@@ -248,9 +259,7 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     {'PATH': '/bin', 'PREFECT_API_URL': 'http://host'}
     """
     return {
-        name: value
-        for name, value in environment.items()
-        if name.startswith("PREFECT_") or not _MAY_BE_SECRET.search(name)
+        name: value for name, value in environment.items() if name.startswith("PREFECT_") or not may_be_secret(name)
     }
 
 

@@ -14,7 +14,7 @@ import typer
 
 from networksecurity.cli.options import Json
 from networksecurity.exceptions import ConfigurationError, TrainingError
-from networksecurity.settings import PROJECT_FOLDER, settings
+from networksecurity.settings import PROJECT_FOLDER, settings, without_secrets
 
 if TYPE_CHECKING:
     from networksecurity.tracking.recorded import Recorded
@@ -98,6 +98,7 @@ def _code_of(recorded: "Recorded") -> Iterator[tuple[str, list[str]]]:
 def _git(*arguments: str) -> None:
     done = subprocess.run(  # noqa: S603 (a fixed command)
         ["git", "-C", str(PROJECT_FOLDER), *arguments],  # noqa: S607 (whichever git there is)
+        env=without_secrets(os.environ),
         capture_output=True,
         text=True,
         check=False,

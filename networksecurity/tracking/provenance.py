@@ -3,12 +3,13 @@
 import functools
 import hashlib
 import json
+import os
 import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from networksecurity.settings import PROJECT_FOLDER
+from networksecurity.settings import PROJECT_FOLDER, without_secrets
 
 COMPUTED_WITH = ("idna", "numpy", "pandas", "publicsuffixlist", "scikit-learn", "scipy", "skops")
 """The libraries that a figure or a model file depends on."""
@@ -37,6 +38,7 @@ def git_commit() -> str | None:
     try:
         described = subprocess.run(  # noqa: S603 (a fixed command)
             ["git", "-C", PROJECT_FOLDER, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607 (whichever git there is)
+            env=without_secrets(os.environ),
             capture_output=True,
             text=True,
             timeout=10,

@@ -6,18 +6,14 @@ the plain GridSearchCV at a fraction of the work.
 
 import contextvars
 import json
-import multiprocessing
-import os
-import signal
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event, Thread
 from types import MappingProxyType
@@ -26,9 +22,6 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-from joblib import parallel_config
-from joblib.externals.loky import get_reusable_executor
-from joblib.parallel import ParallelBackendBase
 from pydantic import BaseModel
 from scipy.stats import rankdata
 from sklearn import config_context
@@ -40,13 +33,10 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 from threadpoolctl import threadpool_limits
 
-from networksecurity.parent import children_deaf_to_ctrl_c, end_with_parent
 from networksecurity.training.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
 from networksecurity.training.masking import FeatureGroups, show_masked
+from networksecurity.training.pool import MakeBackend, fitting
 from networksecurity.training.shared_fits import MADE_OF_STAGES, FitPlan, SharedScorer, mark, plan_fits
-
-MakeBackend = Callable[[Callable[[], None]], ParallelBackendBase]
-"""Makes a joblib backend that runs fits elsewhere and calls the given function after each."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +187,7 @@ def search(
         skip = made_of_stages and _are_valid(pipeline[-1], plan.fits, rows.shape[1])
         stack.enter_context(config_context(assume_finite=True, skip_parameter_validation=skip))
         marks = stack.enter_context(_progress(n_fits, cv.get_n_splits(), on_progress))
-        stack.enter_context(_fitting(n_jobs, backend, partial(mark, marks)))
+        stack.enter_context(fitting(n_jobs, backend, partial(mark, marks)))
         outcome = GridSearchCV(
             pipeline,
             [{name: [value] for name, value in fit.items()} for fit in plan.fits],
@@ -274,44 +264,6 @@ def _scored(
     )
 
 
-@contextmanager
-def _fitting(n_jobs: int, backend: MakeBackend | None, on_fit: Callable[[], None]) -> Iterator[None]:
-    """Run fits on the backend, or in `n_jobs` processes, each with one thread of BLAS and OpenMP."""
-    if backend:
-        with parallel_config(backend(on_fit)):
-            yield
-    elif n_jobs == 1:
-        with threadpool_limits(1):
-            yield
-    else:
-        with children_deaf_to_ctrl_c(), parallel_config("loky", inner_max_num_threads=1, initializer=end_with_parent):
-            yield
-
-
-def _processes() -> list[BaseProcess]:
-    return [process for process in multiprocessing.active_children() if process.name.startswith("LokyProcess")]
-
-
-def release_processes() -> None:
-    """End the processes that searches share while no search is running; the next search starts new ones.
-
-    Idle processes hold their memory for minutes, and this process cannot exit before they do.
-    """
-    if _processes():
-        get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
-
-
-def end_processes() -> None:
-    """Kill the processes that searches share, and with them every search that runs in another thread.
-
-    The pool's own shutdown can wait forever for a search that keeps handing it fits.
-    """
-    for process in _processes():
-        if process.pid:
-            with suppress(ProcessLookupError):  # it has just ended, and the pool's own thread has collected it
-                os.kill(process.pid, signal.SIGKILL)
-
-
 def fit_best(
     candidate: Candidate,
     params: Mapping[str, Any],
@@ -366,7 +318,7 @@ def out_of_fold_scores(
     shown = show_masked(X, y, feature_groups, random_state=random_state)
     pipeline, rows = _after_stateless_steps(make_pipeline(candidate, params, **how), shown.X)
     cv, n_jobs = PredefinedSplit(test_fold[shown.row]), -1 if backend else n_jobs
-    with _fitting(n_jobs, backend, lambda: None):
+    with fitting(n_jobs, backend, lambda: None):
         return cross_val_predict(pipeline, rows, shown.y, cv=cv, method="predict_proba", n_jobs=n_jobs)[: len(X), 1]
 
 

@@ -1,15 +1,10 @@
-import multiprocessing
 import os
-import re
-import signal
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cloudpickle
 import numpy as np
-import psutil
 import pytest
 from sklearn.datasets import make_classification
 from sklearn.dummy import DummyClassifier
@@ -30,9 +25,7 @@ from networksecurity.training.search import (
     SearchResult,
     available_cores,
     cv_results,
-    end_processes,
     fit_best,
-    release_processes,
     search,
 )
 from networksecurity.training.selection import rank
@@ -329,38 +322,6 @@ def test_each_fit_of_a_budget_has_one_thread(data, counter, n_jobs):
     assert len(notes) == 3 * 9
     assert len({process for process, _ in notes}) <= n_jobs
     assert {n_threads for _, n_threads in notes} == {"1"}
-
-
-def blocks_ctrl_c(process):
-    blocked = re.search(r"SigBlk:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())
-    return bool(int(blocked[1], 16) & 1 << signal.SIGINT - 1)
-
-
-def test_processes_that_were_released_are_gone_and_the_next_search_starts_others(data):
-    X, y, test_fold = data
-    release_processes()  # of other tests
-    seen = set()
-    for _ in range(2):
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(search, small("AdaBoost"), X, y, test_fold, n_jobs=2).result()
-        processes = {one for one in multiprocessing.active_children() if one.name.startswith("LokyProcess")}
-        assert len(processes) == 2
-        assert not processes & seen
-        assert all(map(blocks_ctrl_c, processes))
-        seen |= processes
-        release_processes()
-        for process in processes:  # multiprocessing must see its children end: to it, one that others collect lives on
-            process.join(60)
-            assert not psutil.pid_exists(process.pid)
-    release_processes()  # of none
-
-
-def test_a_process_that_ends_in_the_same_moment_does_not_stop_the_others_from_being_ended(monkeypatch):
-    gone, running = (subprocess.Popen(["sleep", seconds]) for seconds in ("0", "600"))
-    gone.wait()
-    monkeypatch.setattr("networksecurity.training.search._processes", lambda: [gone, running])
-    end_processes()
-    assert running.wait(timeout=60) == -signal.SIGKILL
 
 
 def test_a_result_survives_json(data):
