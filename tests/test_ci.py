@@ -1,6 +1,7 @@
 """The files that other people's machines read: GitHub's workflows, pre-commit's hooks, the dev container."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -62,3 +63,21 @@ def test_the_dev_container_installs_with_make():
     container = json.loads((PROJECT / ".devcontainer" / "devcontainer.json").read_text())
     assert container["postCreateCommand"] == "make install"
     assert set(map(int, container["portsAttributes"])) == set(container["forwardPorts"])
+
+
+def test_an_audit_that_cannot_ask_says_so_in_one_line(tmp_path, closed_port):
+    python = tmp_path / "tools" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "audit", f"TOOLS={tmp_path / 'tools'}"],
+        cwd=PROJECT,
+        env=os.environ | {"HTTPS_PROXY": f"http://127.0.0.1:{closed_port}", "NO_PROXY": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.splitlines()[0].startswith("Nothing was checked: https://pypi.org, which knows ")
+    assert "Traceback" not in done.stderr
+    assert done.returncode

@@ -5,8 +5,8 @@ import json
 import pandas as pd
 import pytest
 from formats import to_arff, to_parquet, to_xlsx, to_zip
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from fuzzing import fuzzed
+from hypothesis import given
 from hypothesis import strategies as st
 from made_tables import SHOP, shop
 from reading import configured
@@ -43,9 +43,7 @@ WRITERS = {
 }
 
 
-@hypothesis_settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@fuzzed()
 @given(data=st.data())
 def test_a_file_of_long_names_and_cells_is_refused_in_few_words(data, tmp_path):
     kind = data.draw(st.sampled_from(list(WRITERS)))

@@ -7,8 +7,8 @@ from contextlib import suppress
 import pandas as pd
 import pytest
 from formats import KINDS, to_parquet, to_zip
-from hypothesis import HealthCheck, example, given
-from hypothesis import settings as hypothesis_settings
+from fuzzing import fuzzed
+from hypothesis import example, given
 from hypothesis import strategies as st
 from reading import configured, frames
 
@@ -19,12 +19,6 @@ from networksecurity.data.mongodb.reading import parse_since
 from networksecurity.data.table_file import parse_table
 from networksecurity.exceptions import DataError, NetworkSecurityException
 
-bounded = hypothesis_settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 PIECES = {
     ".csv": ["port", "Result", ",", ";", "\t", '"', "\n", "\r", "-1", "1", "1e400", "9" * 25, "na", "\0", "#", "sep=;"],
     ".arff": [
@@ -102,7 +96,7 @@ def read_both(path, content):
         list(frames(File.at(str(path)), 2, exact_others=True))
 
 
-@bounded
+@fuzzed()
 @given(kind=st.sampled_from(list(PIECES)), data=st.data())
 def test_texts_of_any_kind_are_read_or_refused(kind, data, tmp_path):
     pieces = st.lists(st.sampled_from(PIECES[kind]) | st.text(max_size=3), max_size=25)
@@ -128,7 +122,7 @@ def test_odd_values_are_read_or_refused(kind, text, tmp_path):
     read_both(tmp_path / f"rows{kind}", text.encode("utf-8", "surrogatepass"))
 
 
-@bounded
+@fuzzed()
 @given(part=st.sampled_from(list(PARTS)), data=st.data())
 def test_workbooks_with_a_damaged_part_are_read_or_refused(part, data, tmp_path):
     with zipfile.ZipFile(io.BytesIO(KINDS[".xlsx"])) as archive:
@@ -139,7 +133,7 @@ def test_workbooks_with_a_damaged_part_are_read_or_refused(part, data, tmp_path)
     read_both(tmp_path / "rows.xlsx", to_zip(**parts))
 
 
-@bounded
+@fuzzed()
 @given(
     frame=st.sampled_from(
         [
@@ -178,7 +172,7 @@ SOURCES = [
 ]
 
 
-@bounded
+@fuzzed()
 @given(st.text() | st.lists(st.sampled_from(SOURCES)).map("".join))
 @example("http://[::1/x.csv")
 @example("mongodb://[host/x")
@@ -194,7 +188,7 @@ def test_any_source_is_understood_or_refused(text):
                 source.read()
 
 
-@bounded
+@fuzzed()
 @given(st.text() | st.just("9" * 5_000))
 def test_any_starting_point_is_understood_or_refused(text):
     with suppress(NetworkSecurityException):
@@ -230,7 +224,7 @@ WORDS = [
 VALUES = [*WORDS, "2026-01-01", "1e9", "!!binary x", "&a", "\t", "0x", "~", "nan", "datetime64[ns]"]
 
 
-@bounded
+@fuzzed()
 @given(st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(VALUES) | st.text(max_size=3)), max_size=4))
 @example([("length", "[1, 2]")])
 @example([("{dtype: float64, nullable: true}", "{dtype: float64, in_range: {min_value: 2026-01-01, max_value: x}}")])

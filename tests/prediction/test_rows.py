@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from fuzzing import fuzzed
 from hypothesis import example, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from served import CSV, JSON, NAME, ROW, address, crown, running
 
@@ -140,7 +140,7 @@ VALUES = st.recursive(
 
 
 @given(cells=st.lists(VALUES, min_size=8, max_size=12), key=VALUES)
-@hypothesis_settings(max_examples=15, derandomize=True)
+@fuzzed(15)
 def test_any_json_value_in_a_cell_is_answered(shared, cells, key):
     body = json.dumps({"rows": [{**ROW, "SFH": cell, "key": key} for cell in cells]})
     answer = shared("POST", "/predict", content=body, headers=JSON)
@@ -285,7 +285,7 @@ def test_a_model_without_a_profile_says_that_it_has_no_reasons(service):
 PIECES = [b"{", b"}", b'"rows"', b"[", b"]", b":", b",", b"\n", b'"', b"\0", b"1e999", b"9" * 5_000, b"\xff", b"NaN"]
 
 
-@hypothesis_settings(max_examples=60, deadline=None, derandomize=True)
+@fuzzed()
 @given(
     kind=st.sampled_from(list(READERS)),
     body=st.binary(max_size=60) | st.lists(st.sampled_from(PIECES)).map(b"".join),

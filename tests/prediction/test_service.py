@@ -5,8 +5,12 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
+from fuzzing import fuzzed
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 from served import JSON, ROW, address, running
 
@@ -109,6 +113,30 @@ def test_unknown_paths_and_methods_are_refused(shared):
     assert paths == {"/predict", "/model", "/health", "/ready"}
 
 
+PATHS = ["/", "/predict", "/model", "/health", "/ready", "/feedback", "/docs", "/openapi.json", "/static/", "/none"]
+VALUES = st.sampled_from(["application/json", "text/csv", "gzip", "*/*", "0", "chunked"]) | st.text(
+    st.characters(min_codepoint=32, max_codepoint=255), max_size=20
+)
+
+
+@fuzzed()
+@given(
+    method=st.sampled_from(["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "ODD"]),
+    path=st.sampled_from(PATHS) | st.text(max_size=10).map("/{}".format),
+    query=st.dictionaries(
+        st.sampled_from(["explain", "format"]) | st.text(max_size=5), st.text(max_size=5), max_size=2
+    ),
+    headers=st.dictionaries(
+        st.sampled_from(["Content-Type", "Content-Encoding", "Accept", "Authorization", "Origin", "X-Odd"]), VALUES
+    ),
+    body=st.sampled_from([b"", json.dumps(ROW).encode(), b"[]", b"{}"]) | st.binary(max_size=50),
+)
+def test_any_request_is_answered_or_refused(shared, method, path, query, headers, body):
+    encoded = {name: value.encode("latin-1") for name, value in headers.items()}
+    answer = shared(method, quote(path), params=query, headers=encoded, content=body)
+    assert answer.status_code < 500, answer.text
+
+
 TOKEN = {"serve_token": SecretStr("hunter2")}
 
 
@@ -135,9 +163,9 @@ def test_a_wrong_token_is_refused(guarded, given):
 
 def test_the_token_gives_access(guarded, caplog):
     caplog.set_level(logging.INFO)
-    for given in ({"headers": {"Authorization": "Bearer hunter2"}}, {"auth": ("anybody", "hunter2")}):
-        assert guarded.predict(ROW, **given)["n_rows"] == 1
-        assert guarded("GET", "/model", **given).status_code == 200
+    for login in ({"headers": {"Authorization": "Bearer hunter2"}}, {"auth": ("anybody", "hunter2")}):
+        assert guarded.predict(ROW, **login)["n_rows"] == 1
+        assert guarded("GET", "/model", **login).status_code == 200
     assert "hunter2" not in caplog.text
 
 
