@@ -73,7 +73,7 @@ def test_an_audit_that_cannot_ask_says_so_in_one_line(tmp_path, closed_port):
     done = subprocess.run(
         ["make", "--no-print-directory", "audit", f"TOOLS={tmp_path / 'tools'}"],
         cwd=PROJECT,
-        env=os.environ | {"HTTPS_PROXY": f"http://127.0.0.1:{closed_port}", "NO_PROXY": ""},
+        env=os.environ | {"https_proxy": f"http://127.0.0.1:{closed_port}", "no_proxy": ""},
         capture_output=True,
         text=True,
         check=False,
