@@ -1,14 +1,21 @@
 """How a command ends: its exit codes, and the watchdog for a process in which a thread still computes."""
 
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Timer
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from networksecurity.parent import after_parent
 
 SUCCESS, FAILURE, WRONG_OPTION, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 """Exit codes."""
+
+_LONGEST_END = 60.0
+"""Seconds in which a run whose worker is gone may record that it ends."""
 
 _watchdogs: list[Timer] = []
 _actions: list[Callable[[], object]] = []
@@ -21,6 +28,21 @@ class Terminated(KeyboardInterrupt):
 def terminate(*_: object) -> NoReturn:
     """Handle SIGTERM."""
     raise Terminated
+
+
+def end_with_worker(flow: Any, flow_run: Any, state: Any) -> None:
+    """End a run of a deployment when the worker that started its process is gone: as SIGTERM does, then by force.
+
+    A hook for Prefect, as `on_running` of a flow. A worker that is killed would leave its runs to nobody.
+    """
+    if flow_run.deployment_id:
+        after_parent(_end_as_told)
+
+
+def _end_as_told() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_LONGEST_END)
+    _end(FAILURE)
 
 
 def before_the_end(action: Callable[[], object]) -> None:

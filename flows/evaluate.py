@@ -31,6 +31,7 @@ from networksecurity.tracking.server import run_url
 from networksecurity.training.review import EXIT_CODES, OUTCOMES, Review
 
 from .display import begin
+from .ending import end_with_worker
 from .parameters import EvaluateParameters
 from .report import Summary, said_of
 from .rows import contract_of, source_of
@@ -72,7 +73,7 @@ def _run_name() -> str:
     return f"evaluate · {source_of(flow_run.parameters['parameters']).shown}"
 
 
-@flow(name="evaluate", flow_run_name=_run_name, result_serializer="json")
+@flow(name="evaluate", flow_run_name=_run_name, result_serializer="json", on_running=[end_with_worker])
 def evaluate(parameters: EvaluateParameters) -> State:
     """Compare a version of the model on labelled rows with the same version on its own test rows."""
     source, contract = source_of(parameters), contract_of(parameters)

@@ -42,6 +42,7 @@ from networksecurity.tracking.monitor_runs import LoggedCheck
 from networksecurity.tracking.server import run_url
 
 from .display import begin
+from .ending import end_with_worker
 from .parameters import MonitorParameters
 from .report import Summary, inline_picture
 from .rows import contract_of, source_of
@@ -183,7 +184,7 @@ def _run_name() -> str:
     return f"monitor · {source_of(flow_run.parameters['parameters']).shown}"
 
 
-@flow(name="monitor", flow_run_name=_run_name, result_serializer="json")
+@flow(name="monitor", flow_run_name=_run_name, result_serializer="json", on_running=[end_with_worker])
 def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     """Compare new rows with those behind the model in use; emit an event on drift, and one if quality has decayed."""
     log = get_run_logger()

@@ -45,7 +45,7 @@ from . import training_steps as tasks
 from .approval import refuse_to_ask_nobody
 from .course import Course, first_record
 from .display import begin
-from .ending import before_the_end, end_soon
+from .ending import before_the_end, end_soon, end_with_worker
 from .parameters import TrainParameters
 from .report import said_of
 from .rows import contract_of, source_of
@@ -127,6 +127,7 @@ def _run_name() -> str:
     task_runner=make_runner(settings()),
     timeout_seconds=settings().time_limit,
     result_serializer="json",
+    on_running=[end_with_worker],
 )
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
     """Train every model on one source of rows, choose one by cross-validation, evaluate, log and register it."""

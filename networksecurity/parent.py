@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread, current_thread, main_thread
 
@@ -16,13 +16,18 @@ def end_with_parent() -> None:
     For processes that keep nothing of their own: a pool's workers, the Prefect server of a single run. Linux could send
     a signal instead (`PR_SET_PDEATHSIG`), but does so already when the *thread* that started the process ends.
     """
-    Thread(target=_watch, args=[os.getppid()], name="parent", daemon=True).start()
+    after_parent(lambda: os._exit(1))
 
 
-def _watch(parent: int) -> None:
+def after_parent(action: Callable[[], object]) -> None:
+    """Call a function in a thread of its own, within about a second of the end of the process that started this one."""
+    Thread(target=_watch, args=[os.getppid(), action], name="parent", daemon=True).start()
+
+
+def _watch(parent: int, action: Callable[[], object]) -> None:
     while os.getppid() == parent:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
-    os._exit(1)
+    action()
 
 
 @contextmanager

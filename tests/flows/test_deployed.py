@@ -89,6 +89,14 @@ class Prefect:
         process.kill()
         process.wait()
 
+    def kill(self, name):
+        """Kill a process, and nothing that it has started; return what starts it again."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
+        command = process.args[process.args.index("prefect") + 1 :]
+        return lambda: self.start(name, *command)
+
     def end_all(self):
         for name in reversed(list(self._processes)):
             self.end(name)
@@ -593,6 +601,23 @@ def test_cancelling_ends_a_run_and_all_its_processes(prefect, tracked):
     experiment = tracked.get_experiment_by_name("networksecurity").experiment_id
     (logged,) = tracked.search_runs([experiment], f"tags.`prefect.flow_run_id` = '{run.id}'")
     assert logged.info.status == "KILLED"
+
+
+def test_a_run_ends_with_its_worker(prefect, tracked):
+    run = prefect.submit("train/train", source="sample:20000", models=["Gradient Boosting"])
+    prefect.wait(lambda: ("search: Gradient Boosting", "Running") in task_states(prefect, run))
+    family = prefect.children("worker")
+    assert any("loky" in " ".join(one.cmdline()) for one in family)
+    start_again = prefect.kill("worker")
+    try:
+        _, alive = psutil.wait_procs(family, timeout=90)
+        assert [one.cmdline() for one in alive] == []
+        assert prefect.ended(run).state_name == "Crashed"
+        experiment = tracked.get_experiment_by_name("networksecurity").experiment_id
+        (logged,) = tracked.search_runs([experiment], f"tags.`prefect.flow_run_id` = '{run.id}'")
+        assert logged.info.status == "KILLED"
+    finally:
+        start_again()
 
 
 def test_a_killed_worker_leaves_no_slot_held_and_its_run_can_go_on(prefect):
