@@ -35,7 +35,7 @@ from networksecurity.settings import settings
 from .display import begin
 from .ending import end_with_worker
 from .parameters import IngestParameters
-from .report import Summary, reasons_section, said_of
+from .report import Summary, reasons_section, said_of, set_aside
 from .rows import contract_of, source_of
 from .steps import progress, step
 
@@ -102,7 +102,7 @@ def ingest(parameters: IngestParameters) -> IngestReport:
         checked = check(file, contract, parameters.max_rejected)
         rows = write(file, target, checked)
     if rows.n_quarantined:
-        log.warning("%s rows are not valid and were set aside: %s", rows.n_quarantined, rows.quarantine)
+        log.warning("%s", set_aside(rows.n_quarantined, rows.quarantine))
     for gap in _gaps(checked.validation):
         log.warning("%s", gap)
     notes = said_of(file.shown, file.notes, checked.validation)

@@ -117,6 +117,12 @@ def said_of(source: str, notes: Sequence[str], validation: Mapping[str, Any]) ->
     return [f"{source}: {note}" for note in (*notes, *ValidationReport(**validation).remarks())]
 
 
+def set_aside(n_rejected: int, place: object) -> str:
+    """Return that invalid rows were set aside, and where they are."""
+    rows = "1 row is not valid and was" if n_rejected == 1 else f"{n_rejected:,} rows are not valid and were"
+    return f"{rows} set aside: {place}"
+
+
 def reasons_section(rejections: Mapping[str, int]) -> dict[str, str]:
     """Return the section on why rows were set aside, the most frequent reason first; none without such rows."""
     by_count = sorted(rejections.items(), key=lambda item: -item[1])

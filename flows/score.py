@@ -48,7 +48,7 @@ from .display import begin
 from .ending import end_with_worker
 from .ingest import Checked, check, fetch
 from .parameters import ScoreParameters
-from .report import Summary, reasons_section
+from .report import Summary, reasons_section, set_aside
 from .rows import contract_of, source_of
 from .steps import progress, step
 from .tracking import find_gaps, registry
@@ -222,7 +222,7 @@ def score(parameters: ScoreParameters) -> State:
         seconds=round(time.monotonic() - started, 1),
     )
     if done.quarantine:
-        get_run_logger().warning("%s rows are not valid and were set aside: %s", done.rows.n_rejected, done.quarantine)
+        get_run_logger().warning("%s", set_aside(done.rows.n_rejected, done.quarantine))
     for note in done.notes:
         get_run_logger().info("%s", note)
     for gap in done.gaps:

@@ -47,7 +47,7 @@ from .course import Course, first_record
 from .display import begin
 from .ending import before_the_end, end_soon, end_with_worker
 from .parameters import TrainParameters
-from .report import said_of
+from .report import said_of, set_aside
 from .rows import contract_of, source_of
 from .steps import result_storage
 from .thread_runner import Threads
@@ -167,9 +167,7 @@ def _train(
     fetched = tasks.fetch(source)
     checked = tasks.validate(fetched.rows, parameters.max_rejected, contract.with_positive(parameters.positive))
     if checked.quarantine:
-        get_run_logger().warning(
-            "%s rows are not valid and were set aside: %s", checked.report["n_rejected"], checked.quarantine.path
-        )
+        get_run_logger().warning("%s", set_aside(checked.report["n_rejected"], checked.quarantine.path))
     checked = checked.model_copy(update={"notes": said_of(source.shown, fetched.notes, checked.report)})
     for note in checked.notes:
         get_run_logger().info("%s", note)
@@ -190,7 +188,7 @@ def _learn(
     folds = tasks.assign_folds(searched, parameters.cv, parameters.random_state, contract)
     repeated_folds = _repeat_folds(parameters, searched)
     if checked.report["n_missing"]:
-        checked = course.ask(lambda: tasks.find_gaps(checked)) or checked
+        checked = course.ask(lambda: tasks.find_gaps(checked, contract)) or checked
         for gap in checked.gaps:
             get_run_logger().warning("%s", gap)
 

@@ -318,9 +318,9 @@ def profile(accepted: DataRef, model: ModelRef, test: DataRef, contract: Contrac
 
 
 @step(task_run_name="find gaps")
-def find_gaps(checked: Checked) -> Checked:
+def find_gaps(checked: Checked, contract: Contract) -> Checked:
     """Compare the missing values with those of the rows behind the model in use."""
-    version = registry().find(CHAMPION, CANDIDATE)
+    version = registry(contract).find(CHAMPION, CANDIDATE)
     gaps = tracking.find_gaps(version, checked.report["n_accepted"], checked.report["n_missing"])
     return checked.model_copy(update={"gaps": gaps})
 

@@ -46,14 +46,17 @@ class ValidationReport:
         Examples
         --------
         >>> ValidationReport(9, 9, 0, 0.5, n_duplicates=2, n_conflicts=1).remarks()
-        ['2 rows repeat the address of an earlier row', '1 addresses have both labels']
+        ['2 rows repeat the address of an earlier row', '1 address has both labels']
         """
-        said = {
-            "addresses were written so that nobody follows them, as hxxp or [.], and were refanged": self.n_refanged,
-            "rows repeat the address of an earlier row": self.n_duplicates,
-            "addresses have both labels": self.n_conflicts,
-        }
-        return [*self.notes, *(f"{count:,} {what}" for what, count in said.items() if count)]
+        said = (
+            (self.n_refanged, "address was", "addresses were", "refanged (hxxp read as http, [.] as a dot)"),
+            (self.n_duplicates, "row repeats", "rows repeat", "the address of an earlier row"),
+            (self.n_conflicts, "address has", "addresses have", "both labels"),
+        )
+        return [
+            *self.notes,
+            *(f"{count:,} {one if count == 1 else many} {what}" for count, one, many, what in said if count),
+        ]
 
     def to_dict(self) -> dict:
         """Return the report as plain values that JSON can hold."""

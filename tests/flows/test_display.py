@@ -10,7 +10,7 @@ from rich.console import Console
 
 import flows
 from flows.display import Bars, Lines, Work, begin, display, show
-from flows.report import Summary
+from flows.report import Summary, set_aside
 from flows.training_report import LeaderboardRow
 
 
@@ -119,3 +119,11 @@ def test_a_summary_fits_80_columns_without_cut_words(capsys, monkeypatch):
     assert "  1   Hist Gradient Boosting   0.9400 ± 0.0100   0.9400 tied      1046.0 s" in lines
     assert lines[-1].startswith(" " * 11 + "reasons [good ones]")
     assert "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("n_rejected", "said"),
+    [(1, "1 row is not valid and was set aside: x.csv"), (1_200, "1,200 rows are not valid and were set aside: x.csv")],
+)
+def test_rows_that_were_set_aside_are_counted_in_a_sentence(n_rejected, said):
+    assert set_aside(n_rejected, "x.csv") == said

@@ -80,6 +80,11 @@ def test_a_model_of_a_table_answers_alike_in_memory_in_batch_over_http_and_from_
     assert state.result().review.total.n_rows == 1_200
 
 
+def test_what_a_table_lacks_is_not_held_against_the_model_of_websites(files):
+    train(TrainParameters(models="Decision Tree"))
+    assert train(TrainParameters(**files, models="Decision Tree", gate=LAX)).gaps == []
+
+
 def test_a_table_of_numbers_alone_is_searched_by_all_models_and_its_forest_has_a_native_form(files, workplace):
     numbers = SHOP.replace(
         "    tld: {dtype: str, isin: [test, example]}\n    title: {dtype: str, nullable: true}\n", ""
