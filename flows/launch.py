@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, get_type_hints
 
 from pydantic import BaseModel
 
@@ -137,7 +137,10 @@ def _say_outcome(result: Any, summarize: str, output: Output) -> int:
             print("nothing to do")
         if result is None:
             return SUCCESS
-        summary = resolve_name(summarize)(result)
+        make_summary = resolve_name(summarize)
+        if isinstance(result, dict):  # the answer to its last state was lost, and Prefect took what the server has
+            result = next(iter(get_type_hints(make_summary).values())).model_validate(result)
+        summary = make_summary(result)
         if output.json_document:
             print(result.model_dump_json(indent=2))
         elif output.quiet:

@@ -75,7 +75,7 @@ def test_a_file_of_an_unknown_kind_is_refused(tmp_path):
         (".csv", b"port,Result\n1,1\n1,1,1\n", "line 3"),
         (".csv", b"port,Result\n1,1,5\n1,1,\n", "more cells than its header"),
         (".csv", b"# port,1\n\nport,SFH,Result\n-1,1,1\n1,1\n", "rows end too early (cells missing: 1)"),
-        (".csv.gz", gzip.compress(b"port,Result\n1,1\n1"), "rows end too early (cells missing: 1)"),
+        (".csv.gz", gzip.compress(b"port,Result\n1,1\n1", mtime=0), "rows end too early (cells missing: 1)"),
         (".csv", b"port,Result\n" + b"1,1\n" * 20_000 + b'"1\0x",1\n', "is binary"),
         (".csv", b'port,Result\n1,"1\n1,1\n', "not a table of delimited values"),
         (".csv", "port,Résult\n1,1\n".encode("latin-1"), "not UTF-8"),
