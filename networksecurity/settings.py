@@ -236,7 +236,7 @@ def settings() -> Settings:
         raise ConfigurationError(f"{file} cannot be read: {exc.strerror}") from exc
 
 
-_MAY_BE_SECRET = re.compile("URI|URL|TOKEN|PASSWORD|PASSWD|SECRET|KEY|CREDENTIAL|AUTH")
+_MAY_BE_SECRET = re.compile("(?<!SEC)URI|URL|TOKEN|PASSWORD|PASSWD|SECRET|KEY|CREDENTIAL|AUTH")
 
 
 def may_be_secret(name: str) -> bool:

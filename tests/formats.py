@@ -37,7 +37,8 @@ def to_zip(**members):
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
-            archive.writestr(name.replace("__", "."), data)
+            of_no_time = zipfile.ZipInfo(name.replace("__", "."))
+            archive.writestr(of_no_time, data, zipfile.ZIP_DEFLATED)
     return content.getvalue()
 
 
@@ -108,7 +109,7 @@ def big_file(kind, tmp_path, n_rows=250):
     lines = "\n".join(map(json.dumps, records)).encode()
     contents = {
         ".csv": text,
-        ".csv.gz": gzip.compress(text),
+        ".csv.gz": gzip.compress(text, mtime=0),
         ".csv.bz2": bz2.compress(text),
         ".csv.xz": lzma.compress(text),
         ".csv.zst": pyarrow.compress(text, "zstd", asbytes=True),
@@ -117,7 +118,7 @@ def big_file(kind, tmp_path, n_rows=250):
         ".data": text,
         ".parquet": to_parquet(frame, row_group_size=70),
         ".arff": to_arff(frame),
-        ".arff.gz": gzip.compress(to_arff(frame)),
+        ".arff.gz": gzip.compress(to_arff(frame), mtime=0),
         ".json": json.dumps(records).encode(),
         ".jsonl": lines,
         ".ndjson": lines,

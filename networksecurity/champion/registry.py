@@ -23,7 +23,7 @@ from sklearn.pipeline import Pipeline
 from networksecurity.champion.stored_model import Parts, Reference, read_beside, read_model, read_profile, read_vectors
 from networksecurity.data.contracts import WEBSITES, Contract, file_of, option_of
 from networksecurity.data.sample import is_synthetic
-from networksecurity.exceptions import StoredModelError, TrackingError
+from networksecurity.exceptions import StoredModelError, TrackingError, shortened
 from networksecurity.monitoring.profile import ReferenceProfile
 from networksecurity.settings import Settings
 from networksecurity.tracking.outcome import (
@@ -129,8 +129,9 @@ class Registry:
                     client.set_model_version_tag(self.name, version.version, key, tags[key])
                     version = client.get_model_version(self.name, version.version)
             later = self.find(alias) if found else None
-            if later is None or int(later.version) < int(version.version):
-                self._move_up(client, alias, int(version.version))
+            number = _number(version.version)
+            if later is None or _number(later.version) < number:
+                self._move_up(client, alias, number)
             return self._as_value(version)
 
     def _description(self) -> str:
@@ -163,7 +164,7 @@ class Registry:
             self._set_alias(client, alias, str(number))
             pointed = number
             newest = client.search_model_versions(f"name = '{self.name}'", 1, ["version_number DESC"])
-            number = max(number, *(int(of.version) for of in newest), 0)
+            number = max(number, *(_number(of.version) for of in newest), 0)
 
     def set_alias(self, alias: str, version: str) -> None:
         """Point `alias` to a version, in place of the one it pointed to."""
@@ -412,3 +413,11 @@ def _about(version: RegisteredVersion) -> Iterator[None]:
         yield
     except StoredModelError as exc:
         raise StoredModelError(f"version {version.version} of {version.name} is not used: {exc}") from exc
+
+
+def _number(version: str) -> int:
+    if not str(version).isdecimal():
+        raise TrackingError(
+            f"the registry answered with a version that is no number: {shortened(version) or 'nothing'}"
+        )
+    return int(version)

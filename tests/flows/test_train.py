@@ -246,7 +246,7 @@ def test_costs_choose_the_threshold_and_the_model_keeps_it(workplace):
         assert (logged.params["cost_false_positive"], logged.params["base_rate"]) == ("50.0", "0.01")
         assert 0 < logged.metrics["precision_at_base_rate"] < logged.metrics["precision"]
     assert mlflow.artifacts.load_dict(f"runs:/{report.train_run_id}/labelling.json")["by_costs"] == choice.model_dump()
-    assert "decision threshold" in artifacts(state)["training-report"].data
+    assert "ecision threshold" in artifacts(state)["training-report"].data
     assert "cost_false_positive" not in mlflow.get_run(plain.train_run_id).data.params
     assert mlflow.get_run(plain.train_run_id).data.params["decision_threshold"] == "0.5"
 

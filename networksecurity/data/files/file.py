@@ -220,6 +220,7 @@ _ERRORS: dict[type[Exception], str] = {
     lzma.LZMAError: _DAMAGED,
     gzip.BadGzipFile: _DAMAGED,
     zipfile.BadZipFile: _DAMAGED,
+    NotImplementedError: _UNREADABLE,  # an archive of a newer kind
     pyarrow.ArrowException: "cannot be read as Parquet: {reason}",
     MemoryError: "does not fit into memory: give its rows in several files",
     OSError: _UNREADABLE,

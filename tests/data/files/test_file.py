@@ -20,8 +20,8 @@ from formats import (
     to_xlsx,
     to_zip,
 )
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from fuzzing import fuzzed
+from hypothesis import given
 from hypothesis import strategies as st
 from reading import cells, frames, read, refused
 
@@ -93,6 +93,11 @@ def test_a_file_of_an_unknown_kind_is_refused(tmp_path):
         (".parquet", to_parquet_with_pandas_notes(b"not JSON"), "cannot be read as Parquet"),
         (".parquet", to_parquet(TABLE[:0]), "holds no rows"),
         (".zip", CSV.encode(), "damaged or incomplete"),
+        (
+            ".zip",
+            KINDS[".zip"].replace(b"PK\1\2\x14\3\x14", b"PK\1\2\x14\3\x40"),
+            "cannot be read: zip file version 6.4",
+        ),
         (".zip", KINDS[".zip"][:-30], "damaged or incomplete"),
         (".zip", to_zip(rows__pdf=CSV), "holds no file of rows, only rows.pdf"),
         (".zip", to_zip(), "holds no file of rows, only nothing"),
@@ -123,8 +128,8 @@ def test_a_bad_file_is_refused_with_the_reason(kind, content, says, tmp_path):
     refused(DataSourceError, path, says=[says, str(path)])
 
 
-@hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from(list(KINDS)), data=st.data())
+@fuzzed(30)
 def test_a_damaged_file_is_read_or_refused(kind, data, tmp_path):
     content = bytearray(KINDS[kind])
     for _ in range(data.draw(st.integers(1, 4))):
