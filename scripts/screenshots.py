@@ -65,8 +65,8 @@ def served(folder: Path, contract: str) -> Iterator[str]:
 
 
 @contextmanager
-def opened(url: str, width: int, height: int, scheme: Literal["light", "dark"]) -> Iterator[Page]:
-    """Open the page in a new browser, with sharp letters on a narrow screen."""
+def opened(url: str, width: int, height: int, scheme: Literal["light", "dark"] = "light") -> Iterator[Page]:
+    """Open a page in a new browser, with sharp letters on a narrow screen."""
     with sync_playwright() as playwright:
         executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
@@ -74,7 +74,6 @@ def opened(url: str, width: int, height: int, scheme: Literal["light", "dark"]) 
         page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=2 if width < 500 else 1)
         page.set_default_timeout(60_000)
         page.goto(url)
-        page.get_by_text(re.compile("version 1")).wait_for()
         yield page
         browser.close()
 
@@ -87,6 +86,7 @@ def save(page: Page, path: Path) -> None:
 
 def judge(page: Page, **values: str) -> None:
     """Change values of the example and ask for the verdict."""
+    page.get_by_text(re.compile("version 1")).wait_for()
     for name, value in values.items():
         page.locator(f"#{name}").select_option(value)
     page.get_by_role("button", name="Predict", exact=True).click()
@@ -113,6 +113,7 @@ def main() -> None:
                 save(page, target / "serve-phone.png")
         train(folder, "addresses", "Gradient Boosting")
         with served(folder, "addresses") as url, opened(url, 1200, 520, "light") as page:
+            page.get_by_text(re.compile("version 1")).wait_for()
             page.locator("#url").fill("hxxp://login-secure[.]bank.example[.]test/verify/account.php?id=1")
             judge(page)
             save(page, target / "serve-addresses.png")

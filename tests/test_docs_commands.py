@@ -1,6 +1,7 @@
 """Every command of the documentation: held against the options of its program, and run by a test or by nobody."""
 
 import re
+import runpy
 import shlex
 import subprocess
 from pathlib import Path
@@ -22,7 +23,7 @@ PAGES = [
 ]
 OURS = r"(?:networksecurity|python|make|prefect) "
 
-# What tests run, and where. The last word of each stands in that file.
+# What tests run, or the script of the first hour, and where. The last word of each stands in that file.
 RUN = {
     "networksecurity train": "tests/flows/test_train.py",
     "networksecurity ingest": "tests/flows/test_ingest.py",
@@ -41,14 +42,22 @@ RUN = {
     "networksecurity replay": "tests/test_replay_command.py",
     "networksecurity tracking": "tests/test_tracking_command.py",
     "python deployments/bootstrap.py": "tests/flows/test_deployed.py",
+    "python scripts/first_hour.py": "scripts/first_hour.py",
     "python scripts/settings_table.py": "tests/test_docs.py",
     "prefect deploy": "tests/flows/test_deployed.py",
+    "prefect deployment": "scripts/first_hour.py",
+    "prefect flow-run": "tests/flows/test_deployed.py",
     "prefect worker": "tests/flows/test_deployed.py",
     "make install": ".devcontainer/devcontainer.json",
     "make lint": ".github/workflows/ci.yml",
     "make test": ".github/workflows/ci.yml",
     "make test-integration": ".github/workflows/ci.yml",
     "make docs": ".github/workflows/ci.yml",
+    "make serve": "scripts/first_hour.py",
+    "make stack": "scripts/first_hour.py",
+    "make stack-down": "scripts/first_hour.py",
+    "make train": "scripts/first_hour.py",
+    "make ui": "scripts/first_hour.py",
     "make wheel": ".github/workflows/ci.yml",
 }
 # What no test runs, and what it needs. Its options are held against the program all the same.
@@ -61,11 +70,6 @@ NOT_RUN = {
     "make faults": "campaigns, for minutes to hours",
     "make bench-search": "a quiet machine, for minutes",
     "make bench-serving": "a quiet machine, for minutes",
-    "make train": "nothing: it is `networksecurity train` in an environment of its own",
-    "make serve": "nothing: it is `networksecurity serve`",
-    "make stack": "nothing: it is deployments/stack.py, which tests/flows/test_deployed.py runs",
-    "make stack-down": "nothing: it is deployments/stack.py, which tests/flows/test_deployed.py runs",
-    "make ui": "a person who looks",
     "make prefect-ui": "a person who looks",
     "make coverage": "the whole suite once more",
     "make format": "files that it may change",
@@ -73,20 +77,19 @@ NOT_RUN = {
     "make audit": "an index of packages, and what is known of vulnerabilities",
     "make sbom": "an index of packages",
     "prefect block": "the right block of a team",
-    "prefect deployment": "a deployment of your own",
-    "prefect flow-run": "the name of a run that crashed",
 }
+
+
+def typed(text):
+    """Return the commands in the blocks of a page, as they are written."""
+    blocks = re.findall(r"(?ms)^```console\n(.*?)^```", text)
+    return [line for block in blocks for line in re.findall(r"(?m)^\$ ((?:.*\\\n)*.*)$", block)]
 
 
 def commands(page):
     """Yield the commands of a page as words, those of a block and those in a line, without comments and prompts."""
     text = page.read_text(encoding="utf-8")
-    typed = [
-        line
-        for block in re.findall(r"(?ms)^```console\n(.*?)^```", text)
-        for line in re.findall(r"(?m)^\$ ((?:.*\\\n)*.*)$", block)
-    ]
-    for line in [*typed, *re.findall(rf"`({OURS}[^`\n]+)`", text)]:
+    for line in [*typed(text), *re.findall(rf"`({OURS}[^`\n]+)`", text)]:
         words = shlex.split(line.replace("\\\n", " "), comments=True)
         while words and re.match(r"[A-Z_]+=", words[0]):
             words = words[1:]
@@ -136,7 +139,8 @@ def parse(words):
 
 @each_command
 def test_a_command_has_only_options_that_its_program_knows(words, tmp_path, monkeypatch):
-    (tmp_path / "table.yaml").write_text(SHOP)  # what pages call a table's contract
+    for name in ("table", "shop"):  # what pages call a table's contract
+        (tmp_path / f"{name}.yaml").write_text(SHOP)
     monkeypatch.chdir(tmp_path)
     program, *rest = as_command(words)
     if program == "networksecurity":
@@ -171,3 +175,10 @@ def test_the_test_that_runs_a_command_is_there(kind, file):
 def test_no_command_is_listed_that_no_page_has():
     used = {kind for _, words in ALL for kind in kinds(words)}
     assert {*RUN, *NOT_RUN} <= used
+
+
+def test_the_first_hour_is_the_tour_of_its_script():
+    page = (PROJECT / "docs" / "first-hour.md").read_text(encoding="utf-8")
+    tour = runpy.run_path(str(PROJECT / "scripts" / "first_hour.py"))["TOUR"]
+    assert typed(page) == [step.command for step in tour if hasattr(step, "command")]
+    assert [step for step in tour if isinstance(step, str) and step not in page] == []
