@@ -247,14 +247,18 @@ def create_run(client: MlflowClient, experiment_id: str, name: str, tags: Mappin
 
 
 def _find_or_create(client: MlflowClient, training: Training, side: str, tags: Mapping[str, str]) -> Run:
-    """Return a run of a training, opened again if an earlier attempt was closed before its end."""
+    """Return a run of a training, opened again if an earlier attempt was closed before its end.
+
+    Its tags then tell who goes on with it: the flow run, say.
+    """
     found = search_runs(client, training.experiment_id, f"{_of(training)} and tags.`{SIDE_TAG}` = '{side}'")
     if not found:
         of_training = {**tags, TRAINING_TAG: training.name, KEY_TAG: training.key, SIDE_TAG: side}
         return create_run(client, training.experiment_id, f"{side}-{training.name}", of_training)
     run = min(found, key=lambda run: (run.info.start_time, run.info.run_id))
-    if run.data.tags.get(PROCESS_TAG) != this_process():
-        client.set_tag(run.info.run_id, PROCESS_TAG, this_process())
+    for name, value in {**tags, PROCESS_TAG: this_process()}.items():
+        if run.data.tags.get(name) != value:
+            client.set_tag(run.info.run_id, name, value)
     if run.info.status in {"FAILED", "KILLED"}:
         if REASON_TAG in run.data.tags:
             client.delete_tag(run.info.run_id, REASON_TAG)

@@ -192,6 +192,15 @@ def test_a_repeated_step_duplicates_nothing(server, client, training, outcome):
     assert len(client.search_logged_models([training.experiment_id])) == 1
 
 
+def test_a_training_that_goes_on_in_its_runs_tells_which_flow_run_does(server, client):
+    first = runs.start_training(server, "networksecurity", {"prefect.flow_run_id": "1", "k": "v"}, name="a", key="b")
+    runs.end_training(server, first, "KILLED")
+    again = runs.start_training(server, "networksecurity", {"prefect.flow_run_id": "2", "k": "v"}, name="a", key="b")
+    assert again.train_run_id == first.train_run_id
+    run = client.get_run(again.train_run_id)
+    assert (run.info.status, run.data.tags["prefect.flow_run_id"], run.data.tags["k"]) == ("RUNNING", "2", "v")
+
+
 def test_a_failure_is_recorded_by_every_open_run(server, client, training, outcome):
     runs.log_search(server, training, outcome.searches[0])
     client.create_run(training.experiment_id)  # somebody else's
