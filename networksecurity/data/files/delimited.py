@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import IO, Any
 
 import pandas as pd
+from pandas.api.types import infer_dtype
 
 from networksecurity.data.files.compression import passing
 from networksecurity.data.files.dialect import Dialect, recognise
@@ -18,6 +19,10 @@ _SAMPLE = 1 << 16
 """Bytes by which the dialect is recognised."""
 _LONGEST_HEADER = 1 << 20
 """Bytes of them where the first line is longer."""
+_TEXTS = {"string", "mixed", "mixed-integer"}
+"""What pandas calls columns that hold texts."""
+_FEWEST = 2
+"""Delimiters by which a line within a cell is told from a line of text."""
 
 
 def look(file: IO[bytes], shown: str, limits: Limits, columns: Sequence[str] | None) -> Dialect:
@@ -99,12 +104,14 @@ def read_delimited(
 
 
 class _Delimiters:
-    """Sees the bytes of a text and the rows that pandas makes of them, which fills up those that end too early.
+    """Sees the bytes of a text and the rows that pandas makes of them.
 
-    Delimiters between quotes are counted, too: a row that ends early may go unnoticed where there are some.
+    pandas fills up rows that end too early, and makes one cell of all rows up to the next quote. Delimiters between
+    quotes are counted, too: a row that ends early may go unnoticed where there are some.
     """
 
     def __init__(self, dialect: Dialect, shown: str) -> None:
+        self._dialect = dialect
         self._delimiter = dialect.delimiter.encode()
         self._shown = shown
         self._n_left = -dialect.n_delimiters
@@ -116,9 +123,24 @@ class _Delimiters:
         self._n_left += content.count(self._delimiter)
 
     def add(self, rows: pd.DataFrame) -> None:
-        """Take the rows that were made of some of the bytes."""
+        """Take the rows that were made of some of the bytes; raise DataSourceError if one has swallowed others."""
+        for name in rows.select_dtypes(["object", "str"]):
+            if infer_dtype(rows[name]) in _TEXTS:
+                self._refuse_swallowed(rows[name])
         self._n_left -= len(rows) * (rows.shape[1] - 1)
         self._is_last_filled |= bool(rows.iloc[:, -1].notna().any())
+
+    def _refuse_swallowed(self, column: pd.Series) -> None:
+        n_delimiters = self._dialect.width - 1
+        if n_delimiters < _FEWEST:
+            return
+        for number, cell in column[column.str.contains("\n", regex=False, na=False)].items():
+            between = cell.splitlines()[1:-1]
+            if between and all(line.count(self._dialect.delimiter) == n_delimiters for line in between):
+                raise DataSourceError(
+                    f"{self._shown}: a quote opens in row {number} and closes {len(between) + 1} lines below, so "
+                    "the rows between are one cell: remove it, or close it in its row"
+                )
 
     def finish(self) -> None:
         """Raise DataSourceError if rows end before a cell that others have; a spreadsheet leaves empty ones out."""

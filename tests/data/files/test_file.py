@@ -78,6 +78,11 @@ def test_a_file_of_an_unknown_kind_is_refused(tmp_path):
         (".csv.gz", gzip.compress(b"port,Result\n1,1\n1", mtime=0), "rows end too early (cells missing: 1)"),
         (".csv", b"port,Result\n" + b"1,1\n" * 20_000 + b'"1\0x",1\n', "is binary"),
         (".csv", b'port,Result\n1,"1\n1,1\n', "not a table of delimited values"),
+        (
+            ".csv",
+            b'port,SFH,Result\n1,"1,1\n-1,1,1\n1,-1,1\n1,1",1\n1,1,1\n',
+            "a quote opens in row 0 and closes 3 lines below",
+        ),
         (".csv", "port,Résult\n1,1\n".encode("latin-1"), "not UTF-8"),
         (".csv", CSV.encode("utf-16"), "not UTF-8"),
         (".csv", b"\x00\x01\x02\x03,\x00\n\x00,\x00\n", "is binary"),
@@ -138,6 +143,11 @@ def test_a_damaged_file_is_read_or_refused(kind, data, tmp_path):
     path.write_bytes(content)
     with suppress(DataSourceError):
         read(path)
+
+
+def test_a_text_of_several_lines_is_a_cell_like_any_other(tmp_path):
+    text = 'port,note,Result\n1,"one\ntwo, three\nfour",1\n-1,five,1\n'
+    assert read_csv(tmp_path, text)["note"].tolist() == ["one\ntwo, three\nfour", "five"]
 
 
 def read_csv(tmp_path, text):
