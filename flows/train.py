@@ -14,6 +14,7 @@ if __name__ == "__main__":  # options are read before the slow imports below
 
 from asyncio import CancelledError
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Thread
 from typing import Any, cast
@@ -325,7 +326,8 @@ def _warm_up(searches_run: Callable[[], bool]) -> None:
     """Load what is slow to load and needed later, while there is nothing to do but wait for the searches."""
     warm_up()
     if searches_run():  # else they came from the cache, and so will the pictures
-        figures.draw_nothing()
+        with suppress(RuntimeError):  # the run was interrupted, and its process starts no more work
+            figures.draw_nothing()
 
 
 def _choose_labelling(parameters: TrainParameters, winner: Winner, searched: DataRef, folds: DataRef) -> Chosen:
