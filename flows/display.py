@@ -62,7 +62,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print a sentence that stays."""
-        print(text, file=sys.stderr, flush=True)
+        print(f"{text}\n", end="", file=sys.stderr, flush=True)  # at once: threads may print at the same time
 
     def begin(self, step: str) -> None:
         """Begin a step of the run; the one before is done."""

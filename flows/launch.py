@@ -103,7 +103,8 @@ def run(
     except KeyboardInterrupt as exc:
         code = TERMINATED if isinstance(exc, Terminated) else INTERRUPTED
         how = "terminated" if code == TERMINATED else "interrupted"
-        print(f"{how}: finished steps are kept, the same command goes on from there", file=sys.stderr)
+        said = f"{how}: finished steps are kept, the same command goes on from there\n"
+        print(said, end="", file=sys.stderr)  # at once: threads may print at the same time
         return ended(code)
     except Exception as exc:  # noqa: BLE001 (the boundary: a bug is shown as such)
         report(exc)
