@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from networksecurity.exceptions import DataSourceError, listed, shortened
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_EMPTY = f" {''.join(_DELIMITERS)}"
+"""What an empty row of a spreadsheet is made of."""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 """What Excel takes for a note on the delimiter."""
@@ -88,7 +90,8 @@ def recognise(sample: str, shown: str, columns: Sequence[str] | None = None) -> 
     lines = _LINE_END.split(sample.removeprefix("\ufeff"))
     n_skipped, delimiter, comment = _preamble(lines)
     notes = [f"{n_skipped} line{'s' if n_skipped > 1 else ''} above the table skipped"] if n_skipped else []
-    first, rest = lines[n_skipped], [line for line in lines[n_skipped + 1 :] if line.strip()]
+    table = [line for line in lines[n_skipped:] if line.strip()] or [""]
+    first, rest = table[0], table[1:]
     delimiter = delimiter or _delimiter(first, rest)
     if delimiter != ",":
         notes.append(f"cells are divided by {_DELIMITERS.get(delimiter, repr(delimiter))}")
@@ -112,9 +115,7 @@ def recognise(sample: str, shown: str, columns: Sequence[str] | None = None) -> 
         names=tuple(names) if names else None,
         nameless=nameless,
         width=max(map(len, [header, *rows])),
-        n_delimiters="".join(
-            [*lines[:n_skipped], *filter(str.strip, lines[n_skipped:])][: n_skipped + has_header]
-        ).count(delimiter),
+        n_delimiters="".join([*lines[:n_skipped], *table[:has_header]]).count(delimiter),
         notes=tuple(notes),
     )
 
@@ -127,10 +128,10 @@ def _preamble(lines: list[str]) -> tuple[int, str | None, str | None]:
             delimiter = match[1]
         elif match := _COMMENT.match(line.lstrip()):
             comment = line.lstrip()[match.end() :].strip()
-        elif line.strip():
-            break
-        else:
+        elif not line.strip():
             continue  # blank lines are skipped in any case
+        elif line.strip(_EMPTY):
+            break
         n_skipped = number + 1
     return (n_skipped, delimiter, comment) if n_skipped < len(lines) else (0, None, None)
 

@@ -67,7 +67,10 @@ def read_workbook(
             rows = _computed(rows, _rows(formulas, sheet, shown, limits), shown)
         yield from _frames(rows, shown, batch_rows, is_text)
     except _ERRORS as exc:
-        raise DataSourceError(f"{shown} is not a workbook (.xlsx) that can be read: {shortened(exc)}") from exc
+        raise DataSourceError(
+            f"{shown} is not a workbook (.xlsx) that can be read ({shortened(exc)}): save it anew in a spreadsheet "
+            "program"
+        ) from exc
 
 
 def _has_formulas(parts: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
@@ -91,17 +94,20 @@ def _rows(book: Any, wanted: str | None, shown: str, limits: Limits) -> Iterator
 
 
 def _sheet(book: Any, wanted: str | None, shown: str, limits: Limits) -> Any:
+    sheets = {sheet.title: sheet for sheet in book.worksheets}  # a chart may have a sheet of its own
+    if not sheets:
+        raise DataSourceError(f"{shown} has no worksheet that can be read: save its rows in one, as Excel Workbook")
     if wanted is not None:
-        if wanted not in book.sheetnames:
-            raise DataSourceError(f"{shown} has no sheet {shortened(wanted)}, only {listed(book.sheetnames)}")
-        return book[wanted]
-    filled = [sheet for sheet in book.worksheets if any(map(_is_filled, _rows_of(sheet, shown, limits)))]
+        if wanted not in sheets:
+            raise DataSourceError(f"{shown} has no worksheet {shortened(wanted)}, only {listed(sheets)}")
+        return sheets[wanted]
+    filled = [sheet for sheet in sheets.values() if any(map(_is_filled, _rows_of(sheet, shown, limits)))]
     if len(filled) > 1:
         names = [sheet.title for sheet in filled]
         raise DataSourceError(
             f"{shown} has several sheets ({listed(names)}): name one, as {shown}!{shortened(names[0], 40)}"
         )
-    return filled[0] if filled else book.worksheets[0]
+    return (filled or book.worksheets)[0]
 
 
 def _rows_of(sheet: Any, shown: str, limits: Limits) -> Iterator[tuple[Any, ...]]:

@@ -8,11 +8,13 @@ import re
 import zipfile
 from pathlib import Path
 
+import openpyxl
 import pandas as pd
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
 from formats import ROWS, fetched, to_xlsx, to_zip
+from openpyxl.chart import BarChart
 from reading import cells, configured, frames, read, refused
 
 from networksecurity.data import sources
@@ -33,6 +35,7 @@ UNUSUAL = {
     "decimal commas, between semicolons or tabs": ("rows.csv", "port;Result\n-1,0;1,0\n1,0;-1,0\n"),
     "`sep=;` as Excel writes it": ("rows.csv", "\ufeffsep=;\r\nport;Result\r\n-1;1\r\n1;-1\r\n"),
     "comments (`#`, `%`, `//`) above the header": ("rows.csv", "# from UCI\n% 2015\nport,Result\n-1,1\n1,-1\n"),
+    "a row of empty cells above the header": ("rows.csv", ";;\nport;Result;\n-1;1;\n1;-1;\n"),
     "names in a comment, as NumPy writes them": ("rows.data", "# port,Result\n-1,1\n1,-1\n"),
     "a comma at the end of the header": ("rows.csv", "port,Result,\n-1,1,\n1,-1,\n"),
     "a comma at the end of each row but the header": ("rows.csv", "port,Result\n-1,1,\n1,-1,\n"),
@@ -164,7 +167,28 @@ def test_one_of_several_sheets_is_named(tmp_path):
     path = written(tmp_path, "rows.xlsx", to_xlsx([["port"], [1]], [], [["port", "Result"], *ROWS]))
     refused(DataSourceError, path, says=["has several sheets (Sheet, Sheet2): name one, as", "rows.xlsx!Sheet"])
     assert read(f"{path}!Sheet2").to_numpy().tolist() == ROWS
-    refused(DataSourceError, f"{path}!none", says="has no sheet none, only Sheet, Sheet1, Sheet2")
+    refused(DataSourceError, f"{path}!none", says="has no worksheet none, only Sheet, Sheet1, Sheet2")
+
+
+def to_xlsx_with_chart(*sheets):
+    """Return a workbook whose first sheet is a chart."""
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    book.create_chartsheet("Chart").add_chart(BarChart())
+    for rows in sheets:
+        sheet = book.create_sheet()
+        for row in rows:
+            sheet.append(row)
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+def test_a_chart_is_no_sheet_of_rows(tmp_path):
+    path = written(tmp_path, "rows.xlsx", to_xlsx_with_chart([["port", "Result"], *ROWS]))
+    assert read(path).to_numpy().tolist() == ROWS
+    refused(DataSourceError, f"{path}!Chart", says="has no worksheet Chart, only Sheet")
+    refused(DataSourceError, written(tmp_path, "rows.xlsx", to_xlsx_with_chart()), says="has no worksheet that can be")
 
 
 def test_the_cells_of_a_workbook_keep_their_values(tmp_path):
@@ -237,6 +261,9 @@ def with_dimension(content, dimension):
         ("rows.csv", gzip.compress(b"port,Result\n-1,1\n1,-1\n")),
         ("rows.csv", b"port,Result\r-1,1\r1,-1\r"),
         ("rows.csv", b"\n\nport,Result\n-1,1\n\n1,-1\n"),
+        ("rows.csv", b"\r\n  \r\nport;Result\r\n-1;1\r\n\r\n1;-1\r\n"),
+        ("rows.csv", "\ufeff\n\nport\tResult\n-1\t1\n1\t-1\n"),
+        ("rows.csv", "# UCI\n\nport;Result\n-1,0;1\n1,0;-1\n"),
         ("rows.csv", '\ufeffsep=,\n"port","Result"\n"-1","1"\n"1","-1"\n'),
         ("rows.csv", "port,Result\n -1 ,1.0\n+1,-1e0\n"),
         ("rows.xlsx", with_dimension(to_xlsx([["port", "Result"], *ROWS]), b"A1")),
@@ -253,6 +280,9 @@ def with_dimension(content, dimension):
         "gzip without its ending",
         "carriage returns",
         "blank lines",
+        "blank lines above semicolons",
+        "blank lines above tabs",
+        "a blank line below a comment",
         "a mark and the separator on top",
         "signs, blanks and exponents",
         "a workbook that gives a wrong size",
