@@ -27,7 +27,7 @@ def source_of(parameters: FlowParameters) -> Source:
     if parameters.header == "none":
         source = sources.without_header(source, (*contract.columns, contract.target))
     needs_target = not isinstance(parameters, MonitorParameters | ScoreParameters)
-    return sources.checked(source, contract.validation(with_target=needs_target).add)
+    return sources.checked(source, contract, with_target=needs_target)
 
 
 def check_source(parameters: FlowParameters) -> None:

@@ -90,7 +90,7 @@ def check(
     print(_described(of_rows))
     if source is None:
         return
-    rows = sources.checked(sources.parse(source, settings(), of_rows), of_rows.validation().add)
+    rows = sources.checked(sources.parse(source, settings(), of_rows), of_rows)
     validation = of_rows.validation()
     n_accepted, n_rejected, reasons = 0, 0, Counter[str]()
     with rows.batches() as batches:

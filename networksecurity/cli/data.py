@@ -50,7 +50,7 @@ def describe(
     if html is not None and html.exists():
         raise ConfigurationError(f"{html} exists already and is not overwritten: name another file")
     of_rows = get_contract(contract, positive)
-    rows = sources.checked(sources.parse(source, settings(), of_rows), of_rows.validation().add)
+    rows = sources.checked(sources.parse(source, settings(), of_rows), of_rows)
     validated = of_rows.validate(rows.read().frame, max_rejected=1)
     found = describe_rows(validated.accepted, of_rows)
     drift, compared = _compare(validated.accepted, of_rows)

@@ -20,7 +20,6 @@ from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.files import ENDINGS, File
 from networksecurity.data.files.limits import Limits
 from networksecurity.data.mongodb import Collection
-from networksecurity.data.raw import Check
 from networksecurity.data.web import Url
 from networksecurity.exceptions import ConfigurationError, quoted
 from networksecurity.settings import Settings, without_credentials
@@ -104,6 +103,12 @@ def without_header(source: Source, columns: tuple[str, ...]) -> Source:
     return replace(source, columns=columns)
 
 
-def checked(source: Source, check: Check) -> Source:
-    """Return a file of which no more than the first rows are read unless they pass `check`; others as they are."""
-    return replace(source, check=check) if isinstance(source, File | Url) else source
+def checked(source: Source, contract: Contract, *, with_target: bool = True) -> Source:
+    """Return a file that is read as the rows of a contract; other sources as they are.
+
+    No more than its first rows are read unless they are such rows, and the contract's texts are left as they are
+    written.
+    """
+    if not isinstance(source, File | Url):
+        return source
+    return replace(source, check=contract.validation(with_target=with_target).add, is_text=contract.is_text)

@@ -10,7 +10,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
@@ -57,6 +57,8 @@ class Url:
     columns: tuple[str, ...] | None = None
     """As of `File`."""
     check: Check | None = field(default=None, repr=False, compare=False)
+    """As of `File`."""
+    is_text: Callable[[object], bool] | None = field(default=None, repr=False, compare=False)
     """As of `File`."""
 
     @classmethod
@@ -132,7 +134,15 @@ class Url:
                 f"({type(exc).__name__}: {one_line(exc)}): check the address and the network; "
                 f"NETWORKSECURITY_HTTP_TIMEOUT is {self.timeout:g} s"
             ) from exc
-        found = File(path, kind, self.shown, columns=self.columns, limits=self.limits, check=self.check)
+        found = File(
+            path,
+            kind,
+            self.shown,
+            columns=self.columns,
+            limits=self.limits,
+            check=self.check,
+            is_text=self.is_text,
+        )
         return found.fetch(folder)
 
     def _download(self, path: Path, started: float) -> str:

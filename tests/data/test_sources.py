@@ -6,8 +6,8 @@ from formats import digest_of, fetched, to_arff, to_parquet, to_xlsx
 from reading import PASSWORD, configured, frames, read, refused
 
 from networksecurity.data import sources
+from networksecurity.data.contracts import WEBSITES, Table
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.validation import Validation
 from networksecurity.exceptions import ConfigurationError, DataSourceError, DataValidationError
 from networksecurity.settings import without_credentials
 
@@ -137,7 +137,7 @@ def test_rows_of_something_else_are_refused_before_they_are_read(kind, tmp_path)
     path = tmp_path / f"rows{kind}"
     path.write_bytes(DAMAGED_BELOW[kind])
     refused(DataSourceError, path, says=str(path))  # whoever reads on meets the damage
-    source = sources.checked(sources.parse(str(path), configured()), Validation().add)
+    source = sources.checked(sources.parse(str(path), configured()), WEBSITES)
     for reading in (source.read, lambda: next(frames(source))):
         with pytest.raises(DataValidationError, match="not the columns of the phishing websites data"):
             reading()
@@ -149,4 +149,33 @@ def test_objects_of_json_may_leave_columns_out_at_first(tmp_path):
     text = "\n".join(row.dropna().to_json() for _, row in rows.iterrows())
     (tmp_path / "rows.jsonl").write_text(text)
     source = sources.parse(str(tmp_path / "rows.jsonl"), configured())
-    assert sources.checked(source, Validation().add).read().frame["port"].notna().sum() == 10
+    assert sources.checked(source, WEBSITES).read().frame["port"].notna().sum() == 10
+
+
+SHOPS = """
+contract: shops
+target: status
+positive: phishing
+group: account
+schema:
+  schema_type: dataframe
+  columns:
+    zip code: {dtype: str, nullable: true}
+    length: {dtype: float64}
+    status: {dtype: str, isin: [phishing, legitimate]}
+"""
+
+
+def test_a_category_is_learned_as_it_is_written_and_will_be_scored(tmp_path):
+    path = tmp_path / "shops.csv"
+    path.write_text("Zip_Code,length,account,status\n01234,007,1152921504606846977,phishing\n,8,,legitimate\n")
+    contract = Table.parse(SHOPS)
+    source = sources.checked(sources.parse(str(path), configured()), contract)
+    for rows in (source.read().frame, *frames(source), *frames(source, exact_others=True)):
+        accepted, _ = contract.validation().add(rows)
+        assert accepted.to_dict("records")[0] == {
+            "zip code": "01234",
+            "length": 7,
+            "account": "1152921504606846977",
+            "status": 1,
+        }

@@ -69,6 +69,10 @@ class Contract(ABC):
     def text_columns(self) -> frozenset[str]:
         """The columns of `X` that hold text; the others hold numbers."""
 
+    def is_text(self, column: object) -> bool:  # noqa: ARG002 (others have none)
+        """Return whether a column of a source is read as it is written: `007` is another category than `7`."""
+        return False
+
     @property
     @abstractmethod
     def subject(self) -> str:

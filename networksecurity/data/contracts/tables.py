@@ -97,6 +97,11 @@ class Table(Contract):
         """The categories."""
         return frozenset(name for name, of in self.table.features.items() if of.column.kind == "category")
 
+    def is_text(self, column: object) -> bool:
+        """Return whether a column is a category or one by which rows are grouped, by any of its names."""
+        table = self.table
+        return table.names.get(normalized(column)) in self.text_columns | {*table.group}
+
     @property
     def subject(self) -> str:
         """Its columns."""

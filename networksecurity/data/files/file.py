@@ -50,6 +50,8 @@ class File:
     limits: Limits = DEFAULT
     check: Check | None = field(default=None, repr=False, compare=False)
     """What its first rows have to pass before the others are read."""
+    is_text: Callable[[object], bool] | None = field(default=None, repr=False, compare=False)
+    """Which columns of a file that is no Parquet are read as their text; by default all as what they look like."""
 
     @classmethod
     def at(cls, text: str, limits: Limits = DEFAULT) -> Self | None:
@@ -163,6 +165,7 @@ class File:
             limits=self.limits,
             member=self.member,
             columns=self.columns,
+            is_text=self.is_text,
         )
 
     @contextmanager

@@ -32,6 +32,7 @@ def open_table(
     limits: Limits,
     member: str | None = None,
     columns: Sequence[str] | None = None,
+    is_text: Callable[[object], bool] | None = None,
 ) -> "Table":
     """Return the table in a file; what is unpacked stays open until `open_files` ends.
 
@@ -49,16 +50,18 @@ def open_table(
         Which file of an archive, or sheet of a workbook, is meant.
     columns : sequence of str, optional
         Names for the columns of a text that has none.
+    is_text : function of a name, optional
+        Which columns of anything but Parquet are read as their text.
     """
     packed_as = format_of(kind)
     if not head_of(file).startswith(ZIP) or packed_as in (EXCEL, PARQUET):
         if packed_as == ARCHIVE:
             raise zipfile.BadZipFile("it is no zip archive")
-        return Table(file, file, packed_as, shown, limits, columns, member)
+        return Table(file, file, packed_as, shown, limits, columns, member, is_text)
     archive = open_files.enter_context(zipfile.ZipFile(file))
     if packed_as != ARCHIVE and looks_like(archive) == EXCEL:
         said = ("it is an Excel workbook, whatever its name says",)
-        return Table(file, file, EXCEL, shown, limits, columns, member, said)
+        return Table(file, file, EXCEL, shown, limits, columns, member, is_text, said)
     chosen = choose_member(archive, member, shown)
     limits.check_unpacked(chosen.file_size, shown)  # more than this is never unpacked
     content, contained = open_files.enter_context(open_member(archive, chosen, shown)), kind_of(chosen.filename)
@@ -66,7 +69,7 @@ def open_table(
     if contained_format in (EXCEL, PARQUET):  # they are not read from the front to the end
         content = _copied(content, open_files)
     said = (f"the file {shortened(chosen.filename)} of the archive is read",)
-    return Table(file, content, contained_format, shown, limits, columns, None, said)
+    return Table(file, content, contained_format, shown, limits, columns, None, is_text, said)
 
 
 def head_of(file: IO[bytes]) -> bytes:
@@ -95,6 +98,7 @@ class Table:
     limits: Limits
     columns: Sequence[str] | None
     sheet: str | None
+    is_text: Callable[[object], bool] | None
     opened_as: tuple[str, ...] = ()
     """What is to be said of the archive."""
 
@@ -111,19 +115,20 @@ class Table:
         self, batch_rows: int | None, others: Callable[[object], bool] | None, digest: Digest | None
     ) -> Iterator[pd.DataFrame]:
         """Yield the rows, at most `batch_rows` at a time, columns that `others` accepts unchanged."""
-        is_text = self.format not in (PARQUET, EXCEL)
+        is_stream = self.format not in (PARQUET, EXCEL)
         if digest and not (
-            is_text and self.content is self.file
+            is_stream and self.content is self.file
         ):  # it wants the bytes in order, which rows do not need
             self.file.seek(0)
             _drain(passing(self.file, digest))
             digest = None
         dialect = self._dialect() if self.format == DELIMITED else None
         self.content.seek(0)
-        if is_text:
-            yield from self._read_text(batch_rows, others, digest, dialect)
+        texts = others or self.is_text
+        if is_stream:
+            yield from self._read_text(batch_rows, texts, digest, dialect)
         elif self.format == EXCEL:
-            yield from workbook.read_workbook(self.content, self.shown, self.limits, batch_rows, others, self.sheet)
+            yield from workbook.read_workbook(self.content, self.shown, self.limits, batch_rows, texts, self.sheet)
         elif batch_rows is None:
             yield parquet.read_parquet(self.content, self.shown, self.limits)
         else:
