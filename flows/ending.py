@@ -1,21 +1,14 @@
 """How a command ends: its exit codes, and the watchdog for a process in which a thread still computes."""
 
 import os
-import signal
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Timer
-from typing import Any, NoReturn
-
-from networksecurity.parent import after_parent
+from typing import NoReturn
 
 SUCCESS, FAILURE, WRONG_OPTION, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 """Exit codes."""
-
-_LONGEST_END = 60.0
-"""Seconds in which a run whose worker is gone may record that it ends."""
 
 _watchdogs: list[Timer] = []
 _actions: list[Callable[[], object]] = []
@@ -30,21 +23,6 @@ def terminate(*_: object) -> NoReturn:
     raise Terminated
 
 
-def end_with_worker(flow: Any, flow_run: Any, state: Any) -> None:
-    """End a run of a deployment when the worker that started its process is gone: as SIGTERM does, then by force.
-
-    A hook for Prefect, as `on_running` of a flow. A worker that is killed would leave its runs to nobody.
-    """
-    if flow_run.deployment_id:
-        after_parent(_end_as_told)
-
-
-def _end_as_told() -> NoReturn:
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_LONGEST_END)
-    _end(FAILURE)
-
-
 def before_the_end(action: Callable[[], object]) -> None:
     """Register what ends processes of ours: a process that is ended at once skips `atexit`.
 
@@ -57,7 +35,7 @@ def before_the_end(action: Callable[[], object]) -> None:
 def end_soon(seconds: float) -> None:
     """End this process and those it started in some seconds, even if a thread still computes or waits."""
     call_off()
-    watchdog = Timer(seconds, _end, [FAILURE])
+    watchdog = Timer(seconds, end_now, [FAILURE])
     watchdog.daemon = True
     watchdog.start()
     _watchdogs.append(watchdog)
@@ -69,14 +47,20 @@ def call_off() -> None:
         _watchdogs.pop().cancel()
 
 
+def ends_soon() -> bool:
+    """Return whether this process ends in some seconds."""
+    return bool(_watchdogs)
+
+
 def ended(code: int) -> int:
     """Return the exit code, or exit at once if a thread still computes: Python would wait for it."""
     if _watchdogs:
-        _end(code)
+        end_now(code)
     return code
 
 
-def _end(code: int) -> NoReturn:
+def end_now(code: int) -> NoReturn:
+    """End this process at once, after the processes that it has started."""
     for action in reversed(_actions):
         action()
     for stream in (sys.stdout, sys.stderr):

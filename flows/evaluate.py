@@ -31,7 +31,6 @@ from networksecurity.tracking.server import run_url
 from networksecurity.training.review import EXIT_CODES, OUTCOMES, Review
 
 from .display import begin
-from .ending import end_with_worker
 from .parameters import EvaluateParameters
 from .report import Summary, said_of
 from .rows import contract_of, source_of
@@ -39,6 +38,7 @@ from .score import find_model
 from .steps import step, storage
 from .tracking import log_or_leave, registry, tracking_server
 from .training_steps import fetch, validate
+from .worker import begin_under_worker
 
 
 class EvaluationReport(BaseModel, frozen=True):
@@ -73,7 +73,7 @@ def _run_name() -> str:
     return f"evaluate · {source_of(flow_run.parameters['parameters']).shown}"
 
 
-@flow(name="evaluate", flow_run_name=_run_name, result_serializer="json", on_running=[end_with_worker])
+@flow(name="evaluate", flow_run_name=_run_name, result_serializer="json", on_running=[begin_under_worker])
 def evaluate(parameters: EvaluateParameters) -> State:
     """Compare a version of the model on labelled rows with the same version on its own test rows."""
     source, contract = source_of(parameters), contract_of(parameters)

@@ -33,11 +33,11 @@ from networksecurity.data.web import Url
 from networksecurity.settings import settings
 
 from .display import begin
-from .ending import end_with_worker
 from .parameters import IngestParameters
 from .report import Summary, reasons_section, said_of, set_aside
 from .rows import contract_of, source_of
 from .steps import progress, step
+from .worker import begin_under_worker
 
 
 class IngestReport(BaseModel, frozen=True):
@@ -89,7 +89,7 @@ def _run_name() -> str:
     return f"ingest · {source_of(flow_run.parameters['parameters']).shown}"
 
 
-@flow(name="ingest", flow_run_name=_run_name, result_serializer="json", on_running=[end_with_worker])
+@flow(name="ingest", flow_run_name=_run_name, result_serializer="json", on_running=[begin_under_worker])
 def ingest(parameters: IngestParameters) -> IngestReport:
     """Write the rows of a file to MongoDB, each once, and those that are not valid to its quarantine."""
     log = get_run_logger()

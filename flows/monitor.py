@@ -42,12 +42,12 @@ from networksecurity.tracking.monitor_runs import LoggedCheck
 from networksecurity.tracking.server import run_url
 
 from .display import begin
-from .ending import end_with_worker
 from .parameters import MonitorParameters
 from .report import Summary, inline_picture
 from .rows import contract_of, source_of
 from .steps import step, storage
 from .tracking import log_or_leave, registry, tracking_server
+from .worker import begin_under_worker
 
 DRIFT_EVENT = "networksecurity.drift.detected"
 """The event that reports drift; its payload holds the fields of `MonitorReport`."""
@@ -184,7 +184,7 @@ def _run_name() -> str:
     return f"monitor · {source_of(flow_run.parameters['parameters']).shown}"
 
 
-@flow(name="monitor", flow_run_name=_run_name, result_serializer="json", on_running=[end_with_worker])
+@flow(name="monitor", flow_run_name=_run_name, result_serializer="json", on_running=[begin_under_worker])
 def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     """Compare new rows with those behind the model in use; emit an event on drift, and one if quality has decayed."""
     log = get_run_logger()

@@ -45,13 +45,13 @@ from networksecurity.settings import settings
 from networksecurity.tracking.server import model_version_url
 
 from .display import begin
-from .ending import end_with_worker
 from .ingest import Checked, check, fetch
 from .parameters import ScoreParameters
 from .report import Summary, reasons_section, set_aside
 from .rows import contract_of, source_of
 from .steps import progress, step
 from .tracking import find_gaps, registry
+from .worker import begin_under_worker
 
 
 class ScoreReport(BaseModel, frozen=True):
@@ -199,7 +199,7 @@ def _run_name() -> str:
     return f"score · {source_of(flow_run.parameters['parameters']).shown}"
 
 
-@flow(name="score", flow_run_name=_run_name, result_serializer="json", on_running=[end_with_worker])
+@flow(name="score", flow_run_name=_run_name, result_serializer="json", on_running=[begin_under_worker])
 def score(parameters: ScoreParameters) -> State:
     """Score each row of a source with its probability of phishing."""
     started = time.monotonic()

@@ -46,7 +46,7 @@ from . import training_steps as tasks
 from .approval import refuse_to_ask_nobody
 from .course import Course, first_record
 from .display import begin
-from .ending import before_the_end, end_soon, end_with_worker
+from .ending import before_the_end, end_soon
 from .parameters import TrainParameters
 from .report import said_of, set_aside
 from .rows import contract_of, source_of
@@ -64,6 +64,7 @@ from .training_report import (
     publish_training,
 )
 from .training_steps import Checked, Chosen, Fetched, Findings, Sides, Winner
+from .worker import begin_under_worker
 
 _FINDINGS = ("train_metrics", "test_metrics", "leakage", "known", "reference", "labelling")
 _SECONDS_TO_END = 40
@@ -128,7 +129,7 @@ def _run_name() -> str:
     task_runner=make_runner(settings()),
     timeout_seconds=settings().time_limit,
     result_serializer="json",
-    on_running=[end_with_worker],
+    on_running=[begin_under_worker],
 )
 def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | State:
     """Train every model on one source of rows, choose one by cross-validation, evaluate, log and register it."""

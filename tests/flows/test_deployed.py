@@ -155,6 +155,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def one_line(said, sentence):
+    """Check that a log says a sentence once, and nothing of what only follows from it."""
+    assert said.count(sentence) == 1
+    for noise in ("Crash", "EventsWorker", "leaked", "Traceback", "Terminated", "segmentation fault"):
+        assert not [line for line in said.splitlines() if noise in line]
+
+
 def is_up(prefect):
     return prefect.client.api_healthcheck() is None
 
@@ -498,8 +505,12 @@ def test_a_failure_is_told_by_what_is_set_up_once(prefect, inbox):
     assert len(before) == 5
     assert prefect.client.read_work_pool("networksecurity").base_job_template == template
 
+    before = len(prefect.log("worker"))
     failed = prefect.ended(prefect.submit("ingest/ingest", source="nowhere.csv"))
     assert failed.state_name == "Failed"
+    one_line(
+        prefect.log("worker")[before:], "Encountered exception during execution: DataSourceError('there is no file "
+    )
     (message,) = prefect.wait(lambda: messages)
     assert message["subject"] == "networksecurity · failed runs"
     assert "there is no file" in message["body"]
@@ -508,7 +519,7 @@ def test_a_failure_is_told_by_what_is_set_up_once(prefect, inbox):
 
 @pytest.mark.parametrize("cores", ["1", "2"])  # a fit is in a thread, or in a process of its own
 def test_a_run_that_takes_too_long_is_ended_whatever_it_computes(prefect, tracked, cores):
-    deployment = prefect.deployment("train/train")
+    before, deployment = len(prefect.log("worker")), prefect.deployment("train/train")
     limited = {"NETWORKSECURITY_TIME_LIMIT": "12", "NETWORKSECURITY_CORES": cores}
     run = prefect.client.create_flow_run_from_deployment(
         deployment.id,
@@ -521,6 +532,7 @@ def test_a_run_that_takes_too_long_is_ended_whatever_it_computes(prefect, tracke
     assert "longer than 12 s" in ended.state.message
     assert "NETWORKSECURITY_TIME_LIMIT" in ended.state.message
     prefect.wait(lambda: not prefect.children("worker"), seconds=60)
+    one_line(prefect.log("worker")[before:], "longer than 12 s")
     experiment = tracked.get_experiment_by_name("networksecurity").experiment_id
     (logged,) = tracked.search_runs([experiment], f"tags.`prefect.flow_run_id` = '{run.id}'")
     assert logged.info.status == "FAILED"
@@ -592,12 +604,14 @@ def task_states(prefect, run):
 
 
 def test_cancelling_ends_a_run_and_all_its_processes(prefect, tracked):
+    before = len(prefect.log("worker"))
     run = prefect.submit("train/train", source="sample:20000", models=["Gradient Boosting"])
     prefect.wait(lambda: ("search: Gradient Boosting", "Running") in task_states(prefect, run))
     done = prefect.command("-m", "prefect", "flow-run", "cancel", str(run.id))
     assert done.returncode == 0, done.stderr
     assert prefect.ended(run).state_name == "Cancelled"
     prefect.wait(lambda: not prefect.children("worker"))
+    one_line(prefect.log("worker")[before:], "Flow run was cancelled.")
     experiment = tracked.get_experiment_by_name("networksecurity").experiment_id
     (logged,) = tracked.search_runs([experiment], f"tags.`prefect.flow_run_id` = '{run.id}'")
     assert logged.info.status == "KILLED"
