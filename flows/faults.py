@@ -8,15 +8,15 @@ from pydantic import ValidationError
 
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.settings import without_credentials
-from networksecurity.surroundings import report_bug
+from networksecurity.surroundings import report_bug, report_error
 
 
 def report(exc: Exception) -> None:
     """Say on standard error why a command failed: a line, or for a bug its traceback and what to do with it."""
     if isinstance(exc, NetworkSecurityException):
-        print(f"error: {exc}", file=sys.stderr)
+        report_error(exc)
     elif reason := _why(exc):
-        print(f"error: {reason}", file=sys.stderr)
+        report_error(reason)
     else:
         report_bug(exc)
 

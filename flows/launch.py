@@ -21,10 +21,12 @@ from pydantic import BaseModel
 from networksecurity.settings import NO_TELEMETRY, PROJECT_FOLDER, without_credentials
 from networksecurity.surroundings import (
     bypass_proxies,
+    complete_streams,
     let_warnings_pass,
     refuse_folders,
+    refuse_lost_folder,
+    refuse_profiles,
     refuse_proxies,
-    show_what_can_be_shown,
     while_somebody_reads,
 )
 
@@ -84,7 +86,7 @@ def run(
     examples : tuple of str
         Options, for the end of the help.
     """
-    show_what_can_be_shown()
+    complete_streams()
     let_warnings_pass()
     given = sys.argv[1:] if arguments is None else arguments
     parameters, output = read_options(parameters_model, given, program, examples)
@@ -94,10 +96,12 @@ def run(
     signal.signal(signal.SIGTERM, terminate)
     atexit.register(gc.freeze)  # what is left at the end goes with the process
     try:
+        refuse_lost_folder()
         refuse_proxies(os.environ)
         if wrong := list(find_wrong(parameters)):
             refuse(program, [f"--{option}: {reason}" for option, reason in wrong])
         refuse_folders(os.environ, "PREFECT_HOME", "PREFECT_RESULTS_LOCAL_STORAGE_PATH")
+        refuse_profiles(os.environ)
         result = _call(flow, parameters, beginning, output)
         return _say_outcome(result, summarize, output)
     except KeyboardInterrupt as exc:

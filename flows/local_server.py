@@ -47,8 +47,8 @@ def local_server() -> Iterator[Callable[[], None]]:
         return
     if not settings.server.ephemeral.enabled:
         raise ConfigurationError(
-            "there is no Prefect server: set PREFECT_API_URL to a running one, or let a run start its own (unset "
-            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE)"
+            "there is no Prefect server: set PREFECT_API_URL to a running one, or let a run start its own "
+            "(PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=true)"
         )
     os.environ |= {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_UI_URL": ""}  # it has no pages
     refresh_global_settings_context()
@@ -67,7 +67,11 @@ def _start(port: int) -> subprocess.Popen:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         server = subprocess.Popen(  # noqa: S603 (this interpreter, a fixed command)
-            command, env=without_secrets(os.environ) | {"PREFECT_UI_ENABLED": "0", "PYTHONPATH": path}
+            command,
+            env=without_secrets(os.environ) | {"PREFECT_UI_ENABLED": "0", "PYTHONPATH": path},
+            # What is wrong with Prefect's settings is said by this process; the server has a log for the rest.
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -1,8 +1,10 @@
 """What surrounds a command: proxies, warnings, a terminal that cannot show every sign, a reader that stops reading."""
 
+import errno
 import os
 import re
 import sys
+import tomllib
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -14,7 +16,7 @@ from tempfile import TemporaryFile
 
 from rich.console import Console
 
-from networksecurity.exceptions import ConfigurationError, shortened
+from networksecurity.exceptions import ConfigurationError, one_line, shortened
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _NETWORK_OF_IPV6 = re.compile(r".*:.*/\d+")
@@ -68,11 +70,25 @@ def refuse_proxies(environment: Mapping[str, str]) -> None:
             )
 
 
-def show_what_can_be_shown() -> None:
-    """Print `?` for signs that a stream cannot show, instead of losing the report to an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
+def complete_streams() -> None:
+    """Open what stands for a standard stream that is closed, and let no sign end a command.
+
+    Without it, the next file that is opened would take the place of a closed stream. `?` stands for a sign that a
+    stream cannot show, and a mark for bytes that are no text.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 (it stays open)
+        if isinstance(stream := getattr(sys, name), TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def refuse_lost_folder() -> None:
+    """Raise ConfigurationError if the current folder was removed: nothing could be looked up in it."""
+    try:
+        os.getcwd()  # noqa: PTH109 (pathlib asks the same)
+    except FileNotFoundError as exc:
+        raise ConfigurationError("the current folder was removed: change to another one (cd)") from exc
 
 
 def refuse_folders(environment: Mapping[str, str], *names: str) -> None:
@@ -94,6 +110,19 @@ def refuse_folders(environment: Mapping[str, str], *names: str) -> None:
                 raise ConfigurationError(f"{name}: {path} cannot be written: {exc.strerror}") from exc
 
 
+def refuse_profiles(environment: Mapping[str, str]) -> None:
+    """Raise ConfigurationError if Prefect's profiles, which it reads when it is imported, cannot be read."""
+    home = environment.get("PREFECT_HOME") or "~/.prefect"
+    path = Path(environment.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml").expanduser()
+    try:
+        tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as exc:  # of TOML and of UTF-8, too
+        reason = getattr(exc, "strerror", None) or one_line(exc)
+        raise ConfigurationError(f"Prefect's profiles in {path} cannot be read ({reason}): correct the file") from exc
+
+
 def let_warnings_pass() -> None:
     """Let a warning of a library be a line at most, also where PYTHONWARNINGS or -W makes each an error."""
     if any(option.startswith("e") for option in sys.warnoptions):
@@ -112,15 +141,34 @@ class ReportConsole(Console):
         raise BrokenPipeError
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
 @contextmanager
 def while_somebody_reads() -> Iterator[None]:
-    """End the output without an error when its reader has seen enough, as `head` does."""
+    """End the output without an error when its reader has seen enough, as `head` does.
+
+    Raises
+    ------
+    ConfigurationError
+        The output goes to a disk that is full, or fails.
+    """
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as exc:
+        is_read = isinstance(exc, BrokenPipeError)
+        if not is_read and (exc.filename is not None or exc.errno not in _NO_ROOM):
+            raise
         # Python flushes once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not is_read:
+            raise ConfigurationError(f"the output cannot be written: {exc.strerror}") from exc
+
+
+def report_error(reason: object) -> None:
+    """Print why a command failed, on one line, whatever it quotes."""
+    print("error:", re.sub(r"[\r\n]+", " ", str(reason)), file=sys.stderr)
 
 
 def report_bug(exc: Exception) -> None:

@@ -13,6 +13,7 @@ _WORDS = {
     "missing": "is needed",
     "bool_parsing": "has to be true or false",
     "literal_error": "has to be {expected}",
+    "string_unicode": "has to be UTF-8 text",
     "string_too_short": "may not be empty",
     "string_too_long": "may have at most {max_length} characters",
 }

@@ -27,7 +27,14 @@ from networksecurity.cli.tracking import tracking
 from networksecurity.cli.verdicts import check, serve
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.settings import NO_TELEMETRY
-from networksecurity.surroundings import bypass_proxies, report_bug, show_what_can_be_shown, while_somebody_reads
+from networksecurity.surroundings import (
+    bypass_proxies,
+    complete_streams,
+    refuse_lost_folder,
+    report_bug,
+    report_error,
+    while_somebody_reads,
+)
 from networksecurity.wrong_values import with_short_words
 
 app = typer.Typer(
@@ -52,6 +59,8 @@ def _show_help_or_version(
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
+    else:
+        refuse_lost_folder()
     if context.invoked_subcommand != "doctor":  # which says first what goes to a proxy
         bypass_proxies(os.environ)
 
@@ -78,7 +87,7 @@ app.command(short_help="Check this installation.", epilog=examples("doctor", "do
 
 def main() -> None:
     """Run the command of this process's arguments and exit; an error is one line, but for a bug."""
-    show_what_can_be_shown()
+    complete_streams()
     for name, value in NO_TELEMETRY.items():
         os.environ.setdefault(name, value)
     code = 0
@@ -86,7 +95,7 @@ def main() -> None:
         with while_somebody_reads():
             code = app(standalone_mode=False)  # otherwise Typer draws a box around its errors
     except NetworkSecurityException as exc:
-        print(f"error: {exc}", file=sys.stderr)
+        report_error(exc)
         code = 1
     except TyperException as exc:
         print(f"networksecurity: error: {with_short_words(exc.format_message())}", file=sys.stderr)

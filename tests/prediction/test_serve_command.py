@@ -102,11 +102,17 @@ def started(folder, tracking_uri, *options, **environment):
 
 @pytest.fixture(scope="module")
 def process(published, tmp_path_factory):
-    """Run the command with the champion of the database, and return its address."""
+    """Run the command with the champion of the database, behind proxies that are not there; return its address."""
     folder = tmp_path_factory.mktemp("process")
     limits = {"NETWORKSECURITY_SERVE_MAX_BYTES": "2000000", "NETWORKSECURITY_SERVE_MAX_ROWS": "50"}
-    with started(folder, f"sqlite:///{published / 'mlflow.db'}", **limits) as process:
+    nowhere = {
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "ALL_PROXY": "socks5://127.0.0.1:9",
+    }
+    with started(folder, f"sqlite:///{published / 'mlflow.db'}", **limits, **nowhere) as process:
         yield process.url
+        assert "Traceback" not in process.log()
 
 
 def test_the_service_is_alive_without_a_tracking_server_and_ends_on_sigterm(tmp_path, closed_port):
