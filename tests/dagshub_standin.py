@@ -1,19 +1,17 @@
 """A DagsHub for tests: the part of its API that `dagshub.init` calls, in front of a real MLflow server."""
 
 import base64
-import http.client
 import json
 import re
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
+from listening import Handler, listening
+
 # What an older MLflow at DagsHub lacks: MLflow 3's logged models, and aliases.
 LACKING = re.compile(r"/mlflow/(logged-models|runs/outputs|registered-models/alias)")
-HOP_BY_HOP = {"connection", "host", "keep-alive", "transfer-encoding", "content-length"}
 
 
 @dataclass
@@ -37,60 +35,50 @@ class DagsHub:
 def serving(mlflow_url):
     """Serve a DagsHub in front of the MLflow at `mlflow_url`."""
     handler = type("Handler", (_Handler,), {"mlflow": urlsplit(mlflow_url).netloc})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        handler.hub = DagsHub(f"http://127.0.0.1:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield handler.hub
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(handler) as address:
+        handler.hub = DagsHub(address)
+        yield handler.hub
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     hub: DagsHub
     mlflow: str
-    # One request for each connection: the server's thread for it then ends with the answer.
-    protocol_version = "HTTP/1.0"
 
     def handle_request(self):
         self.route = urlsplit(self.path).path
         self.hub.requests.append(f"{self.command} {self.route}")
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         if self.hub.status:
-            self.answer(self.hub.status, {})
+            self.tell(self.hub.status, {})
         elif self.route.startswith("/api/v1/"):
             self.serve_api(body)
         elif inside := re.fullmatch(r"/(?P<repo>[^/]+/[^/]+)\.mlflow(?P<rest>/.*)", self.route):
             self.serve_mlflow(inside["repo"], inside["rest"], body)
         else:
-            self.answer(404, "<!DOCTYPE html><title>Page not found</title>")
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_request  # noqa: N815 (http.server's names)
+            self.tell(404, "<!DOCTYPE html><title>Page not found</title>")
 
     def serve_api(self, body):
         if self.headers["Authorization"] != f"Bearer {self.hub.token}":
-            return self.answer(401, {"error": "Unauthorized", "message": "token is required"})
+            return self.tell(401, {"error": "Unauthorized", "message": "token is required"})
         match self.command, self.route.removeprefix("/api/v1/").split("/"):
             case "GET", ["user"]:
-                return self.answer(200, user(self.hub.user))
+                return self.tell(200, user(self.hub.user))
             case "GET", ["repos", owner, name] if f"{owner}/{name}" in self.hub.private:
-                return self.answer(200, self.repo(owner, name))
+                return self.tell(200, self.repo(owner, name))
             case "POST", ["user", "repos"]:
                 return self.create(self.hub.user, body)
             case "POST", ["org", owner, "repos"]:
                 return self.create(owner, body)
-        return self.answer(404, {"message": "Not Found"})
+        return self.tell(404, {"message": "Not Found"})
 
     def create(self, owner, body):
         wanted = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         repo = f"{owner}/{wanted['name']}"
         if repo in self.hub.private:
-            return self.answer(422, {"message": "repository already exists"})
+            return self.tell(422, {"message": "repository already exists"})
         self.hub.private[repo] = wanted["private"] == "true"
         self.hub.created.append(repo)
-        return self.answer(201, self.repo(owner, wanted["name"]))
+        return self.tell(201, self.repo(owner, wanted["name"]))
 
     def repo(self, owner, name):
         page = f"{self.hub.url}/{owner}/{name}"
@@ -112,33 +100,17 @@ class _Handler(BaseHTTPRequestHandler):
     def serve_mlflow(self, repo, rest, body):
         credentials = base64.b64encode(f"{self.hub.user}:{self.hub.token}".encode()).decode()
         if self.headers["Authorization"] != f"Basic {credentials}":
-            return self.answer(401, "<!DOCTYPE html><title>Unauthorized</title>")
+            return self.tell(401, "<!DOCTYPE html><title>Unauthorized</title>")
         if repo not in self.hub.private or (self.hub.mode == "old" and LACKING.search(rest)):
-            return self.answer(404, "<!DOCTYPE html><title>Page not found</title>")
+            return self.tell(404, "<!DOCTYPE html><title>Page not found</title>")
         query = urlsplit(self.path).query
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
-        connection = http.client.HTTPConnection(self.mlflow, timeout=120)
-        try:
-            connection.request(self.command, f"{rest}?{query}" if query else rest, body or None, headers)
-            answer = connection.getresponse()
-            return self.answer(answer.status, answer.read(), answer.headers)
-        finally:
-            connection.close()
+        return self.answer(*self.ask(self.mlflow, f"{rest}?{query}" if query else rest, body))
 
-    def answer(self, status, content, headers=()):
+    def tell(self, status, content):
+        """Answer with a dictionary as JSON, or with a page."""
         kind = "application/json" if isinstance(content, dict) else "text/html; charset=utf-8"
         content = json.dumps(content) if isinstance(content, dict) else content
-        content = content.encode() if isinstance(content, str) else content
-        self.send_response(status)
-        for name, value in dict(headers or {"Content-Type": kind}).items():
-            if name.lower() not in HOP_BY_HOP:
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args):
-        pass
+        self.answer(status, content.encode(), {"Content-Type": kind})
 
 
 def user(name):

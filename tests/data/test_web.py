@@ -5,11 +5,11 @@ import socket
 import threading
 from collections import namedtuple
 from contextlib import nullcontext, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
 from formats import CSV, KINDS, ROWS, digest_of, fetched
+from listening import Handler, listening
 from reading import PASSWORD, configured, frames, read, refused
 
 from networksecurity.data import sources
@@ -23,26 +23,14 @@ def web():
     """Serve `web.answers`, by path; a body shorter than its Content-Length is cut off there."""
     answers = {}
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+    class Prepared(Handler):
+        def handle_request(self):
             seen.append(self)
-            answer = answers[self.path.partition("?")[0]]
-            self.send_response(answer.status)
-            for name, value in ({"Content-Length": str(len(answer.body))} | answer.headers).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-        def log_message(self, *args):
-            pass
+            self.answer(**answers[self.path.partition("?")[0]]._asdict())
 
     seen = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield namedtuple("Web", "host answers seen")(f"127.0.0.1:{server.server_port}", answers, seen)
-        server.shutdown()
-        thread.join()
+    with listening(Prepared) as address:
+        yield namedtuple("Web", "host answers seen")(address.removeprefix("http://"), answers, seen)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,14 +11,13 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import httpx
 import psutil
 import pytest
 from leash import LEASH
+from listening import Handler, listening
 from made_tables import SHOP, shop
 from mlflow import MlflowClient
 from playwright.sync_api import expect
@@ -476,19 +475,13 @@ def inbox():
     """Return the messages that arrive at an address, and the address."""
     messages = []
 
-    class Inbox(BaseHTTPRequestHandler):
-        def do_POST(self):
-            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
+    class Inbox(Handler):
+        def handle_request(self):
+            messages.append(json.loads(self.body()))
+            self.answer(204)
 
-        def log_message(self, *args):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Inbox) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield messages, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with listening(Inbox) as address:
+        yield messages, address
 
 
 def test_a_failure_is_told_by_what_is_set_up_once(prefect, inbox):
