@@ -8,10 +8,8 @@ FACTOR = int(os.environ.get("FUZZ", "1"))
 
 
 def fuzzed(max_examples=60):
-    """Decorate a test with hypothesis: always with the same inputs."""
+    """Decorate a test with hypothesis."""
     return settings(
         max_examples=max_examples * FACTOR,
-        deadline=None,
-        derandomize=True,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )

@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from networksecurity.data.address_rows import AddressRows, AddressValidation, hashed
@@ -120,7 +120,6 @@ def test_a_group_is_the_same_number_in_every_process():
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.text(), st.none(), st.integers(), st.floats()), min_size=1, max_size=5))
 def test_whatever_stands_in_a_cell_is_accepted_or_rejected(cells):
     accepted, rejected = AddressValidation(with_target=False).add(pd.DataFrame({"url": pd.Series(cells, dtype=object)}))

@@ -50,7 +50,7 @@ def test_default_sample_is_a_complete_data_set(sample):
     assert set(sample[TARGET]) == {-1, 1}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(n_samples=st.integers(1, 3000), random_state=st.integers(0, 2**64))
 def test_any_size_and_seed_give_legal_rows_in_balance(n_samples, random_state):
     frame = make_phishing_websites(n_samples, random_state=random_state)

@@ -126,7 +126,7 @@ def test_a_contract_says_what_it_is():
     assert contract != Addresses()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(max_size=5),

@@ -132,7 +132,7 @@ def test_stored_rows_are_valid_again():
     pd.testing.assert_frame_equal(CONTRACT.validate(CONTRACT.to_raw(rows)).accepted, rows)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.one_of(st.text(), st.none(), st.integers(), st.floats(), st.booleans()), min_size=1, max_size=5))
 def test_whatever_stands_in_a_cell_is_accepted_or_rejected(cells):
     rows = pd.DataFrame({"length": 1.0, "depth": 1.0, "tld": "test", "title": "a"}, index=range(len(cells)))

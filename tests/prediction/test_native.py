@@ -170,7 +170,7 @@ CELLS = (
 
 
 @given(some=st.lists(st.dictionaries(st.sampled_from(list(FEATURES)), CELLS, max_size=6), min_size=15, max_size=19))
-@hypothesis_settings(max_examples=30, derandomize=True, deadline=None)
+@hypothesis_settings(max_examples=30)
 def test_rows_of_a_request_are_judged_as_the_validation_judges_them(tree, some):
     model, fast = tree
     full = [{**dict.fromkeys(FEATURES, 1), **changed} for changed in some]

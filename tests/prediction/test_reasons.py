@@ -89,7 +89,7 @@ CELLS = st.sampled_from([-1.0, 0.0, 1.0, np.nan])
     parts=arrays(int, (4, 4), elements=st.integers(1, 9)),
     ignored=st.integers(0, 3),
 )
-@hypothesis_settings(max_examples=100, derandomize=True)
+@hypothesis_settings(max_examples=100)
 def test_a_linear_model_is_explained_by_its_weights_and_an_ignored_feature_by_nothing(row, weights, parts, ignored):
     weights[ignored] = 0
     values = np.array([-1, 0, 1, np.nan])

@@ -37,7 +37,7 @@ DOCUMENT = st.one_of(
 )
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(st.lists(st.lists(DOCUMENT, min_size=1, max_size=8), min_size=1, max_size=3))
 def test_fast_path_reads_what_the_slow_path_would(batches):
     def expected(value, as_text):
