@@ -177,39 +177,6 @@ def test_real_data_twice_through_the_command(command, real_data, target, collect
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(
-    ("options", "code", "message"),
-    [
-        ([], 2, "error: --source: is needed"),
-        (
-            ["--source", "nothing.csv", "--target", "mongodb://127.0.0.1:9/"],
-            2,
-            "error: --source: there is no .*nothing.csv",
-        ),
-        (
-            ["--source", "sample", "--target", "mongodb://127.0.0.1:9/"],
-            1,
-            "error: MongoDB at mongodb://127.0.0.1:9 failed",
-        ),
-        (["--source", "sample", "--target", "mongodb://me:hush@host/db"], 2, "error: --target: .*MONGODB_URI"),
-        (
-            ["--source", "sample", "--max-rejected", "2"],
-            2,
-            "error: --max-rejected: has to be a number from 0 to 1, not .2.",
-        ),
-    ],
-)
-def test_an_expected_error_is_one_line(served_command, options, code, message):
-    done = served_command(*options)
-    assert done.returncode == code
-    lines = [line for line in done.stderr.splitlines() if "error: " in line]
-    assert len(lines) == 1
-    assert re.search(message, lines[0])
-    assert "Traceback" not in done.stderr
-    assert "hush" not in done.stderr
-
-
-@pytest.mark.integration
 def test_command_killed_in_the_middle_then_again(command, environment, tmp_path, durable_mongod):
     source = write_csv(tmp_path, bad=[3, 77_000], n_rows=120_000)
     target = f"{durable_mongod.uri}/db.rows"

@@ -1,7 +1,7 @@
 import pytest
 
 from flows.options import read_options
-from flows.parameters import ScoreParameters, TrainParameters
+from flows.parameters import IngestParameters, ScoreParameters, TrainParameters
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,44 @@ def test_a_wrong_option_is_one_line_in_plain_words(arguments, says, capsys):
     assert says in last
     assert len(last) < 400
     assert "x" * 101 not in last
+
+
+SECRET = "mongodb://me:hush@127.0.0.1/db.rows"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arguments", "says"),
+    [
+        (TrainParameters, ["--source", SECRET], "error: --source: "),
+        (IngestParameters, ["--source", "sample", "--target", SECRET], "error: --target: "),
+        (ScoreParameters, ["--source", "sample", "--output", SECRET], "error: --output: "),
+    ],
+)
+def test_an_address_with_a_password_is_sent_to_the_settings_and_not_shown(parameters, arguments, says, capsys):
+    with pytest.raises(SystemExit):
+        read_options(parameters, arguments, "flow.py")
+    error = capsys.readouterr().err
+    assert says in error
+    assert "MONGODB_URI" in error
+    assert "hush" not in error
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arguments", "says"),
+    [
+        (IngestParameters, [], "error: --source: is needed"),
+        (ScoreParameters, ["--source", "sample"], "error: --output: is needed"),
+        (
+            ScoreParameters,
+            ["--source=sample", "--output=a.csv", "--since=3"],
+            "error: --since: this is for rows of a",
+        ),
+    ],
+)
+def test_an_option_that_is_missing_or_has_nothing_to_act_on_is_said(parameters, arguments, says, capsys):
+    with pytest.raises(SystemExit):
+        read_options(parameters, arguments, "flow.py")
+    assert says in capsys.readouterr().err
 
 
 def test_an_option_that_is_known_is_read():

@@ -419,29 +419,6 @@ def test_real_data_through_the_command(command, real_data, tmp_path):
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(
-    ("options", "code", "message"),
-    [
-        (["--source", "sample"], 2, "error: --output: is needed"),
-        (["--source", "sample", "--output", "a.csv", "--since", "3"], 2, "error: --since: .*for rows of a collection"),
-        (["--source", "sample", "--output", "mongodb://me:hush@host/db"], 2, "error: --output: .*MONGODB_URI"),
-        (["--source", "sample", "--output", "a.xlsx"], 2, "error: --output: unknown output 'a.xlsx'"),
-        (["--source", "sample", "--output", "no/a.csv"], 2, "error: --output: .*a.csv cannot be written: there is"),
-        (["--source", "sample", "--output", "a.csv", "--model-version", "9"], 1, "error: there is no version 9 of"),
-        (["--source", "sample", "--output", "mongodb://127.0.0.1:9/db"], 1, "error: MongoDB at .*127.0.0.1:9 failed"),
-    ],
-)
-def test_an_expected_error_is_one_line(served_command, options, code, message):
-    done = served_command(*options)
-    assert done.returncode == code
-    lines = [line for line in done.stderr.splitlines() if "error: " in line]
-    assert len(lines) == 1
-    assert re.search(message, lines[0])
-    assert "Traceback" not in done.stderr
-    assert "hush" not in done.stderr
-
-
-@pytest.mark.integration
 def test_ctrl_c_leaves_no_file(environment, tmp_path):
     make_phishing_websites(400_000, random_state=0).to_csv(tmp_path / "rows.csv", index=False)
     process = subprocess.Popen(
