@@ -44,7 +44,7 @@ def look(file: IO[bytes], shown: str, limits: Limits, columns: Sequence[str] | N
     else:
         sample.decode()  # all of it is there, so that no character is cut
     text = sample.decode(errors="replace")
-    dialect = recognise(text, shown, columns)
+    dialect = recognise(text, shown, columns, is_cut=bool(cut))
     limits.check_columns(max(dialect.width, cut.count(dialect.delimiter.encode()) + 1), shown)
     found = pd.read_csv(io.StringIO(text.removeprefix("\ufeff")), nrows=0, **_options(dialect)).columns
     return replace(dialect, columns=tuple(map(str, found)))

@@ -64,7 +64,7 @@ class Dialect:
     notes: tuple[str, ...] = ()
 
 
-def recognise(sample: str, shown: str, columns: Sequence[str] | None = None) -> Dialect:
+def recognise(sample: str, shown: str, columns: Sequence[str] | None = None, *, is_cut: bool = False) -> Dialect:
     r"""Return how a text is written, from its first lines.
 
     Parameters
@@ -75,6 +75,8 @@ def recognise(sample: str, shown: str, columns: Sequence[str] | None = None) -> 
         The file, for messages.
     columns : sequence of str, optional
         The names of the columns of a text that has none, the target last; it may lack the target.
+    is_cut : bool, default=False
+        Whether the text goes on, so that a cell of the last row may.
 
     Raises
     ------
@@ -91,14 +93,13 @@ def recognise(sample: str, shown: str, columns: Sequence[str] | None = None) -> 
     n_skipped, delimiter, comment = _preamble(lines)
     notes = [f"{n_skipped} line{'s' if n_skipped > 1 else ''} above the table skipped"] if n_skipped else []
     table = [line for line in lines[n_skipped:] if line.strip()] or [""]
-    first, rest = table[0], table[1:]
-    delimiter = delimiter or _delimiter(first, rest)
+    delimiter = delimiter or _delimiter(table, is_cut)
     if delimiter != ",":
         notes.append(f"cells are divided by {_DELIMITERS.get(delimiter, repr(delimiter))}")
-    header, rows = _cells(first, delimiter), [_cells(line, delimiter) for line in rest]
+    header, *rows = _rows(table, delimiter)
     if decimal := _has_decimal_commas(delimiter, [header, *rows]):
         notes.append("numbers have decimal commas")
-    names, has_header, note = _names(header, rows, _cells(comment or "", delimiter), columns, shown)
+    names, has_header, note = _names(header, rows, _rows([comment or ""], delimiter)[0], columns, shown)
     if note:
         notes.append(note)
     if repeated := [name for name, count in Counter(filter(str.strip, names or header)).items() if count > 1]:
@@ -136,13 +137,14 @@ def _preamble(lines: list[str]) -> tuple[int, str | None, str | None]:
     return (n_skipped, delimiter, comment) if n_skipped < len(lines) else (0, None, None)
 
 
-def _delimiter(first: str, rest: list[str]) -> str:
-    if len(_cells(first, ",")) > 1:
+def _delimiter(table: list[str], is_cut: bool) -> str:
+    if len(_rows(table[:1], ",")[0]) > 1:
         return ","
     fitting = []
     for delimiter in list(_DELIMITERS)[1:]:
-        width = len(_cells(first, delimiter))
-        if width > 1 and all(len(_cells(line, delimiter)) in (width, width + 1) for line in rest):
+        header, *rows = _rows(table, delimiter)
+        width = len(header)
+        if width > 1 and all(len(row) in (width, width + 1) for row in rows[: -1 if is_cut else None]):
             fitting.append(delimiter)
     return fitting[0] if len(fitting) == 1 else ","
 
@@ -194,8 +196,9 @@ def _nameless(names: list[str]) -> tuple[str, ...]:
     return tuple(f"Unnamed: {position}" for position in range(n_names, len(names)))
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line], delimiter=delimiter), [])
+def _rows(lines: list[str], delimiter: str) -> list[list[str]]:
+    """Return the cells of each row; one between quotes may go on in the next line."""
+    return list(csv.reader((f"{line}\n" for line in lines), delimiter=delimiter))
 
 
 def _each(rows: list[list[str]]) -> Iterator[str]:
