@@ -85,7 +85,7 @@ def test_a_deployment_can_be_run_as_it_is(entry):
     given += [schedule["parameters"] for schedule in entry.get("schedules", []) if "parameters" in schedule]
     given += [trigger["parameters"] for trigger in entry.get("triggers", [])]
     for parameters in json.loads(json.dumps(given).replace("{{ event.payload.contract_given }}", "addresses")):
-        validate(parameters, parameter_schema(flow).model_dump())  # as the server does
+        validate(parameters, parameter_schema(flow).model_dump(), raise_on_error=True)  # as the server does
         assert flow.validate_parameters(parameters)
 
 
