@@ -49,7 +49,11 @@ def _why(exc: Exception) -> str | None:
         found = f"has too much to do, it answers {status}"
         remedy = "Try again later, or set PREFECT_API_URL to another"
     elif isinstance(exc, httpx.TransportError) or str(exc).startswith("Failed to reach API"):
-        found = f"cannot be reached: {exc.__cause__ or exc}"
+        reason = str(exc.__cause__ or exc)
+        for secret in (settings.api.key, settings.api.auth_string):  # a header that is not valid is quoted
+            if secret and (value := secret.get_secret_value().strip()):
+                reason = reason.replace(value, "…")
+        found = f"cannot be reached: {reason}"
         remedy = "Start it, or set PREFECT_API_URL to another"
     else:
         return None

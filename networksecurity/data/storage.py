@@ -29,6 +29,7 @@ from pydantic import BaseModel
 from networksecurity.data.model_files import load_model
 from networksecurity.data.schema import MISSING
 from networksecurity.exceptions import ConfigurationError, StorageError, one_line
+from networksecurity.settings import reveals, without_credentials
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -114,7 +115,10 @@ class Storage:
         try:
             self._files, self._root = fsspec.url_to_fs(url)
         except (ImportError, ValueError) as exc:
-            raise ConfigurationError(f"NETWORKSECURITY_STORAGE cannot be used: {exc}") from exc
+            reason = "its address is not valid" if reveals(str(exc), url) else exc
+            raise ConfigurationError(f"NETWORKSECURITY_STORAGE cannot be used: {reason}") from None
+        except OSError as exc:  # some are connected to at once
+            raise StorageError(f"{without_credentials(url)} cannot be reached: {one_line(exc)}") from exc
 
     def put_frame(self, frame: pd.DataFrame) -> DataRef:
         """Store a frame (columns numeric or text) and return its reference; its index is not kept."""

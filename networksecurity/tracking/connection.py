@@ -142,7 +142,7 @@ def describe_failure(exc: OSError, seconds: float) -> str:
     """Return why a server could not be reached."""
     if isinstance(exc, TimeoutError):
         return f"does not answer within {seconds:g} s"
-    return f"cannot be reached ({exc.strerror or exc})"
+    return f"cannot be reached ({without_secrets(str(exc.strerror or exc))})"
 
 
 def may_pass(answer: "requests.Response | httpx.Response") -> bool:
@@ -197,6 +197,6 @@ def lend(credentials: Mapping[str, str]) -> None:
 def without_secrets(text: str) -> str:
     """Return one line of at most 500 characters, without the secrets in MLflow's and DagsHub's variables."""
     for name in (PASSWORD, "MLFLOW_TRACKING_TOKEN", "DAGSHUB_USER_TOKEN"):
-        if secret := os.environ.get(name):
+        if secret := os.environ.get(name, "").strip():  # a line feed at its end is shown as two signs
             text = text.replace(secret, "…")
     return shorten(text, 500, placeholder=" …")

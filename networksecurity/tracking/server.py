@@ -16,19 +16,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import mlflow
 import requests
 from google.protobuf.json_format import ParseError
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from sqlalchemy import create_engine, inspect
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import create_engine, inspect, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 
 from networksecurity.deadline import within
-from networksecurity.exceptions import NetworkSecurityException, TrackingError, TrackingUnavailableError, one_line
-from networksecurity.settings import PROJECT_FOLDER, Settings, without_credentials
+from networksecurity.exceptions import (
+    ConfigurationError,
+    NetworkSecurityException,
+    TrackingError,
+    TrackingUnavailableError,
+    one_line,
+)
+from networksecurity.settings import PROJECT_FOLDER, Settings, is_escaped, without_credentials
 from networksecurity.tracking.connection import (
     TO_SERVER,
     lend,
@@ -52,6 +58,8 @@ computes anything for it."""
 _ADVICE = "check that it runs and can be reached (MLFLOW_TRACKING_URI, DAGSHUB_REPO)"
 _UNREADABLE = ParseError, ValueError, TypeError, LookupError, AttributeError
 """What MLflow's client raises of an answer that is JSON, and not what it expects."""
+_SERVERS = ("postgresql", "mysql", "mssql")
+"""What begins the address of a database that is no file."""
 _MLFLOW = str(Path(mlflow.__file__).parent)
 _PASSING_CODES = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"}
 
@@ -253,9 +261,14 @@ def _open_database(uri: str) -> TrackingServer:
     path = _file_of(uri)
     if path is not None:
         uri = _absolute(uri)
+    _check_address(uri)
     server = TrackingServer(uri, without_credentials(uri), logged_models=True, aliases=True)
 
     def touch() -> None:
+        if uri.startswith(_SERVERS):  # MLflow would try again and again, and log each time what the driver says
+            engine = create_engine(uri)
+            engine.connect().close()
+            engine.dispose()
         MlflowClient(uri, registry_uri=uri).search_experiments(max_results=1)
 
     with _database_errors(server):
@@ -264,6 +277,22 @@ def _open_database(uri: str) -> TrackingServer:
         else:
             within(_LONGEST_PROBE, touch)
     return server
+
+
+def _check_address(uri: str) -> None:
+    """Raise ConfigurationError for an address that drivers would divide elsewhere; they quote parts of the login."""
+    try:
+        is_right = is_escaped(uri)
+        if uri.startswith(_SERVERS):
+            make_url(uri)
+            urlsplit(uri)  # as MLflow does
+    except (ValueError, ArgumentError):
+        is_right = False
+    if not is_right:
+        raise ConfigurationError(
+            "MLFLOW_TRACKING_URI is not the address of a database: ports must be numbers, and user name and password "
+            "in it must be percent-escaped (urllib.parse.quote_plus)"
+        ) from None
 
 
 def _file_of(uri: str) -> Path | None:
@@ -287,7 +316,8 @@ def _database_errors(server: TrackingServer) -> Iterator[None]:
     except (sqlite3.Error, SQLAlchemyError) as exc:
         cause = (exc.orig if isinstance(exc, DBAPIError) else None) or exc
         busy = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-        error = TrackingUnavailableError if busy else TrackingError
+        is_away = isinstance(exc, OperationalError) and server.uri.startswith(_SERVERS)
+        error = TrackingUnavailableError if busy or is_away else TrackingError
         raise error(f"{server.address} cannot be used as MLflow's database: {without_secrets(str(cause))}") from None
     except ImportError as exc:
         raise TrackingError(f"{server.address} needs a library that is not installed: {exc}") from None
@@ -296,6 +326,7 @@ def _database_errors(server: TrackingServer) -> Iterator[None]:
 def _look_into_database(uri: str) -> TrackingServer | None:
     """Open a database without making anything in it; None if MLflow has not made its tables yet."""
     path = _file_of(uri)
+    _check_address(uri)
     shown, opened = uri, uri
     if path is not None:
         if not path.exists():

@@ -200,3 +200,17 @@ def test_a_damaged_file_of_rejected_rows_is_moved_aside(storage, accepted):
 def test_unknown_kind_of_storage():
     with pytest.raises(ConfigurationError, match="NETWORKSECURITY_STORAGE"):
         Storage("nosuch://bucket")
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "says"),
+    [
+        ("ftp://me:hunter2@127.0.0.1:{port}/x", StorageError, "ftp://127.0.0.1:{port}/x cannot be reached: "),
+        ("ftp://me:hunt/er2@127.0.0.1/x", ConfigurationError, "cannot be used: its address is not valid"),
+    ],
+)
+def test_a_storage_that_is_not_there_is_said_without_its_password(url, error, says, closed_port):
+    with pytest.raises(error) as caught:
+        Storage(url.format(port=closed_port))
+    assert says.format(port=closed_port) in str(caught.value)
+    assert "hunt" not in str(caught.value)

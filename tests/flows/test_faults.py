@@ -5,6 +5,7 @@ import sys
 import httpx
 import pytest
 from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_KEY, temporary_settings
 
 from flows.faults import report
 from networksecurity.exceptions import DataSourceError
@@ -34,6 +35,13 @@ def test_what_others_do_wrong_is_one_line(exc, says, capsys):
     assert said.startswith("error: ")
     assert says in said
     assert said.count("\n") == 1
+
+
+def test_a_key_that_no_header_can_hold_is_not_shown(capsys):
+    with temporary_settings({PREFECT_API_KEY: "hush-key\n"}):
+        report(httpx.LocalProtocolError(r"Illegal header value b'Bearer hush-key\n'"))
+    assert "Illegal header value b'Bearer …" in (said := capsys.readouterr().err)
+    assert "hush" not in said
 
 
 @pytest.mark.parametrize("exc", [ZeroDivisionError("of ours"), status_error(500), ValueError("no block")])

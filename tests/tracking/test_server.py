@@ -169,6 +169,26 @@ def test_an_unknown_scheme_and_a_missing_driver_are_refused():
     refused(TrackingError, f"mysql://me:{SECRET}@host/mlflow", "mysql://host/mlflow", "MySQLdb")
 
 
+def test_a_database_server_that_does_not_listen_is_said_at_once(closed_port, capfd):
+    pytest.importorskip("psycopg2")
+    place = f"127.0.0.1:{closed_port}/db"
+    refused(
+        TrackingUnavailableError, f"postgresql://me:{SECRET}@{place}", f"postgresql://{place}", "Connection refused"
+    )
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("login", [f"me:{SECRET}@{SECRET}", f"me:a/{SECRET}", f"me:[{SECRET}"])
+def test_a_login_of_a_database_has_to_be_escaped(login):
+    refused(ConfigurationError, f"postgresql://{login}@127.0.0.1:9/db", "MLFLOW_TRACKING_URI", "percent-escaped")
+    refused(ConfigurationError, f"postgresql://me:{SECRET}@127.0.0.1:port/db", "ports must be numbers")
+
+
+def test_a_token_that_no_header_can_hold_is_not_shown(closed_port, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", f"{SECRET}\n")
+    refused(TrackingUnavailableError, f"http://127.0.0.1:{closed_port}", "in header value: 'Bearer …")
+
+
 @pytest.mark.parametrize(
     ("status", "body", "error", "says"),
     [
@@ -351,7 +371,7 @@ def test_other_errors_pass_unchanged(translating):
 
 @pytest.mark.parametrize("name", ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "DAGSHUB_USER_TOKEN"])
 def test_no_secret_appears_in_a_message(translating, name, monkeypatch):
-    monkeypatch.setenv(name, "hunter2-hunter2")
+    monkeypatch.setenv(name, "hunter2-hunter2\n")  # as read from a file
     with pytest.raises(TrackingUnavailableError) as caught, translating.client():
         raise MlflowException(f"{translating.uri} took hunter2-hunter2\nand fell over {'.' * 1000}")
     message = str(caught.value)
