@@ -236,6 +236,7 @@ class Ledger:
 
     def waiting(self) -> list[Record]:
         """Return the records that can be delivered, the oldest first."""
+        self._drop_orphans()
         found = []
         for record in self.unattended():
             if isinstance(record, TrainingRecord) and record.found is None and record.status == "KILLED":
@@ -321,16 +322,26 @@ class Ledger:
 
     def _signs(self, record: Record) -> set[str]:
         """Return the signs of living processes that work on a record."""
-        alive = set()
-        for name, content in self.storage.documents(f"{_FOLDER}/{record.key}.*{_ALIVE}").items():
-            process, _, last = content.decode().rpartition(" ")
-            if not has_ended(process) and time.time() - float(last) < _SILENT:
-                alive.add(name)
-        return alive
+        signs = self.storage.documents(f"{_FOLDER}/{record.key}.*{_ALIVE}")
+        return {name for name, content in signs.items() if _is_alive(content)}
+
+    def _drop_orphans(self) -> None:
+        """Delete the signs of processes that were killed before they wrote their record, or after they dropped it."""
+        signs = self.storage.documents(f"{_FOLDER}/*{_ALIVE}")
+        records = self.storage.documents(f"{_FOLDER}/*.json")
+        for name, content in signs.items():
+            if not _is_alive(content) and f"{name.partition('.')[0]}.json" not in records:
+                self.storage.drop_document(name)
 
     def _is_attended(self, record: Record) -> bool:
         is_young = time.time() - record.at.timestamp() < _SILENT
         return bool((record.process and is_young and not has_ended(record.process)) or self._signs(record))
+
+
+def _is_alive(sign: bytes) -> bool:
+    """Return whether a sign of life is of a process that lives, as far as can be told."""
+    process, _, last = sign.decode().rpartition(" ")
+    return not has_ended(process) and time.time() - float(last) < _SILENT
 
 
 def _file(record: Record) -> str:

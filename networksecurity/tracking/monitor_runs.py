@@ -79,6 +79,8 @@ def log_check(
             step = int(known)
         check = LoggedCheck(experiment_id=experiment_id, run_id=run_id, step=step)
         if step in steps:
+            if run.info.status != "FINISHED":  # the last request of an earlier attempt was lost
+                client.set_terminated(run_id)
             return check
         now = round(time.time() * 1_000)
         figures: dict[str, float] = {"n_rows": report.n_rows, "n_drifted": len(report.drifted)}

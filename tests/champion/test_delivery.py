@@ -1,6 +1,7 @@
 import platform
 import subprocess
 import sys
+import time
 from datetime import timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from networksecurity.monitoring.quality import QualityReport
 from networksecurity.tracking import runs
 from networksecurity.tracking import server as tracking_server
 from networksecurity.tracking.outcome import PROCESS_TAG, REASON_TAG
+from networksecurity.tracking.writer import this_process
 
 
 @pytest.fixture
@@ -160,6 +162,15 @@ def test_what_a_living_process_works_on_is_left_to_it(ledger, record):
         assert ledger.waiting() == []
 
 
+def test_a_killed_process_leaves_no_sign_of_life_without_a_record(ledger, record, ended):
+    alive, killed, elsewhere = (f"tracking/{record.key}.{name}.alive" for name in ("alive", "killed", "elsewhere"))
+    ledger.storage.put_document(alive, f"{this_process()} {time.time()}".encode())
+    ledger.storage.put_document(killed, f"{platform.node()}:{ended} {time.time()}".encode())
+    ledger.storage.put_document(elsewhere, f"elsewhere:1 {time.time() - 3_600}".encode())
+    assert ledger.waiting() == []
+    assert ledger.storage.documents("tracking/*").keys() == {alive}
+
+
 def test_of_two_that_deliver_at_the_same_time_never_both_do(ledger, record):
     ledger.release(record)
     with ledger.held(record) as first, ledger.held(record) as second:
@@ -215,20 +226,24 @@ def test_a_training_whose_model_is_gone_does_not_hold_up_the_others(server, clie
     check_delivered(client, server, record)
 
 
-def test_whatever_answer_is_lost_a_check_is_one_step(server, client, ledger, outcome, rows, monkeypatch):
+def test_whatever_answer_or_last_request_is_lost_a_check_is_one_step(
+    server, client, ledger, outcome, rows, monkeypatch
+):
     report = drift.compare(outcome.reference, rows)
     quality = QualityReport(verdict="not_judged", reason="there are no labels")
     about = {"experiment": "checks", "tags": {}, "step": None, "expected": None, "report": report, "quality": quality}
+    delivery.deliver_check(server, CheckRecord(monitored="first", **about))  # makes the experiment
     called = flaky(monkeypatch, lambda n: "")
-    delivery.deliver_check(server, CheckRecord(monitored="model-0", **about))
-    n_calls = len(called)
-    for n in range(1, n_calls + 1):
-        flaky(monkeypatch, lambda call, n=n: "lost" if call == n else "")
-        record = CheckRecord(monitored=f"model-{n}", **about)
+    delivery.deliver_check(server, CheckRecord(monitored="whole", **about))
+    n_calls, monitored = len(called), ["first", "whole"]
+    for n, how in [*((n, "lost") for n in range(1, n_calls + 1)), (n_calls, "cut")]:
+        flaky(monkeypatch, lambda call, n=n, how=how: how if call == n else "")
+        monitored.append(f"{how}-{n}")
+        record = CheckRecord(monitored=monitored[-1], **about)
         ledger.release(record)
-        assert replay(server, ledger).delivered == (f"check of model-{n}: logged",)
+        assert replay(server, ledger).delivered == (f"check of {record.monitored}: logged",)
         assert delivery.deliver_check(server, record).step == 1
-    experiment = client.get_experiment_by_name("checks").experiment_id
-    monitoring = client.search_runs([experiment])
-    assert sorted(run.info.run_name for run in monitoring) == sorted(f"monitor-model-{n}" for n in range(n_calls + 1))
+    monitoring = client.search_runs([client.get_experiment_by_name("checks").experiment_id])
+    assert sorted(run.info.run_name for run in monitoring) == sorted(f"monitor-{name}" for name in monitored)
+    assert {run.info.status for run in monitoring} == {"FINISHED"}
     assert all(len(client.get_metric_history(run.info.run_id, "n_rows")) == 1 for run in monitoring)
