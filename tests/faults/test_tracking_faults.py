@@ -189,7 +189,8 @@ def spoil_promotion(spoiled, whole, ledger, at_server, monkeypatch):
         named = f"promotion-{kind}-{at}"
         client.create_registered_model(named)
         for _ in range(2):
-            client.create_model_version(named, stored.source, stored.run_id, tags=stored.tags)
+            model_id = stored.source.removeprefix("models:/")
+            client.create_model_version(named, stored.source, stored.run_id, tags=stored.tags, model_id=model_id)
         client.set_registered_model_alias(named, CHAMPION, "1")
         monkeypatch.setenv("NETWORKSECURITY_MLFLOW_REGISTERED_MODEL_NAME", named)
         code, _, err, requests = spoiled(kind, at, "champion", "promote", "2")
