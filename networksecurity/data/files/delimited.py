@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import IO, Any
 
@@ -23,6 +24,8 @@ _TEXTS = {"string", "mixed", "mixed-integer"}
 """What pandas calls columns that hold texts."""
 _FEWEST = 2
 """Delimiters by which a line within a cell is told from a line of text."""
+_LOST = "Calling read(nbytes) on source failed"
+"""What pandas says of an exception without a value in a read, as Ctrl-C raises it; others come out as they are."""
 
 
 def look(file: IO[bytes], shown: str, limits: Limits, columns: Sequence[str] | None) -> Dialect:
@@ -80,16 +83,19 @@ def read_delimited(
     # A quote that is not closed would make one cell of the rest.
     seen_by = (counted, cells, of_batch) if batch_rows else (counted, cells)
     # Only the empty cell is taken for missing here: were `na` too, the cells beside it would be read as floats.
-    with pd.read_csv(
-        passing(file, *seen_by),
-        dtype={name: "str" for name in dialect.columns if is_text and is_text(name)},
-        keep_default_na=False,
-        na_values=[""],
-        low_memory=False,
-        iterator=True,
-        chunksize=batch_rows,
-        **_options(dialect),
-    ) as batches:
+    with (
+        _interrupts(),
+        pd.read_csv(
+            passing(file, *seen_by),
+            dtype={name: "str" for name in dialect.columns if is_text and is_text(name)},
+            keep_default_na=False,
+            na_values=[""],
+            low_memory=False,
+            iterator=True,
+            chunksize=batch_rows,
+            **_options(dialect),
+        ) as batches,
+    ):
         for frame in batches:
             if not isinstance(frame.index, pd.RangeIndex):
                 raise DataSourceError(f"{shown}: its rows have more cells than its header has names")
@@ -101,6 +107,17 @@ def read_delimited(
             yield restored(named) if is_for_people(dialect.columns) else named
             of_batch.restart()
     counted.finish()
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Raise the KeyboardInterrupt that pandas' parser makes an error of the file."""
+    try:
+        yield
+    except pd.errors.ParserError as exc:
+        if _LOST in str(exc):
+            raise KeyboardInterrupt from exc
+        raise
 
 
 class _Delimiters:

@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import math
+import signal
 from contextlib import suppress
 
 import numpy as np
@@ -25,6 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reading import cells, frames, read, refused
 
+from networksecurity.data.files.limits import Cells
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import DOMAINS
 from networksecurity.exceptions import ConfigurationError, DataSourceError
@@ -53,6 +55,17 @@ def test_a_missing_file_is_named_in_full(tmp_path, monkeypatch):
     refused(DataSourceError, "none/x.csv", says=str(tmp_path / "none/x.csv"))
     refused(DataSourceError, "~nobody-at-all/x.csv", says="~nobody-at-all/x.csv")
     refused(DataSourceError, f"{'x' * 300}.csv", says="cannot be read")
+
+
+def test_ctrl_c_while_a_file_is_read_is_no_error_of_the_file(tmp_path, monkeypatch):
+    (tmp_path / "x.csv").write_text(CSV)
+    monkeypatch.setattr(Cells, "update", lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            read(tmp_path / "x.csv")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_folder_is_refused(tmp_path):
