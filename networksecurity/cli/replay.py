@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DIFFERENT = 3
 """Exit code: the replay ended, and something came out differently."""
+_SECONDS_TO_END = 30.0
 _NOT_REPEATED = {
     # Neither rows nor figures follow from these; nothing is registered or promoted by a replay.
     *("promotion", "approval_timeout", "gate", "create_repo", "public_repo", "reason", "skip_unchanged", "refresh"),
@@ -65,7 +66,7 @@ def replay(
 
 @contextmanager
 def _code_of(recorded: "Recorded") -> Iterator[tuple[str, list[str]]]:
-    """Give the code that a run was made with, in words and as a command.
+    """Give the code that a run was made with, in words and as a command; a commit is checked out for as long.
 
     Raises
     ------
@@ -88,23 +89,36 @@ def _code_of(recorded: "Recorded") -> Iterator[tuple[str, list[str]]]:
         )
     with TemporaryDirectory(prefix="networksecurity-") as folder:
         tree = Path(folder) / "code"
-        _git("worktree", "add", "--detach", str(tree), commit)
         try:
-            yield f"commit {commit[:12]}", [sys.executable, str(tree / "flows" / "train.py")]
+            if problem := _git("worktree", "add", "--detach", str(tree), commit):
+                raise ConfigurationError(
+                    f"{recorded.name} was made with commit {commit[:12]}, which git does not give ({problem}): replay "
+                    "it in a checkout of this project that holds the commit, `git fetch` may bring it"
+                )
+            if not (script := tree / "flows" / "train.py").exists():
+                raise ConfigurationError(
+                    f"commit {commit[:12]}, with which {recorded.name} was made, has no flows/train.py to start"
+                )
+            if (env := PROJECT_FOLDER / ".env").exists():
+                (tree / ".env").symlink_to(env)
+            yield f"commit {commit[:12]}", [sys.executable, str(script)]
         finally:
-            _git("worktree", "remove", "--force", str(tree))
+            _git("worktree", "remove", "--force", "--force", str(tree))  # even one that was interrupted halfway
 
 
-def _git(*arguments: str) -> None:
-    done = subprocess.run(  # noqa: S603 (a fixed command)
-        ["git", "-C", str(PROJECT_FOLDER), *arguments],  # noqa: S607 (whichever git there is)
-        env=without_secrets(os.environ),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise ConfigurationError(f"git {arguments[0]} failed: {' '.join(done.stderr.split())}")
+def _git(*arguments: str) -> str:
+    """Let git work on the checkout; return what it says if it cannot."""
+    try:
+        done = subprocess.run(  # noqa: S603 (a fixed command)
+            ["git", "-C", str(PROJECT_FOLDER), *arguments],  # noqa: S607 (whichever git there is)
+            env=without_secrets(os.environ),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as exc:
+        return f"it cannot be started: {exc.strerror}"
+    return " ".join(done.stderr.split()) if done.returncode else ""
 
 
 def _train(recorded: "Recorded", command: list[str], folder: Path) -> dict[str, Any]:
@@ -115,11 +129,10 @@ def _train(recorded: "Recorded", command: list[str], folder: Path) -> dict[str, 
         Path(contract).write_text(recorded.contract, encoding="utf-8")
     options = [f"--contract={contract}", "--promotion=off", "--candidate-runs=none", "--json"]
     kept = {name: value for name, value in os.environ.items() if name not in {"PREFECT_API_URL", "DAGSHUB_REPO"}}
-    done = subprocess.run(  # noqa: S603 (this interpreter, recorded parameters)
+    with subprocess.Popen(  # noqa: S603 (this interpreter, recorded parameters)
         [*command, *_options(recorded.parameters), *options],
         stdout=subprocess.PIPE,
         text=True,
-        check=False,
         env=kept
         | {
             "DAGSHUB_REPO": "",
@@ -128,10 +141,17 @@ def _train(recorded: "Recorded", command: list[str], folder: Path) -> dict[str, 
             "PREFECT_HOME": str(folder / "prefect"),
             "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(folder / "results"),
         },
-    )
-    if done.returncode:
-        raise TrainingError(f"the replay of {recorded.name} ended with exit code {done.returncode}; see above")
-    return json.loads(done.stdout)
+    ) as training:
+        try:
+            report, _ = training.communicate()
+        except KeyboardInterrupt:  # it has reached the training, too, which ends its processes before its folder goes
+            with suppress(subprocess.TimeoutExpired):
+                training.wait(_SECONDS_TO_END)
+            training.kill()
+            raise
+    if training.returncode:
+        raise TrainingError(f"the replay of {recorded.name} ended with exit code {training.returncode}; see above")
+    return json.loads(report)
 
 
 def _options(parameters: Mapping[str, Any]) -> list[str]:
