@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from networksecurity.exceptions import counted
 from networksecurity.finding import Finding, State
 from networksecurity.settings import without_credentials
 
@@ -102,7 +103,7 @@ def _check_deployments(client: "SyncPrefectClient") -> list[Finding]:
         return [_finding("warning", f"paused, or with a schedule that is: {', '.join(stopped)}", fix)]
     n_schedules = sum(len(of.schedules) for of in deployments)
     names = ", ".join(sorted(of.name for of in deployments))
-    return [_finding("ok", f"{len(deployments)} deployments, {n_schedules} schedules: {names}")]
+    return [_finding("ok", f"{counted(len(deployments), 'deployment')}, {counted(n_schedules, 'schedule')}: {names}")]
 
 
 def _check_late(client: "SyncPrefectClient") -> Finding:
@@ -111,7 +112,7 @@ def _check_late(client: "SyncPrefectClient") -> Finding:
     wanted = FlowRunFilter(state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"])))
     if late := client.read_flow_runs(flow_run_filter=wanted):
         fix = f"start a worker, or allow it more runs at once: prefect worker start --pool {POOL}"
-        return _finding("warning", f"{len(late)} runs have not started on time", fix)
+        return _finding("warning", f"{counted(len(late), 'run has', 'runs have')} not started on time", fix)
     return _finding("ok", "no run is late")
 
 
@@ -124,4 +125,4 @@ def _check_automations(client: "SyncPrefectClient") -> Finding:
         return _finding(
             "warning", f"automations that are off: {', '.join(off)}", "switch it on, on the page Automations"
         )
-    return _finding("ok", f"{len(automations)} automations are on")
+    return _finding("ok", f"{counted(len(automations), 'automation is', 'automations are')} on")

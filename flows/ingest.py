@@ -30,6 +30,7 @@ from networksecurity.data.contracts import Contract
 from networksecurity.data.files import File
 from networksecurity.data.gaps import find_gaps
 from networksecurity.data.web import Url
+from networksecurity.exceptions import counted
 from networksecurity.settings import settings
 
 from .display import begin
@@ -125,8 +126,8 @@ def summarize(report: IngestReport) -> Summary:
     rows = report.rows
     return Summary(
         title=f"Ingestion {rows.ingestion} of {report.source}",
-        outcome=f"{rows.n_rows:,} rows read, {rows.n_inserted:,} inserted, {rows.n_already_there:,} already there, "
-        f"{rows.n_quarantined:,} quarantined",
+        outcome=f"{counted(rows.n_rows, 'row')} read, {rows.n_inserted:,} inserted, "
+        f"{rows.n_already_there:,} already there, {rows.n_quarantined:,} quarantined",
         values={
             "rows read": f"{rows.n_rows:,}",
             "inserted": f"{rows.n_inserted:,}",

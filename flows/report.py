@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from networksecurity.data.validated import ValidationReport
+from networksecurity.exceptions import counted
 from networksecurity.surroundings import ReportConsole
 from networksecurity.tracking.markdown import markdown_table
 
@@ -119,7 +120,7 @@ def said_of(source: str, notes: Sequence[str], validation: Mapping[str, Any]) ->
 
 def set_aside(n_rejected: int, place: object) -> str:
     """Return that invalid rows were set aside, and where they are."""
-    rows = "1 row is not valid and was" if n_rejected == 1 else f"{n_rejected:,} rows are not valid and were"
+    rows = counted(n_rejected, "row is not valid and was", "rows are not valid and were")
     return f"{rows} set aside: {place}"
 
 

@@ -38,6 +38,7 @@ from networksecurity.data.mongodb import Checkpoint, Collection
 from networksecurity.data.override_store import overrides_in_force
 from networksecurity.data.raw import Batches
 from networksecurity.data.sources import Source
+from networksecurity.exceptions import counted
 from networksecurity.prediction import files as predictions
 from networksecurity.prediction.reasons import explainer_of
 from networksecurity.prediction.scoring import BatchScorer, ScoringReport
@@ -228,7 +229,7 @@ def score(parameters: ScoreParameters) -> State:
     for gap in done.gaps:
         get_run_logger().warning("%s", gap)
     name = "Scored" if done.rows.n_rows else "Nothing new"
-    message = f"{done.rows.n_scored:,} rows scored by {version.name} {version.version}"
+    message = f"{counted(done.rows.n_scored, 'row')} scored by {version.name} {version.version}"
     create_markdown_artifact(summarize(report).to_markdown(), key="score-report", description=message)
     create_link_artifact(report.link, link_text="in MLflow", key="mlflow-model-version", description=message)
     return Completed(name=name, message=message, data=report)

@@ -130,6 +130,17 @@ def quoted(option: str) -> str:
     return repr(shortened(option, MOST_QUOTED_OF_AN_OPTION))
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """Return a number with what is counted, in the singular or the plural.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(11_055, "row"), counted(0, "copy is", "copies are")
+    ('1 row', '11,055 rows', '0 copies are')
+    """
+    return f"{n:,} {one if n == 1 else many or f'{one}s'}"
+
+
 def listed(found: Iterable[object], count: int = 8, most: int = MOST_QUOTED) -> str:
     """Return the first of what was found, as a message may list them: no longer than `most`, and how many are left out.
 

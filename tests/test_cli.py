@@ -116,11 +116,11 @@ def test_corrected_rows_are_resubmitted_once(kind, command, target, collection):
     rows = read(f"rows_out.{kind}")
     rows["SFH"] = "1"
     getattr(rows, f"to_{kind}")(f"corrected.{kind}", index=False)
-    for moved, there in ((1, 0), (0, 1)):
+    for moved, there in (("1 row", 0), ("0 rows", 1)):
         code, out, _ = command("quarantine", "resubmit", f"corrected.{kind}")
         assert code == 0
-        assert f"{moved} rows moved to {target} (ingestion " in out
-        assert out.endswith(f"{there} already existed, 1 are still not valid\n")
+        assert f"{moved} moved to {target} (ingestion " in out
+        assert out.endswith(f"{there} already existed, 1 is still not valid\n")
     assert collection.count_documents({}) == len(read(target)) == 99
     with opened(target) as rows:
         left = rows.quarantined()

@@ -9,7 +9,7 @@ import typer
 
 from networksecurity.cli.options import command_group, open_registry
 from networksecurity.cli.tables import print_table
-from networksecurity.exceptions import ConfigurationError
+from networksecurity.exceptions import ConfigurationError, counted
 from networksecurity.settings import settings
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def check(
             accepted, rejected = validation.add(frame)
             n_accepted, n_rejected = n_accepted + len(accepted), n_rejected + len(rejected)
             reasons.update(reason for of_row in rejected["reasons"] for reason in of_row.split("; "))
-    print(f"{rows.shown}: {n_accepted:,} rows accepted, {n_rejected:,} rejected")
+    print(f"{rows.shown}: {counted(n_accepted, 'row')} accepted, {n_rejected:,} rejected")
     if reasons:
         print_table(pd.DataFrame(reasons.most_common(), columns=["reason", "rows"]), title="Rejected")
     validation.finish()

@@ -10,7 +10,7 @@ import typer
 
 from networksecurity.cli.options import Contract, Json, Positive, command_group
 from networksecurity.cli.tables import print_table
-from networksecurity.exceptions import ConfigurationError, TrackingError
+from networksecurity.exceptions import ConfigurationError, TrackingError, counted
 from networksecurity.settings import settings
 
 if TYPE_CHECKING:
@@ -96,13 +96,15 @@ def _sentences(found: "Description", report: "ValidationReport") -> list[str]:
     share = found.n_phishing / found.n_rows
     gaps = {column.name: column.n_missing for column in found.columns if column.n_missing}
     most = sorted(gaps, key=lambda name: -gaps[name])[:3]
+    copies = counted(found.n_copies, "row equals", "rows equal")
+    conflicts = counted(found.n_conflicts, "distinct row has", "distinct rows have")
     return [
         f"rows: {found.n_rows:,} valid, {report.n_rejected:,} not valid",
-        *(f"  {count:,} cells: {why}" for why, count in report.rejections.items()),
+        *(f"  {counted(count, 'cell')}: {why}" for why, count in report.rejections.items()),
         f"balance: {found.n_phishing:,} phishing ({share:.1%}), {found.n_rows - found.n_phishing:,} legitimate",
-        f"copies: {found.n_copies:,} rows equal an earlier one; {found.n_groups:,} groups ({found.group})",
-        f"conflicts: {found.n_conflicts:,} distinct rows have both labels, {found.n_in_conflict:,} rows in all",
-        f"missing: {sum(gaps.values()):,} values in {len(gaps)} columns"
+        f"copies: {copies} an earlier one; {counted(found.n_groups, 'group')} ({found.group})",
+        f"conflicts: {conflicts} both labels, {counted(found.n_in_conflict, 'row')} in all",
+        f"missing: {counted(sum(gaps.values()), 'value')} in {counted(len(gaps), 'column')}"
         + (f", most in {', '.join(f'{name} ({gaps[name] / found.n_rows:.1%})' for name in most)}" if most else ""),
         *report.remarks(),
     ]
@@ -116,7 +118,7 @@ def _values(column: "ColumnDescription") -> str:
             f"{side}: median {of[1]:.4g}, half of them {of[0]:.4g} to {of[2]:.4g}"
             for side, of in column.quartiles.items()
         )
-    return f"{column.n_distinct:,} distinct values"
+    return f"{counted(column.n_distinct, 'distinct value')}"
 
 
 def _table(found: "Description") -> "pd.DataFrame":

@@ -7,6 +7,7 @@ import typer
 
 from networksecurity.cli.options import Contract, Json, command_group
 from networksecurity.cli.tables import print_table
+from networksecurity.exceptions import counted
 from networksecurity.settings import settings
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def accept(names: Reports, by: By, place: Beside = "mongodb", contract: Contract
     with _beside(place, contract) as opened:
         for name in names:
             done = opened.accept_feedback(name, by=by)
-            print(f"{name}: accepted, ingestion {done.ingestion}; {done.n_overridden:,} rows had the other label")
+            overridden = counted(done.n_overridden, "row")
+            print(f"{name}: accepted, ingestion {done.ingestion}; {overridden} had the other label")
 
 
 @feedback.command()

@@ -8,7 +8,7 @@ import typer
 
 from networksecurity.cli.options import Contract, Positive, command_group
 from networksecurity.cli.tables import print_table
-from networksecurity.exceptions import ConfigurationError
+from networksecurity.exceptions import ConfigurationError, counted
 from networksecurity.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def export(
             rows.to_parquet(file, index=False)
     except OSError as exc:
         raise ConfigurationError(f"{file} cannot be written: {exc.strerror or exc}") from exc
-    print(f"{len(rows):,} rows written to {file}")
+    print(f"{counted(len(rows), 'row')} written to {file}")
 
 
 @quarantine.command(short_help="Check corrected rows again; keep the valid ones.")
@@ -111,8 +111,8 @@ def resubmit(
     with mongodb.open(mongodb.parse_target(place, settings(), of_rows)) as opened:
         done = opened.resubmit(corrected, sha256=sha256(file.read_bytes()).hexdigest(), source=source.shown)
     print(
-        f"{done.n_inserted:,} rows moved to {done.collection} (ingestion {done.ingestion}), "
-        f"{done.n_already_there:,} already existed, {done.n_quarantined:,} are still not valid"
+        f"{counted(done.n_inserted, 'row')} moved to {done.collection} (ingestion {done.ingestion}), "
+        f"{done.n_already_there:,} already existed, {counted(done.n_quarantined, 'is', 'are')} still not valid"
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from networksecurity.exceptions import ConfigurationError, one_line
+from networksecurity.exceptions import ConfigurationError, counted, one_line
 from networksecurity.finding import Finding
 from networksecurity.settings import Settings, without_credentials
 
@@ -45,7 +45,7 @@ def check_storage(settings: Settings, enough: int = ENOUGH_SPACE) -> list[Findin
     except (OSError, ValueError) as exc:
         fix = "check the address, the credentials of its library, and the network"
         return [Finding(subject="storage", state="failure", found=f"{shown} cannot be read: {one_line(exc)}", fix=fix)]
-    return [Finding(subject="storage", state="ok", found=f"{shown}, {n_entries} entries")]
+    return [Finding(subject="storage", state="ok", found=f"{shown}, {counted(n_entries, 'entry', 'entries')}")]
 
 
 def _check_folder(folder: Path, enough: int) -> list[Finding]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from networksecurity.exceptions import MOST_QUOTED, DataValidationError, listed, shortened
+from networksecurity.exceptions import MOST_QUOTED, DataValidationError, counted, listed, shortened
 
 _N_EXAMPLES = 3
 _LONGEST_SHOWN = 60
@@ -55,7 +55,7 @@ class ValidationReport:
         )
         return [
             *self.notes,
-            *(f"{count:,} {one if count == 1 else many} {what}" for count, one, many, what in said if count),
+            *(f"{counted(count, one, many)} {what}" for count, one, many, what in said if count),
         ]
 
     def to_dict(self) -> dict:

@@ -20,7 +20,7 @@ from scipy.stats.contingency import expected_freq
 
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.schema import MISSING
-from networksecurity.exceptions import DataValidationError
+from networksecurity.exceptions import DataValidationError, counted
 from networksecurity.monitoring.profile import (
     N_BINS,
     SCORE_EDGES,
@@ -151,7 +151,7 @@ def compare(
     seen = contract.to_watched(rows)
     absent = [column.name for column in contract.watched if column.name not in seen and column.name != contract.target]
     if absent:
-        raise DataValidationError(f"rows to compare lack {len(absent)} features: {', '.join(absent)}")
+        raise DataValidationError(f"rows to compare lack {counted(len(absent), 'feature')}: {', '.join(absent)}")
     report = partial(
         DriftReport,
         n_rows=len(rows),
@@ -160,7 +160,8 @@ def compare(
         thresholds=thresholds,
     )
     if len(rows) < thresholds.min_rows:
-        reason = f"{len(rows):,} rows are too few for a judgement, {thresholds.min_rows:,} are needed (min_rows)"
+        few = counted(len(rows), "row is", "rows are")
+        reason = f"{few} too few for a judgement, {thresholds.min_rows:,} are needed (min_rows)"
         return report(verdict="too_few_rows", reason=reason)
 
     groups = contract.groups(rows)
@@ -181,7 +182,9 @@ def compare(
     found = f"{len(drifted)} of {len(pairs)} columns drifted: {', '.join(drifted)}"
     reasons = [found if drifted else f"none of {len(pairs)} columns drifted", *left_out.values()]
     if Y_SCORE in pairs and is_learned.any():
-        reasons.append(f"the scores of {is_learned.sum():,} rows that the model has learned from were left out")
+        reasons.append(
+            f"the scores of {counted(is_learned.sum(), 'row')} that the model has learned from were left out"
+        )
     return report(
         verdict="drift" if drifted else "no_drift",
         reason="; ".join(reasons),
@@ -350,7 +353,7 @@ def _reason(kind: str, pair: _Pair, test: dict[str, Any]) -> str:
         return f"{after:.1%} of the rows have no value, {before:.1%} of the reference (p {test['p_corrected']:.2g})"
     if kind == "unseen":
         named = zip(pair.unseen_labels, pair.unseen.values(), strict=True)
-        values = ", ".join(f"{label} in {n_rows:,} rows" for label, n_rows in named)
+        values = ", ".join(f"{label} in {counted(n_rows, 'row')}" for label, n_rows in named)
         return f"values that the reference never held: {values} (p {test['p_corrected']:.2g})"
     p, q = (pair.values / pair.values.sum(axis=0)).T
     most = int((q - p).argmax())

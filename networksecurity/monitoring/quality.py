@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt
 
-from networksecurity.exceptions import DataValidationError
+from networksecurity.exceptions import DataValidationError, counted
 
 N_CHECKS = 8_760
 """Checks of a year, hourly; with the next one the betting begins anew."""
@@ -253,7 +253,7 @@ def _reason(
     *,
     decayed: bool,
 ) -> str:
-    figures = f"F1 is {_shown(f1)} on {n_rows:,} new rows and {_shown(so_far)} on {state.n_rows:,} so far"
+    figures = f"F1 is {_shown(f1)} on {counted(n_rows, 'new row')} and {_shown(so_far)} on {state.n_rows:,} so far"
     test = f"{baseline.f1_score:.4f} on the test rows"
     if decayed:
         return f"quality decayed: {figures}, {test}; it is below {limit:.4f} (95% confidence, however often one looks)"

@@ -5,6 +5,7 @@ After Mitchell et al., "Model Cards for Model Reporting", 2019: details, use, da
 
 from networksecurity.data.contracts import Contract
 from networksecurity.data.schema import CLASS_LABELS
+from networksecurity.exceptions import counted
 from networksecurity.tracking.markdown import known_table, markdown_table, selection_table
 from networksecurity.tracking.outcome import Outcome
 from networksecurity.tracking.provenance import library_versions
@@ -50,8 +51,8 @@ On the test rows:
 
 {_by_class(outcome)}
 
-{on_test["false_positives"]:,.0f} legitimate websites were called phishing, {on_test["false_negatives"]:,.0f} phishing
-websites legitimate.
+{counted(int(on_test["false_positives"]), "legitimate website was", "legitimate websites were")} called phishing,
+{counted(int(on_test["false_negatives"]), "phishing website")} legitimate.
 
 Half of this data is phishing; on the web the share is far smaller. With the recall and the false positive rate of the
 test rows:

@@ -352,13 +352,14 @@ def test_the_page_gives_a_verdict_on_one_website_with_its_reasons(page, process)
     expect(verdict).to_contain_text(
         f"Probability of phishing {percent(expected['phishing_probability'])}; from 50\u00a0% on"
     )
-    expect(verdict).to_contain_text("1 of 30 features are known: with no more than that, the model's F1 is")
+    expect(verdict).to_contain_text("1 of 30 features is known: with no more than that, the model's F1 is")
     reasons = verdict.get_by_role("listitem")
     expect(reasons).to_have_count(len(expected["explanation"]))
     for i, reason in enumerate(expected["explanation"]):
         description = reason["description"][0].upper() + reason["description"][1:]
         expect(reasons.nth(i)).to_contain_text(f"{description}: ")
         expect(reasons.nth(i)).to_contain_text("raises it by" if reason["effect"] > 0 else "lowers it by")
+    assert page.evaluate("[counted('1', 'point'), counted('1.2', 'point')]") == ["1 point", "1.2 points"]
     page.get_by_label("SSLfinal_State").select_option("1")
     expect(verdict.get_by_text("The values have changed: predict again.")).to_be_visible()
 
