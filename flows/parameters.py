@@ -85,6 +85,13 @@ def candidates_of(contract: str) -> str:
     return contract if contract in BY_CONTRACT else "numbers"
 
 
+Place = Annotated[
+    str,
+    AfterValidator(_without_password),
+    # Prefect's server refuses what does not fit, and stores no password that a run would then refuse.
+    Field(json_schema_extra={"pattern": r"^(?!\s*\w[\w+.-]*://[^/?#]*:[^/?#]*@)"}),
+]
+"""Where rows come from or go to."""
 ContractName = Annotated[str, AfterValidator(_known_contract)]
 _CONTRACT: Any = Field(
     default="websites",
@@ -121,7 +128,7 @@ class TrainParameters(BaseModel):
 
     contract: ContractName = _CONTRACT
     positive: str | None = _POSITIVE
-    source: Annotated[str, AfterValidator(_without_password)] = Field(
+    source: Place = Field(
         default="sample",
         min_length=1,
         description="rows to learn from: `sample`, `sample:100000`, a file or http(s) address (.csv, .parquet, .arff, "
@@ -247,7 +254,7 @@ class IngestParameters(BaseModel):
 
     contract: ContractName = _CONTRACT
     positive: str | None = _POSITIVE
-    source: Annotated[str, AfterValidator(_without_password)] = Field(
+    source: Place = Field(
         min_length=1,
         description="rows to write: a file or http(s) address (.csv, .parquet, .arff, .json, .xlsx, .zip and others), "
         "`uci`, "
@@ -255,7 +262,7 @@ class IngestParameters(BaseModel):
         examples=["rows.csv", "uci"],
     )
     header: Header = _HEADER
-    target: Annotated[str, AfterValidator(_without_password)] = Field(
+    target: Place = Field(
         default="mongodb",
         description="collection to write to: `mongodb` (the contract's, with the address from MONGODB_URI) or "
         "`mongodb://host/database.collection`",
@@ -272,7 +279,7 @@ class ScoreParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     contract: ContractName = _CONTRACT
-    source: Annotated[str, AfterValidator(_without_password)] = Field(
+    source: Place = Field(
         min_length=1,
         description="rows to score, the 30 features and whatever else: a file or http(s) address (.csv, .parquet, "
         ".arff, .json, .xlsx, .zip and others), `uci`, `sample` or `sample:100000`, `mongodb` (address from "
@@ -280,7 +287,7 @@ class ScoreParameters(BaseModel):
         examples=["rows.csv", "mongodb"],
     )
     header: Header = _HEADER
-    output: Annotated[str, AfterValidator(_without_password)] = Field(
+    output: Place = Field(
         min_length=1,
         description="where to: a path or fsspec URL ending in .parquet or .csv, `mongodb` (the collection beside that "
         "of MONGODB_URI, with _scores at its end) or `mongodb://host/database.collection`. A row has `row` (its "
@@ -323,7 +330,7 @@ class EvaluateParameters(BaseModel):
 
     contract: ContractName = _CONTRACT
     positive: str | None = _POSITIVE
-    source: Annotated[str, AfterValidator(_without_password)] = Field(
+    source: Place = Field(
         min_length=1,
         description="labelled rows: a file or http(s) address (.csv, .parquet, .arff, .json, .xlsx, .zip and others), "
         "`uci`, "
@@ -348,7 +355,7 @@ class MonitorParameters(BaseModel):
     contract: ContractName = _CONTRACT
     positive: str | None = _POSITIVE
     header: Header = _HEADER
-    source: Annotated[str, AfterValidator(_without_password)] = Field(
+    source: Place = Field(
         default="mongodb",
         min_length=1,
         description="where rows arrive: `mongodb` or `mongodb://host/database.collection`, read from where the last "

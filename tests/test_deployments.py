@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from contextlib import nullcontext
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from prefect.events import DeploymentTriggerTypes
 from prefect.events.schemas.deployment_triggers import DeploymentEventTrigger
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
-from prefect.utilities.schema_tools import validate
+from prefect.utilities.schema_tools import ValidationError, validate
 from prefect.workers.process import ProcessVariables
 from pydantic import TypeAdapter
 
@@ -36,6 +37,8 @@ PREFECT_YAML = yaml.safe_load((PROJECT / "prefect.yaml").read_text())
 VERSION = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
 IMAGE = f"networksecurity:{VERSION}"
 DEPLOYMENTS = {entry["name"]: entry for entry in PREFECT_YAML["deployments"]}
+
+SECRET = "mongodb://me:hunter2@host/db.rows"
 
 each_deployment = pytest.mark.parametrize("entry", DEPLOYMENTS.values(), ids=DEPLOYMENTS)
 
@@ -87,6 +90,27 @@ def test_a_deployment_can_be_run_as_it_is(entry):
     for parameters in json.loads(json.dumps(given).replace("{{ event.payload.contract_given }}", "addresses")):
         validate(parameters, parameter_schema(flow).model_dump(), raise_on_error=True)  # as the server does
         assert flow.validate_parameters(parameters)
+
+
+@each_deployment
+def test_a_password_is_refused_before_it_is_stored(entry):
+    schema = parameter_schema(load(entry)).model_dump()
+    for address, error in (("https://host:80/a@b.csv", nullcontext()), (SECRET, pytest.raises(ValidationError))):
+        with error:
+            validate(
+                {"parameters": entry["parameters"]["parameters"] | {"source": address}}, schema, raise_on_error=True
+            )
+
+
+@each_deployment
+def test_the_form_of_a_run_shows_an_example_of_each_text_and_list(entry):
+    (parameters,) = (
+        of for name, of in parameter_schema(load(entry)).definitions.items() if name.endswith("Parameters")
+    )
+    asked = parameters["properties"].items()
+    assert {name for name, of in asked if name in ("source", "target", "output", "models", "contract", "since")} == {
+        name for name, of in asked if "examples" in of
+    } - {"reason", "positive", "model_version"}
 
 
 @each_deployment
