@@ -130,6 +130,15 @@ def test_too_few_vectors_for_the_folds(accepted):
         assign_folds(few, n_splits=3)
 
 
+def test_a_fold_of_one_class_is_refused(accepted):
+    # Two vectors have all phishing and, together, as many legitimate rows as the third: they share a fold.
+    three = accepted.drop_duplicates(list(FEATURES)).head(3)
+    rows = three.loc[three.index.repeat([99, 59, 50])].reset_index(drop=True)
+    rows[TARGET] = pd.array([1] * 99 + [-1] * 9 + [1] * 50 + [-1] + [1] * 49, dtype="Int8")
+    with pytest.raises(DataValidationError, match="a fold of 2 holds one class only"):
+        assign_folds(rows, n_splits=2)
+
+
 @pytest.mark.parametrize("n_rows", [500, 2_999])
 def test_draw_takes_all_or_none_of_a_vector(accepted, n_rows):
     drawn = draw(accepted, n_rows)
@@ -144,4 +153,4 @@ def test_draw_depends_on_the_seed_and_keeps_its_vectors_when_rows_are_added(acce
     assert not draw(accepted.head(1_500), 500, random_state=1).equals(drawn)
     assert vectors(draw(accepted.head(1_500), 400)) < vectors(drawn)
     assert len(vectors(draw(accepted, 1_000)) & vectors(drawn)) > 0.9 * len(vectors(drawn))
-    assert draw(accepted, len(accepted)) is accepted
+    assert draw(accepted, len(accepted)) is draw(accepted, len(accepted) + 1) is accepted
