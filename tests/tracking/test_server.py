@@ -166,6 +166,7 @@ def test_a_locked_database_is_unavailable(database, monkeypatch):
 
 def test_an_unknown_scheme_and_a_missing_driver_are_refused():
     refused(TrackingError, "nosuch://host", "nosuch://host refused")
+    refused(TrackingError, "./mlruns", "migrate-filestore")
     refused(TrackingError, f"mysql://me:{SECRET}@host/mlflow", "mysql://host/mlflow", "MySQLdb")
 
 

@@ -3,6 +3,7 @@ import hashlib
 import math
 import signal
 from contextlib import suppress
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -204,6 +205,7 @@ def test_a_parquet_file_may_hold_any_type(tmp_path):
         {
             "number": pd.array([1, None], dtype="Int64"),
             "category": pd.Categorical(["1", None]),
+            "decimal": [Decimal("1.5"), None],
             "flag": pd.array([True, None], dtype="boolean"),
             "list": pd.Series([[1, 2], None], dtype=object),
             "date": pd.to_datetime(["2020-01-01", None]),
@@ -218,6 +220,7 @@ def test_a_parquet_file_may_hold_any_type(tmp_path):
         "id": [7, 8],
         "number": [1, None],
         "category": ["1", None],
+        "decimal": ["1.5", None],
         "flag": ["True", None],
         "list": ["[1 2]", None],
         "date": ["2020-01-01 00:00:00", None],
