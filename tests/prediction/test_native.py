@@ -91,17 +91,18 @@ def test_a_native_form_that_differs_is_not_used(learned, monkeypatch, wrong_by):
 @pytest.mark.parametrize("indicators", [False, True])
 @pytest.mark.parametrize("imputer", ["most_frequent", "knn"])
 @pytest.mark.parametrize("name", ["Random Forest", "Extra Trees"])
-@pytest.mark.parametrize("n_threads", [1, 3])
 def test_a_forest_beyond_its_native_form_predicts_to_the_last_digit_as_scikit_learn_does(
-    learned, monkeypatch, n_threads, name, imputer, indicators
+    learned, monkeypatch, name, imputer, indicators
 ):
     monkeypatch.setattr(native, "_crossover", lambda *_: 0)
     monkeypatch.setattr(native, "_predict_proba", None)  # what is proven to be the same needs no other
     model = fitted(learned, name, imputer=imputer, indicators=indicators)
-    fast = prepare(model, probe_rows(), n_threads)
+    on_one_thread, on_three = (prepare(model, probe_rows(), n_threads) for n_threads in (1, 3))
     for n_rows in (1, 20, 60, 1500):
         X = learned[0].head(n_rows)
-        assert (fast.score(X.to_numpy()) == model.predict_proba(X)[:, 1]).all()
+        expected = model.predict_proba(X)[:, 1]
+        assert (on_one_thread.score(X.to_numpy()) == expected).all()
+        assert (on_three.score(X.to_numpy()) == expected).all()
 
 
 def test_the_threads_of_a_forest_end_with_its_pipeline(learned, monkeypatch):
