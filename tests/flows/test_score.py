@@ -401,7 +401,8 @@ def test_from_a_file_to_a_collection(growing, workplace, scores):
 @pytest.fixture(scope="module")
 def environment(environment):
     """Return the environment of commands, in which a champion is."""
-    command = [sys.executable, str(PROJECT / "flows" / "train.py"), "--models", "Decision Tree"]
+    options = ["--source", "sample:3000", "--models", "Decision Tree"]
+    command = [sys.executable, str(PROJECT / "flows" / "train.py"), *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "promoted: There is no champion yet" in done.stdout, done.stderr
     return environment

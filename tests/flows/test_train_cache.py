@@ -77,9 +77,9 @@ def test_other_data_or_parameters_are_not_taken_from_the_cache(empty_workplace, 
     assert other_seed["split"] == other_seed["search: Decision Tree"] == "Completed"
 
 
-def test_another_storage_does_not_take_results_that_refer_to_this_one(empty_workplace, monkeypatch):
+def test_another_storage_does_not_take_results_that_refer_to_this_one(workplace, monkeypatch):
     assert run(models="Decision Tree").is_completed()
-    monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(empty_workplace / "another"))
+    monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(workplace / "another"))
     settings.cache_clear()
     again = run(models="Decision Tree")
     assert again.is_completed()
