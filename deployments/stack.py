@@ -49,9 +49,10 @@ class Stack:
         address = f"http://127.0.0.1:{port}"
         environment = {**ENVIRONMENT, **os.environ, "PREFECT_API_URL": f"{address}/api", "PWD": str(PROJECT)}
         environment["PREFECT_API_AUTH_STRING"] = password = self._get_password()
+        of_prefect = without_secrets(environment, but="PREFECT_")
         if "server" not in notes:
             # Not as options: the UI takes its address from the environment.
-            listening = without_secrets(environment) | {
+            listening = of_prefect | {
                 "PREFECT_SERVER_API_HOST": "127.0.0.1",
                 "PREFECT_SERVER_API_PORT": str(port),
                 "PREFECT_SERVER_API_AUTH_STRING": password,
@@ -65,7 +66,7 @@ class Stack:
         }.items():
             print(f"{what} …", flush=True)
             done = subprocess.run(
-                [sys.executable, *command], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
+                [sys.executable, *command], cwd=PROJECT, env=of_prefect, capture_output=True, text=True, check=False
             )
             if done.returncode:
                 _fail(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")

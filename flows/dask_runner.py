@@ -1,9 +1,12 @@
 """Prefect's runner for a Dask cluster; the only module that imports prefect_dask."""
 
+import os
 import signal
+import sys
 from multiprocessing import resource_tracker
 from typing import Any
 
+import dask
 import distributed
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
@@ -11,8 +14,23 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 from prefect_dask import DaskTaskRunner
 
 from networksecurity.exceptions import ClusterUnavailableError, ConfigurationError
+from networksecurity.parent import hidden_from_children
+from networksecurity.settings import may_be_secret, settings
 
 from .thread_runner import Threads
+
+_OF_SERVERS = ("MONGODB_", "MLFLOW_", "DAGSHUB_", "NETWORKSECURITY_")
+
+
+def _is_of_no_use(name: str) -> bool:
+    """Return whether a variable may hold a secret that a worker does without.
+
+    A worker reports to Prefect, and reads a storage elsewhere with whatever credentials its kind takes.
+    """
+    if not may_be_secret(name) or name.startswith("PREFECT_"):
+        return False
+    storage = settings().storage
+    return "://" not in storage or storage.startswith("file:") or name.startswith(_OF_SERVERS)
 
 
 class Cluster(DaskTaskRunner):
@@ -41,25 +59,39 @@ class Cluster(DaskTaskRunner):
 
     def submit(self, task: Any, parameters: dict[str, Any], *args: Any, **kwargs: Any) -> PrefectFuture:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Run a task on a worker, or in a thread."""
-        self._connect()  # at the first task of any kind: a wrong address fails before anything is computed
+        self.connect()  # at the first task of any kind: a wrong address fails before anything is computed
         if task.persist_result and (run := FlowRunContext.get()):
             # The workers report to the server of this run, which may be one that was started for it alone.
             with temporary_settings({PREFECT_API_URL: str(run.client.api_url)}):
                 return super().submit(task, parameters, *args, **kwargs)
         return self._threads.submit(task, parameters, *args, **kwargs)
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
+        """Reach the scheduler, or start a cluster on this machine; nothing to do from the second time on.
+
+        Raises
+        ------
+        ConfigurationError
+            The workers of a cluster elsewhere would have no Prefect server to report to.
+        ClusterUnavailableError
+        """
+        if self._is_connected:
+            return
         if self.address and not get_current_settings().ui_url:  # a server started for this run alone has no pages
             raise ConfigurationError(
                 "DASK_ADDRESS is set and PREFECT_API_URL is not: the workers of a cluster report to a Prefect server "
                 "that all of them can reach; `prefect server start` starts one"
             )
+        if sys.platform == "linux":
+            # All workers are forks of one process, hence one that takes the place of another gets no secret either.
+            dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
         # Ctrl-C reaches every process of the terminal. The workers inherit this thread's mask: the flow ends them.
-        # Python would start this helper with the first of them, and unblock the signal.
-        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            _ = self.client
+            with hidden_from_children(filter(_is_of_no_use, os.environ)):
+                # Python would start this helper with the first worker, and unblock the signal.
+                resource_tracker.ensure_running()
+                _ = self.client
         except OSError as exc:
             raise ClusterUnavailableError(
                 f"the Dask scheduler at {self.address} cannot be reached: {exc}; start one with "
@@ -67,9 +99,11 @@ class Cluster(DaskTaskRunner):
             ) from exc
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._is_connected = True
 
     def __enter__(self) -> "Cluster":
         """Start the threads; the cluster is reached at the first task."""
+        self._is_connected = False
         self._threads = Threads().__enter__()
         super().__enter__()
         return self

@@ -68,7 +68,7 @@ def _start(port: int) -> subprocess.Popen:
     try:
         server = subprocess.Popen(  # noqa: S603 (this interpreter, a fixed command)
             command,
-            env=without_secrets(os.environ) | {"PREFECT_UI_ENABLED": "0", "PYTHONPATH": path},
+            env=without_secrets(os.environ, but="PREFECT_") | {"PREFECT_UI_ENABLED": "0", "PYTHONPATH": path},
             # What is wrong with Prefect's settings is said by this process; the server has a log for the rest.
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -3,12 +3,21 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+)
 
 from networksecurity.champion.gate import Gate, PromotionMode
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.monitoring.thresholds import Thresholds
-from networksecurity.settings import login_of
+from networksecurity.settings import login_of, without_credentials
 from networksecurity.training.candidates import (
     BY_CONTRACT,
     CANDIDATES,
@@ -31,6 +40,10 @@ def _without_password(source: str) -> str:
             "MONGODB_URI and use the source `mongodb`"
         )
     return source.strip()
+
+
+def _recorded(source: str) -> str:
+    return without_credentials(source) if "://" in source else source
 
 
 def _split_names(models: object) -> object:
@@ -90,8 +103,9 @@ Place = Annotated[
     AfterValidator(_without_password),
     # Prefect's server refuses what does not fit, and stores no password that a run would then refuse.
     Field(json_schema_extra={"pattern": r"^(?!\s*\w[\w+.-]*://[^/?#]*:[^/?#]*@)"}),
+    PlainSerializer(_recorded, return_type=str, when_used="json"),
 ]
-"""Where rows come from or go to."""
+"""Where rows come from or go to. Prefect and MLflow record it without a token in its query."""
 ContractName = Annotated[str, AfterValidator(_known_contract)]
 _CONTRACT: Any = Field(
     default="websites",

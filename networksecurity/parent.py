@@ -1,9 +1,9 @@
-"""Processes of ours: they end with the one that started them, however it was ended, and leave Ctrl-C to it."""
+"""Processes of ours: they end with the one that started them, leave Ctrl-C to it, and get none of its secrets."""
 
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Thread, current_thread, main_thread
 
@@ -47,3 +47,16 @@ def children_deaf_to_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def hidden_from_children(names: Iterable[str]) -> Iterator[None]:
+    """Take variables out of the environment while processes start that would inherit them.
+
+    They are gone for this process too: no other thread may read them meanwhile.
+    """
+    hidden = {name: os.environ.pop(name) for name in list(names)}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

@@ -250,16 +250,18 @@ def may_be_secret(name: str) -> bool:
     return bool(_MAY_BE_SECRET.search(name))
 
 
-def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment for a process that needs Prefect's settings and none of our secrets.
+def without_secrets(environment: Mapping[str, str], *, but: str | None = None) -> dict[str, str]:
+    """Return an environment for a process that needs no secret, or only those whose names begin with `but`.
 
     Examples
     --------
     >>> without_secrets({"PATH": "/bin", "MONGODB_URI": "mongodb://jane:secret@host", "PREFECT_API_URL": "http://host"})
-    {'PATH': '/bin', 'PREFECT_API_URL': 'http://host'}
+    {'PATH': '/bin'}
+    >>> without_secrets({"PREFECT_API_KEY": "secret", "DAGSHUB_USER_TOKEN": "secret"}, but="PREFECT_")
+    {'PREFECT_API_KEY': 'secret'}
     """
     return {
-        name: value for name, value in environment.items() if name.startswith("PREFECT_") or not may_be_secret(name)
+        name: value for name, value in environment.items() if not may_be_secret(name) or (but and name.startswith(but))
     }
 
 

@@ -78,6 +78,6 @@ def test_an_audit_that_cannot_ask_says_so_in_one_line(tmp_path, closed_port):
         text=True,
         check=False,
     )
-    assert done.stderr.splitlines()[0].startswith("Nothing was checked: https://pypi.org, which knows ")
+    assert done.stderr.splitlines()[0].startswith("Nothing was checked: https://pypi.org does not say ")
     assert "Traceback" not in done.stderr
     assert done.returncode

@@ -1,7 +1,9 @@
 import re
+from contextlib import suppress
 from urllib.parse import quote_plus
 
 import pytest
+from fuzzing import fuzzed
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import AliasChoices, SecretStr, ValidationError
@@ -147,6 +149,49 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path, monkeypatch):
     (tmp_path / ".env").write_text("MONGODB_DATABASE=käse\n", encoding="utf-8-sig")
     monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
     assert settings().mongodb_database == "käse"
+
+
+_PIECES = [
+    "inf",
+    "nan",
+    "-1",
+    "1e999",
+    "9" * 5_000,
+    "://",
+    "@",
+    "mongodb://",
+    "tcp://",
+    "[",
+    "]",
+    "%",
+    "\n",
+    "\udcff",
+    "/",
+]
+_VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\0")) | st.lists(st.sampled_from(_PIECES)).map(
+    "".join
+)
+_NAMES = st.sampled_from(list(map(variable, Settings.model_fields)))
+
+
+@fuzzed()
+@given(st.dictionaries(_NAMES, _VALUES, min_size=1, max_size=5))
+def test_any_values_are_understood_or_refused(values):
+    with pytest.MonkeyPatch.context() as patch, suppress(ConfigurationError):
+        for name, value in values.items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        settings()
+
+
+@fuzzed()
+@given(st.lists(_NAMES | st.sampled_from(["=", '"', "'", "${", "}", "#", "export ", "\\", "\n"]) | st.text(max_size=3)))
+def test_any_file_of_settings_is_understood_or_refused(tmp_path, pieces):
+    (tmp_path / ".env").write_bytes("".join(pieces).encode("utf-8", "surrogatepass"))
+    with pytest.MonkeyPatch.context() as patch, suppress(ConfigurationError):
+        patch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+        settings.cache_clear()
+        settings()
 
 
 class TestSecrets:

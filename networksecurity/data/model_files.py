@@ -4,6 +4,7 @@ scikit-learn predicts in compiled code that trusts the arrays of a tree. A file 
 changed, can end the interpreter.
 """
 
+import io
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -32,6 +33,8 @@ TRUSTED_TYPES = [
 """What skops may load besides its own safe list: compiled trees and calibrators, which hold numbers only, what reads
 addresses, the dtypes by which columns were told apart, and the band of unsure rows."""
 
+_MOST_UNPACKED = 20
+"""Times its size that a file may unpack to, beside 10 MB; skops itself packs nothing."""
 _LEAF = -1
 """A child that does not exist, in a `Tree`."""
 _BOOSTING = GradientBoostingClassifier, HistGradientBoostingClassifier
@@ -43,14 +46,20 @@ def load_model(content: bytes) -> Any:
     Raises
     ------
     DataSourceError
-        The file is damaged, holds another type, or a tree that leads out of its arrays or in a circle.
+        The file is damaged, no model, or far larger than it looks; it holds another type, or a tree that leads out of
+        its arrays or in a circle.
     """
     import skops.io
 
     errors = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, OSError, EOFError)
     foreign = (skops.io.exceptions.UntrustedTypesFoundException, zipfile.BadZipFile, NotImplementedError, RuntimeError)
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _MOST_UNPACKED * len(content) + 10_000_000:
+                raise ValueError(f"it unpacks to more than {_MOST_UNPACKED} times its size")
         model = skops.io.loads(content, trusted=TRUSTED_TYPES)
+        if not isinstance(model, BaseEstimator):
+            raise ValueError("it holds no estimator")
         check_arrays(model)
     except (*errors, *foreign, ImportError, MemoryError) as exc:
         raise DataSourceError(f"the model file cannot be loaded: {one_line(exc)}") from exc

@@ -15,7 +15,7 @@ from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.parallel import LokyBackend, ParallelBackendBase
 from threadpoolctl import threadpool_limits
 
-from networksecurity.parent import children_deaf_to_ctrl_c, end_with_parent
+from networksecurity.parent import children_deaf_to_ctrl_c, end_with_parent, hidden_from_children
 from networksecurity.settings import may_be_secret
 
 MakeBackend = Callable[[Callable[[], None]], ParallelBackendBase]
@@ -34,15 +34,12 @@ class _Pool(LokyBackend):
 def start_trackers() -> None:
     """Start what notes the files and locks that processes share: two processes, without what may be a secret.
 
-    They would be started with the first pool, and inherit the environment as it is. It lacks the secrets meanwhile,
-    hence this comes before there are threads that read them.
+    They would be started with the first pool, and inherit the environment as it is. This comes before there are threads
+    that read the secrets.
     """
-    secrets = {name: os.environ.pop(name) for name in filter(may_be_secret, list(os.environ))}
-    try:
+    with hidden_from_children(filter(may_be_secret, os.environ)):
         resource_tracker.ensure_running()
         loky_tracker.ensure_running()
-    finally:
-        os.environ.update(secrets)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,6 +121,7 @@ def test_a_group_is_the_same_number_in_every_process():
     ]
 
 
+@fuzzed()
 @given(st.lists(st.one_of(st.text(), st.none(), st.integers(), st.floats()), min_size=1, max_size=5))
 def test_whatever_stands_in_a_cell_is_accepted_or_rejected(cells):
     accepted, rejected = AddressValidation(with_target=False).add(pd.DataFrame({"url": pd.Series(cells, dtype=object)}))

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fuzzing import fuzzed
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -235,6 +236,7 @@ def test_the_parts_of_an_address_are_those_of_its_normalized_text():
     assert (address.path, address.query, address.fragment) == ("/a/B", "q=%E9", "top")
 
 
+@fuzzed()
 @given(TEXTS)
 @example("({.})@a.b")
 @example("http://[.]@[(.)]a.b")
@@ -252,12 +254,14 @@ def test_no_text_raises_anything_else_and_normalizing_twice_changes_nothing(text
     assert address.registrable_domain.endswith(address.public_suffix)
 
 
+@fuzzed()
 @given(st.one_of(st.none(), st.floats(), st.binary(), st.lists(st.integers()), st.dates()))
 def test_nothing_but_text_is_an_address(value):
     with pytest.raises(AddressError):
         parse_address(value)
 
 
+@fuzzed()
 @given(st.lists(st.one_of(TEXTS, st.none())))
 def test_many_addresses_are_read_as_each_alone(texts):
     parsed = parse_addresses(pd.Series(texts, dtype=object, index=range(5, 5 + len(texts))))

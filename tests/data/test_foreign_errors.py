@@ -10,12 +10,15 @@ from formats import KINDS, to_parquet, to_zip
 from fuzzing import fuzzed
 from hypothesis import example, given
 from hypothesis import strategies as st
+from made_tables import SHOP, shop
 from reading import configured, frames
 
 from networksecurity.data import sources
-from networksecurity.data.contracts import CONTRACTS
+from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.contracts import CONTRACTS, Addresses, Table, Websites
 from networksecurity.data.files import File
 from networksecurity.data.mongodb.reading import parse_since
+from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.table_file import parse_table
 from networksecurity.exceptions import DataError, NetworkSecurityException
 
@@ -237,3 +240,27 @@ def test_any_table_is_understood_or_refused(changes):
         text = text.replace(old, new)
     with suppress(NetworkSecurityException):
         parse_table(text)
+
+
+ROWS = {
+    "websites": (Websites(), make_phishing_websites(3)),
+    "addresses": (Addresses(), make_addresses(3)),
+    "a table": (Table.parse(SHOP), shop(3)),
+}
+TEXTS = st.text(max_size=5) | st.sampled_from(["1", "-1", "na", "1e999", "9" * 400, "http://["])
+COLUMNS = {"str": TEXTS | st.none(), "float64": st.floats(), "int64": st.integers(-(2**63), 2**63 - 1)}
+
+
+@fuzzed()
+@given(name=st.sampled_from(list(ROWS)), with_target=st.booleans(), data=st.data())
+def test_any_cells_are_judged_by_a_contract_or_refused(name, with_target, data):
+    contract, rows = ROWS[name]
+    changed = {}
+    for column in data.draw(st.lists(st.sampled_from(list(rows)), max_size=3, unique=True)):
+        dtype = data.draw(st.sampled_from(list(COLUMNS)))
+        changed[column] = pd.Series(data.draw(st.lists(COLUMNS[dtype], min_size=3, max_size=3)), dtype=dtype)
+    validation = contract.validation(with_target=with_target)
+    with suppress(DataError):
+        accepted, rejected = validation.add(rows.assign(**changed))
+        assert len(accepted) + len(rejected) == len(rows)
+        validation.finish()

@@ -83,3 +83,10 @@ def test_an_option_that_is_known_is_read():
         ScoreParameters, ["--source=a.csv", "--output=b.csv", "--explain", "--quiet"], "score.py"
     )
     assert (found.explain, output.quiet) == (True, True)
+
+
+@pytest.mark.parametrize("host", ["https://example.org", "https://c4nary@example.org"])
+def test_parameters_that_are_recorded_hold_no_token(host):
+    parameters = TrainParameters(source=f"{host}/rows.csv?token=c4nary")
+    assert "c4nary" in parameters.source
+    assert parameters.model_dump(mode="json")["source"] == "https://example.org/rows.csv"

@@ -13,12 +13,12 @@ from joblib import Parallel, delayed
 from networksecurity.training.pool import end_processes, fitting, release_processes
 
 SECRETS = {
-    "MONGODB_URI": "mongodb://jane:canary@host",
-    "DAGSHUB_USER_TOKEN": "canary",
-    "MLFLOW_TRACKING_PASSWORD": "canary",
-    "NETWORKSECURITY_SIGNING_KEY": "canary",
-    "NETWORKSECURITY_SERVE_TOKEN": "canary",
-    "PREFECT_API_AUTH_STRING": "admin:canary",
+    "MONGODB_URI": "mongodb://jane:c4nary@host",
+    "DAGSHUB_USER_TOKEN": "c4nary",
+    "MLFLOW_TRACKING_PASSWORD": "c4nary",
+    "NETWORKSECURITY_SIGNING_KEY": "c4nary",
+    "NETWORKSECURITY_SERVE_TOKEN": "c4nary",
+    "PREFECT_API_AUTH_STRING": "admin:c4nary",
 }
 
 
@@ -44,7 +44,7 @@ def test_processes_know_no_secret_and_leave_ctrl_c_to_us_and_are_gone_when_relea
         assert len(processes) == 2
         assert not processes & seen
         assert all(map(blocks_ctrl_c, processes))
-        assert not any("canary" in Path(f"/proc/{one.pid}/environ").read_text() for one in processes)
+        assert not any("c4nary" in Path(f"/proc/{one.pid}/environ").read_text() for one in processes)
         seen |= processes
         release_processes()
         for process in processes:  # multiprocessing must see its children end: to it, one that others collect lives on
@@ -71,5 +71,5 @@ def test_the_trackers_of_shared_files_know_no_secret():
     )
     trackers, *ours = done.stdout.splitlines()
     assert trackers.count("'PATH'") == 2
-    assert "canary" not in trackers
+    assert "c4nary" not in trackers
     assert ours == [SECRETS["MONGODB_URI"]]
