@@ -28,7 +28,8 @@ from networksecurity.exceptions import (
 )
 
 _EVENT_TAG = "networksecurity.event."
-_TURN_TAG = "networksecurity.turn"
+_TURN_TAG = "mlflow.networksecurity.turn"
+"""On the registered model, whose page does not show tags of this prefix."""
 
 
 class Event(BaseModel, frozen=True):

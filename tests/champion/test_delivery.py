@@ -19,7 +19,7 @@ from networksecurity.monitoring import drift
 from networksecurity.monitoring.quality import QualityReport
 from networksecurity.tracking import runs
 from networksecurity.tracking import server as tracking_server
-from networksecurity.tracking.outcome import PROCESS_TAG, REASON_TAG
+from networksecurity.tracking.outcome import PROCESS_TAG, REASON_TAG, TRAINING_TAG
 from networksecurity.tracking.writer import this_process
 
 
@@ -84,6 +84,12 @@ def test_a_record_comes_back_from_the_storage_as_it_was(ledger, record):
 def test_a_record_is_delivered_once_however_often(server, client, ledger, record):
     done = deliver_training(server, record, ledger)
     check_delivered(client, server, record)
+    assert list(done.version.tags)[:4] == [
+        "f1_score",
+        "precision",
+        "recall_score",
+        TRAINING_TAG,
+    ]  # as its page lists them
     again = deliver_training(server, record, ledger)
     assert (again.training, again.test_run_id, again.version.version) == (done.training, done.test_run_id, "1")
     check_delivered(client, server, record)
