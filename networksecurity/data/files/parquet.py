@@ -84,10 +84,12 @@ def _unfolded(table: pyarrow.Table, shown: str, limits: Limits) -> pyarrow.Table
     """Return a table with columns of text as such, after a look at how long they get."""
     n_bytes = 0
     for place, column in enumerate(table.columns):
-        if not pyarrow.types.is_dictionary(column.type):
-            continue
-        kind = column.type.value_type
+        is_folded = pyarrow.types.is_dictionary(column.type)
+        kind = column.type.value_type if is_folded else column.type
         if not (pyarrow.types.is_string(kind) or pyarrow.types.is_binary(kind) or pyarrow.types.is_large_string(kind)):
+            continue
+        if not is_folded:
+            limits.check_cell(pyarrow.compute.max(pyarrow.compute.binary_length(column)).as_py() or 0, shown)
             continue
         for chunk in column.chunks:
             lengths = pyarrow.compute.binary_length(chunk.dictionary)

@@ -73,6 +73,7 @@ BOMBS = {
         to_parquet(pd.DataFrame({"key": ["x" * 900] * 900})),
         UNPACKED,
     ),
+    "a cell of Parquet": ("rows.parquet", to_parquet(pd.DataFrame({"key": ["x" * 1_001]}), use_dictionary=False), CELL),
     "columns of a text": ("rows.csv", ",".join(NAMES).encode() + b"\n", COLUMNS),
     "cells of the first row": ("rows.csv", b"port,Result\n" + b"1," * 50 + b"\n", COLUMNS),
     "cells of a first row that is long": ("rows.csv", b"port,Result\n" + b"1," * 40_000 + b"\n", COLUMNS),
