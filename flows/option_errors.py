@@ -13,7 +13,7 @@ from .ending import WRONG_OPTION
 
 def refuse_misspelt(model: type[BaseModel], arguments: list[str], program: str) -> None:
     """Exit with what was probably meant if an option is none, and nearly one."""
-    known = ["--help", "--quiet", "--json", *_options(model)]
+    known = ["--help", "--quiet", "--verbose", "--json", *_options(model)]
     for argument in arguments:
         option = argument.partition("=")[0]
         if option.startswith("--") and len(option) > 2 and option not in known:

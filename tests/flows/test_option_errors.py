@@ -38,6 +38,14 @@ def test_a_wrong_option_is_one_line_in_plain_words(arguments, says, capsys):
     assert "x" * 101 not in last
 
 
+@pytest.mark.parametrize(
+    ("option", "name"), [("--quiet", "quiet"), ("--verbose", "verbose"), ("--json", "json_document")]
+)
+def test_an_option_of_every_flow_is_not_taken_for_a_misspelt_one(option, name):
+    _, output = read_options(ScoreParameters, ["--source", "sample", "--output", "x.csv", option], "score.py")
+    assert getattr(output, name)
+
+
 SECRET = "mongodb://me:hush@127.0.0.1/db.rows"
 
 
