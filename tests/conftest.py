@@ -23,7 +23,7 @@ import pytest
 import skops.io  # noqa: F401 (early: it looks names up in each module that is loaded by then)
 from dagshub_standin import serving
 from hypothesis import settings
-from leash import LEASH
+from leash import LEASH, leashed_children
 from pydantic import SecretStr
 from pymongo import MongoClient
 from sqlalchemy import event
@@ -236,6 +236,16 @@ def mlflow_server(tmp_path_factory, mlflow_database):
     finally:
         process.terminate()
         process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def prefect_server():
+    """Run a Prefect server with an SQLite database of its own, and let Prefect's settings name it."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with leashed_children() as tie, prefect_test_harness(server_startup_timeout=180):
+        tie()
+        yield
 
 
 def _is_up(address):

@@ -3,19 +3,10 @@ import subprocess
 from functools import partial
 
 import pytest
-from leash import leashed_children
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 from workplaces import working_in
 
 from networksecurity.settings import settings
-
-
-@pytest.fixture(scope="session")
-def prefect_server():
-    with leashed_children() as tie, prefect_test_harness(server_startup_timeout=180):
-        tie()
-        yield
 
 
 @pytest.fixture(scope="session")
