@@ -152,7 +152,7 @@ def test_only_what_answers_reads_the_verdicts_set_by_hand():
 # What the 30 features are stands in the contract of websites; other modules ask the contract that they are given.
 def test_no_module_outside_the_data_names_a_feature():
     names = (
-        "DOMAINS FEATURES FEATURES_ONLY FEATURE_DESCRIPTIONS FEATURE_GROUPS VALUE_DESCRIPTIONS PhishingWebsites TARGET"
+        "DOMAINS FEATURES FEATURES_ONLY FEATURE_DESCRIPTIONS FEATURE_GROUPS VALUE_DESCRIPTIONS PHISHING_WEBSITES TARGET"
     )
     assert {*names.split()} <= {*vars(schema)}
     forbidden = {f"networksecurity.data.schema.{name}" for name in names.split()}

@@ -7,65 +7,11 @@ In the target column -1 is phishing and 1 legitimate; inside this package `y = 1
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
-
-def _domain(*values: int, nullable: bool = True) -> Any:
-    return pa.Field(isin=values, nullable=nullable)
-
-
-class PhishingWebsites(pa.DataFrameModel):
-    """Accepted rows: these columns in this order and no others, int8, missing values allowed in features."""
-
-    having_IP_Address: pd.Int8Dtype = _domain(-1, 1)
-    URL_Length: pd.Int8Dtype = _domain(-1, 0, 1)
-    Shortining_Service: pd.Int8Dtype = _domain(-1, 1)
-    having_At_Symbol: pd.Int8Dtype = _domain(-1, 1)
-    double_slash_redirecting: pd.Int8Dtype = _domain(-1, 1)
-    Prefix_Suffix: pd.Int8Dtype = _domain(-1, 1)
-    having_Sub_Domain: pd.Int8Dtype = _domain(-1, 0, 1)
-    SSLfinal_State: pd.Int8Dtype = _domain(-1, 0, 1)
-    Domain_registeration_length: pd.Int8Dtype = _domain(-1, 1)
-    Favicon: pd.Int8Dtype = _domain(-1, 1)
-    port: pd.Int8Dtype = _domain(-1, 1)
-    HTTPS_token: pd.Int8Dtype = _domain(-1, 1)
-    Request_URL: pd.Int8Dtype = _domain(-1, 1)
-    URL_of_Anchor: pd.Int8Dtype = _domain(-1, 0, 1)
-    Links_in_tags: pd.Int8Dtype = _domain(-1, 0, 1)
-    SFH: pd.Int8Dtype = _domain(-1, 0, 1)
-    Submitting_to_email: pd.Int8Dtype = _domain(-1, 1)
-    Abnormal_URL: pd.Int8Dtype = _domain(-1, 1)
-    Redirect: pd.Int8Dtype = _domain(0, 1)
-    on_mouseover: pd.Int8Dtype = _domain(-1, 1)
-    RightClick: pd.Int8Dtype = _domain(-1, 1)
-    popUpWidnow: pd.Int8Dtype = _domain(-1, 1)
-    Iframe: pd.Int8Dtype = _domain(-1, 1)
-    age_of_domain: pd.Int8Dtype = _domain(-1, 1)
-    DNSRecord: pd.Int8Dtype = _domain(-1, 1)
-    web_traffic: pd.Int8Dtype = _domain(-1, 0, 1)
-    Page_Rank: pd.Int8Dtype = _domain(-1, 1)
-    Google_Index: pd.Int8Dtype = _domain(-1, 1)
-    Links_pointing_to_page: pd.Int8Dtype = _domain(-1, 0, 1)
-    Statistical_report: pd.Int8Dtype = _domain(-1, 1)
-    Result: pd.Int8Dtype = _domain(-1, 1, nullable=False)
-
-    class Config(pa.DataFrameModel.Config):
-        strict = True
-        ordered = True
-
-
-DOMAINS: dict[str, tuple[int, ...]] = {
-    name: column.checks[0].statistics["allowed_values"] for name, column in PhishingWebsites.to_schema().columns.items()
-}
-"""Every column, the target last, with the values it may take."""
-
-TARGET = "Result"
-FEATURES_ONLY = PhishingWebsites.to_schema().remove_columns([TARGET])
-FEATURES: dict[str, tuple[int, ...]] = {name: domain for name, domain in DOMAINS.items() if name != TARGET}
 FEATURE_DESCRIPTIONS = {
     "having_IP_Address": "IP address instead of a host name",
     "URL_Length": "length of the address",
@@ -165,7 +111,22 @@ VALUE_DESCRIPTIONS: dict[str, dict[int, str]] = {
     "Links_pointing_to_page": {-1: "none", 0: "one or two", 1: "more than two"},
     "Statistical_report": {-1: "listed", 1: "not listed"},
 }
-"""What each value stands for by the rules of the data set's authors, in short; its rows do not follow them."""
+"""Every feature, and what each of its values stands for by the rules of the data set's authors, in short; its rows do
+not follow them."""
+
+TARGET = "Result"
+FEATURES: dict[str, tuple[int, ...]] = {name: tuple(values) for name, values in VALUE_DESCRIPTIONS.items()}
+"""Every feature with the values it may take."""
+DOMAINS: dict[str, tuple[int, ...]] = {**FEATURES, TARGET: (-1, 1)}
+"""Every column, the target last, with the values it may take."""
+PHISHING_WEBSITES = pa.DataFrameSchema(
+    {name: pa.Column("Int8", pa.Check.isin(domain), nullable=name != TARGET) for name, domain in DOMAINS.items()},
+    strict=True,
+    ordered=True,
+    description="Accepted rows: these columns in this order and no others, int8, missing values allowed in features.",
+)
+FEATURES_ONLY = PHISHING_WEBSITES.remove_columns([TARGET])
+
 CLASS_LABELS = {0: "legitimate", 1: "phishing"}
 """What `y` means. The positive class, in every metric and curve, is 1."""
 UNSURE = "unsure"
@@ -280,11 +241,6 @@ def left_out(columns: Iterable[object]) -> dict[str, str]:
 def encode_target(result: pd.Series) -> np.ndarray:
     """Return `y`, int8 of shape (n_samples,): 1 where the column `Result` says phishing (-1), else 0."""
     return (result.to_numpy("int8") == -1).astype("int8")
-
-
-def decode_target(y: np.ndarray) -> np.ndarray:
-    """Return what the column `Result` would hold, int8 of shape (n_samples,): -1 where `y` is 1 (phishing), else 1."""
-    return np.where(np.asarray(y) == 1, -1, 1).astype("int8")
 
 
 def to_X(accepted: pd.DataFrame) -> pd.DataFrame:

@@ -70,7 +70,7 @@ class Validated:
     Attributes
     ----------
     accepted : DataFrame of shape (n_accepted, 31), or (n_accepted, 30) without a target
-        Conforms to `PhishingWebsites`; the input's index is kept.
+        Conforms to `schema.PHISHING_WEBSITES`; the input's index is kept.
     rejected : DataFrame of shape (n_rejected, 32) or (n_rejected, 31)
         The original values under the schema's column names, then `reasons`, a str; the input's index is kept.
     report : ValidationReport

@@ -23,8 +23,8 @@ from networksecurity.data.schema import (
     FEATURES_ONLY,
     MISSING,
     MISSING_MARKERS,
+    PHISHING_WEBSITES,
     TARGET,
-    PhishingWebsites,
     canonical_name,
     left_out,
 )
@@ -323,7 +323,7 @@ def _to_accepted(codes: dict[str, np.ndarray], rows: np.ndarray, index: pd.Index
         columns[name] = pd.arrays.IntegerArray(values, values == MISSING)
     accepted = pd.DataFrame(columns, index=index if everything else index[rows], copy=False)
     try:
-        return (PhishingWebsites if TARGET in codes else FEATURES_ONLY).validate(accepted)
+        return (PHISHING_WEBSITES if TARGET in codes else FEATURES_ONLY).validate(accepted)
     except SchemaError as exc:
         raise DataValidationError(f"accepted rows do not conform to the schema: {one_line(exc)}") from exc
 

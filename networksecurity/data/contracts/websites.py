@@ -53,7 +53,7 @@ class Websites(Contract):
     @property
     def schema(self) -> pa.DataFrameSchema:
         """The features and the target, int8."""
-        return schema.PhishingWebsites.to_schema()
+        return schema.PHISHING_WEBSITES
 
     @property
     def candidates(self) -> str:
