@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from pkgutil import resolve_name
 from typing import Annotated
 
 import typer
@@ -10,11 +11,25 @@ import typer
 from networksecurity.cli.flows import find_in_flows
 from networksecurity.cli.options import Json
 from networksecurity.exceptions import ConfigurationError
-from networksecurity.finding import Check, Finding, run_check
-from networksecurity.settings import Settings, settings
+from networksecurity.finding import Finding, run_check
+from networksecurity.settings import settings
 from networksecurity.surroundings import bypass_proxies
 
 _MARKS = {"ok": "ok", "note": "-", "warning": "!", "failure": "FAILS"}
+_FIRST = {
+    "Python": "networksecurity.installation:check_python",
+    "packages": "networksecurity.installation:check_packages",
+    "settings": "networksecurity.installation:check_settings",
+    "proxies": "networksecurity.installation:check_proxies",
+}
+"""By subject, where each check is; one that cannot be imported is a finding too."""
+_WITH_SETTINGS = {
+    "storage": "networksecurity.data.health:check_storage",
+    "cores": "networksecurity.training.health:check_cores",
+    "MongoDB": "networksecurity.data.mongodb.health:check_mongodb",
+    "tracking": "networksecurity.tracking.health:check_tracking",
+}
+_OF_MODELS = {"champion": "networksecurity.champion.health:check_champions"}
 
 
 def doctor(
@@ -40,64 +55,25 @@ def doctor(
 
 
 def _examine(seconds: float) -> Iterator[Finding]:
-    from networksecurity.installation import check_packages, check_proxies, check_python, check_settings
-
-    first: dict[str, Check] = {
-        "Python": check_python,
-        "packages": check_packages,
-        "settings": check_settings,
-        "proxies": check_proxies,
-    }
-    for subject, check in first.items():
-        yield from run_check(subject, check, seconds)
+    yield from _run(_FIRST, seconds)
     bypass_proxies(os.environ)  # as every other command does
     try:
         read = settings()
     except ConfigurationError:
         yield Finding(subject="the rest", state="note", found="not checked: the settings cannot be read")
         return
-    for subject, check in _checks_with(read, seconds).items():
-        yield from run_check(subject, check, seconds)
+    yield from _run(_WITH_SETTINGS, seconds, read)
+    yield from _run(_OF_MODELS, seconds, read, seconds / 2)
+    yield from run_check("Prefect", _check_prefect, seconds)
 
 
-def _checks_with(read: Settings, seconds: float) -> dict[str, Check]:
-    def storage() -> list[Finding]:
-        from networksecurity.data.health import check_storage
+def _run(checks: Mapping[str, str], seconds: float, *arguments: object) -> Iterator[Finding]:
+    for subject, place in checks.items():
+        yield from run_check(subject, lambda place=place: resolve_name(place)(*arguments), seconds)
 
-        return check_storage(read)
 
-    def cores() -> list[Finding]:
-        from networksecurity.training.health import check_cores
-
-        return check_cores(read)
-
-    def mongodb() -> list[Finding]:
-        from networksecurity.data.mongodb.health import check_mongodb
-
-        return check_mongodb(read)
-
-    def tracking() -> list[Finding]:
-        from networksecurity.tracking.health import check_tracking
-
-        return check_tracking(read)
-
-    def champions() -> list[Finding]:
-        from networksecurity.champion.health import check_champions
-
-        return check_champions(read, seconds / 2)
-
-    def prefect() -> list[Finding]:
-        check: Callable[[], list[Finding]] = find_in_flows("health:check_prefect")
-        return check()
-
-    return {
-        "storage": storage,
-        "cores": cores,
-        "MongoDB": mongodb,
-        "tracking": tracking,
-        "champion": champions,
-        "Prefect": prefect,
-    }
+def _check_prefect() -> list[Finding]:
+    return find_in_flows("health:check_prefect")()
 
 
 def _print(finding: Finding) -> None:
