@@ -32,8 +32,9 @@ def main() -> None:
     from networksecurity.data.schema import FEATURES, to_X, to_X_y
     from networksecurity.data.validation import validate
     from networksecurity.monitoring.profile import reference_profile
+    from networksecurity.prediction.alternatives import FeatureValues, shares_of
     from networksecurity.prediction.native import prepare
-    from networksecurity.prediction.reasons import Explainer, FeatureValues, shares_of
+    from networksecurity.prediction.reasons import Explainer
     from networksecurity.tracking.model import probe_rows
     from networksecurity.training.candidates import CANDIDATES
     from networksecurity.training.search import available_cores, fit_best

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -16,29 +15,31 @@ from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import Settings
 
 
-class OverrideStore(Protocol):
-    """A place for overrides; several processes may use it at once."""
+@dataclass(frozen=True)
+class _OverrideCollection:
+    """The overrides of a team, as `OverrideFile`; connects for each call."""
+
+    collection: Collection
 
     @property
     def shown(self) -> str:
-        """Where it is, without credentials."""
-        ...
+        return f"{self.collection.shown}_overrides"
 
     def add(self, overrides: list[Override]) -> None:
-        """Store overrides; each ends the one before it that covers the same."""
-        ...
+        with mongodb.open(self.collection) as opened:
+            opened.add_overrides(overrides)
 
     def remove(self, name: str, *, at: datetime, by: str) -> Override | None:
-        """End an override by its id and return it; None if there is none that could be ended."""
-        ...
+        with mongodb.open(self.collection) as opened:
+            return opened.remove_override(name, at=at, by=by)
 
     def read(self, contract: str, *, in_force_at: datetime | None = None) -> list[Override]:
-        """Return the overrides of a contract, all that ever were or those in force at a time, the oldest first."""
-        ...
+        with mongodb.open(self.collection) as opened:
+            return opened.read_overrides(contract, in_force_at=in_force_at)
 
 
-def override_store(settings: Settings) -> OverrideStore:
-    """Return the place for the overrides of an installation.
+def override_store(settings: Settings) -> OverrideFile | _OverrideCollection:
+    """Return the place for the overrides of an installation; several processes may use it at once.
 
     Raises
     ------
@@ -65,31 +66,8 @@ def overrides_in_force(settings: Settings, contract: str, now: datetime) -> Over
     return Overrides.of(contract, store.read(contract, in_force_at=now) if store else ())
 
 
-def _find_store(settings: Settings) -> OverrideStore | None:
+def _find_store(settings: Settings) -> OverrideFile | _OverrideCollection | None:
     if settings.mongodb_uri is not None:
         return _OverrideCollection(mongodb.parse_target("mongodb", settings))
     files, folder = fsspec.url_to_fs(settings.storage)
     return OverrideFile(Path(folder, "overrides.db")) if isinstance(files, LocalFileSystem) else None
-
-
-@dataclass(frozen=True)
-class _OverrideCollection:
-    """Connects for each call."""
-
-    collection: Collection
-
-    @property
-    def shown(self) -> str:
-        return f"{self.collection.shown}_overrides"
-
-    def add(self, overrides: list[Override]) -> None:
-        with mongodb.open(self.collection) as opened:
-            opened.add_overrides(overrides)
-
-    def remove(self, name: str, *, at: datetime, by: str) -> Override | None:
-        with mongodb.open(self.collection) as opened:
-            return opened.remove_override(name, at=at, by=by)
-
-    def read(self, contract: str, *, in_force_at: datetime | None = None) -> list[Override]:
-        with mongodb.open(self.collection) as opened:
-            return opened.read_overrides(contract, in_force_at=in_force_at)

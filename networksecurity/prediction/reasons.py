@@ -5,12 +5,7 @@ from the rows behind the model. The features of an address are its parts (`addre
 them. `docs/serving.md` says what that means and what it does not.
 """
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
-import pandas as pd
 
 from networksecurity.champion.registry import RegisteredVersion, Registry
 from networksecurity.champion.stored_model import Parts
@@ -18,7 +13,7 @@ from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.exceptions import TrackingError
 from networksecurity.monitoring.profile import ReferenceProfile
 from networksecurity.prediction.address_parts import AddressParts
-from networksecurity.prediction.alternatives import Alternatives, Changed
+from networksecurity.prediction.alternatives import FeatureValues, shares_of
 from networksecurity.prediction.native import FastPipeline, prepare
 
 N_REASONS = 5
@@ -27,88 +22,6 @@ _DIGITS = 6
 """Decimal places of an effect that is given to people."""
 _MAX_CHANGED_ROWS = 10_000
 """Changed rows scored at once: what bounds the memory."""
-
-
-@dataclass(frozen=True)
-class Shares:
-    """The values that a feature takes, and how often.
-
-    Attributes
-    ----------
-    values : ndarray of shape (n_values,), float64 or, of words, object
-        Each once; NaN is a missing value.
-    shares : ndarray of shape (n_values,), float64
-        In [0, 1], with a sum of 1, but for words that the profile does not tell apart.
-    """
-
-    values: np.ndarray
-    shares: np.ndarray
-
-
-def shares_of(profile: ReferenceProfile, contract: Contract = WEBSITES) -> dict[str, Shares]:
-    """Return the shares of the values of each column among the rows behind a model, those without a value included.
-
-    A number stands there as the medians of its bins, a category as its most frequent words.
-
-    Examples
-    --------
-    >>> from networksecurity.data.sample import make_phishing_websites
-    >>> from networksecurity.data.validation import validate
-    >>> from networksecurity.monitoring.profile import reference_profile
-    >>> rows = validate(make_phishing_websites(1000, random_state=0)).accepted
-    >>> profile = reference_profile(rows.assign(SFH=rows["SFH"].mask(rows["SFH"] == 0)), data_sha256="")
-    >>> shares_of(profile)["SFH"]
-    Shares(values=array([-1.,  1., nan]), shares=array([0.773, 0.156, 0.071]))
-    """
-    found = {}
-    for name in contract.columns:
-        counts: Counter[float | str] = Counter()
-        for key, n_rows in profile.counts[name].items():
-            if n_rows and (value := profile.value(name, key)) is not None:
-                counts[value] += n_rows
-        if profile.missing[name]:
-            counts[float("nan")] = profile.missing[name]
-        values = np.array([*counts], dtype=object if name in contract.text_columns else "float64")
-        found[name] = Shares(values, np.array([*counts.values()]) / profile.n_rows)
-    return found
-
-
-class FeatureValues:
-    """The other values of each column: one column, one feature.
-
-    Parameters
-    ----------
-    shares : mapping
-        By feature, in the order of the model's columns, its values and their shares among the rows behind the model.
-        A number of many values comes as the middles of its quantile bins.
-    contract : Contract, default=WEBSITES
-        What the columns are.
-    """
-
-    def __init__(self, shares: Mapping[str, Shares], contract: Contract = WEBSITES) -> None:
-        self.names = list(shares)
-        self._descriptions = contract.descriptions
-        self.most = sum(len(of.values) for of in shares.values())
-        self._columns = np.repeat(np.arange(len(shares)), [len(of.values) for of in shares.values()])
-        self._values = np.concatenate([of.values for of in shares.values()])
-        self._shares = np.concatenate([of.shares for of in shares.values()])
-
-    def change(self, X: np.ndarray) -> Changed:
-        """Put each other value into each row."""
-        present = X[:, self._columns]
-        # The shares of a feature add up to 1: only values other than the row's own contribute.
-        row, change = np.nonzero(~((present == self._values) | (pd.isna(present) & pd.isna(self._values))))
-        changed = X[row]
-        changed[np.arange(len(row)), self._columns[change]] = self._values[change]
-        return Changed(row, self._columns[change], self._shares[change], changed)
-
-    def describe(self, x: np.ndarray, feature: int) -> tuple[str, object]:
-        """Return what a feature is about, and the row's value as a plain one, None if it is missing."""
-        name, value = self.names[feature], x[feature]
-        if isinstance(value, str):
-            return self._descriptions.get(name, name), value
-        plain = None if pd.isna(value) else int(value) if float(value).is_integer() else float(value)
-        return self._descriptions.get(name, name), plain
 
 
 def explainer_of(registry: Registry, version: RegisteredVersion, parts: Parts) -> "Explainer":
@@ -129,7 +42,7 @@ def explainer_of(registry: Registry, version: RegisteredVersion, parts: Parts) -
     )
 
 
-def alternatives_of(profile: ReferenceProfile, contract: Contract = WEBSITES) -> Alternatives:
+def alternatives_of(profile: ReferenceProfile, contract: Contract = WEBSITES) -> AddressParts | FeatureValues:
     """Return what else a row could have held, as the profile of the rows behind a model has it."""
     if profile.examples:
         return AddressParts(profile.examples)
@@ -142,7 +55,7 @@ class Explainer:
     Parameters
     ----------
     model : FastPipeline
-    alternatives : Alternatives
+    alternatives : AddressParts or FeatureValues
         What else a row could have held; see `alternatives_of`.
 
     Notes
@@ -171,7 +84,7 @@ class Explainer:
     SSLfinal_State 1: +0.035
     """
 
-    def __init__(self, model: FastPipeline, alternatives: Alternatives) -> None:
+    def __init__(self, model: FastPipeline, alternatives: AddressParts | FeatureValues) -> None:
         self._model = model
         self._alternatives = alternatives
 

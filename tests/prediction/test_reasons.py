@@ -10,8 +10,9 @@ from networksecurity.data.schema import FEATURE_DESCRIPTIONS, FEATURES, to_X, to
 from networksecurity.data.validation import validate
 from networksecurity.monitoring.profile import reference_profile
 from networksecurity.prediction import native, reasons
+from networksecurity.prediction.alternatives import FeatureValues, Shares, shares_of
 from networksecurity.prediction.native import FastPipeline, prepare
-from networksecurity.prediction.reasons import Explainer, FeatureValues, Shares, alternatives_of, shares_of
+from networksecurity.prediction.reasons import Explainer, alternatives_of
 from networksecurity.tracking.model import probe_rows
 from networksecurity.training.candidates import CANDIDATES, make_pipeline
 
