@@ -16,7 +16,6 @@ if __name__ == "__main__":  # options are read before the slow imports below
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import BaseModel
 
@@ -35,7 +34,7 @@ from .parameters import EvaluateParameters
 from .report import Summary, said_of
 from .rows import contract_of, source_of
 from .score import find_model
-from .steps import step, storage
+from .steps import run_name, step, storage
 from .tracking import log_or_leave, registry, tracking_server
 from .training_steps import fetch, validate
 from .worker import begin_under_worker
@@ -69,11 +68,7 @@ def track(record: ReviewRecord) -> LoggedReview:
     return deliver_review(tracking_server(), record)
 
 
-def _run_name() -> str:
-    return f"evaluate · {source_of(flow_run.parameters['parameters']).shown}"
-
-
-@flow(name="evaluate", flow_run_name=_run_name, result_serializer="json", on_running=[begin_under_worker])
+@flow(name="evaluate", flow_run_name=run_name, result_serializer="json", on_running=[begin_under_worker])
 def evaluate(parameters: EvaluateParameters) -> State:
     """Compare a version of the model on labelled rows with the same version on its own test rows."""
     source, contract = source_of(parameters), contract_of(parameters)

@@ -21,7 +21,6 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from pydantic import BaseModel
 
 from networksecurity.data import mongodb, sources
@@ -37,7 +36,7 @@ from .display import begin
 from .parameters import IngestParameters
 from .report import Summary, reasons_section, said_of, set_aside
 from .rows import contract_of, source_of
-from .steps import progress, step
+from .steps import progress, run_name, step
 from .worker import begin_under_worker
 
 
@@ -86,11 +85,7 @@ def write(file: Sample | File, target: mongodb.Collection, checked: Checked) -> 
         return opened.ingest(judged, sha256=checked.sha256, source=file.shown, on_progress=report)
 
 
-def _run_name() -> str:
-    return f"ingest · {source_of(flow_run.parameters['parameters']).shown}"
-
-
-@flow(name="ingest", flow_run_name=_run_name, result_serializer="json", on_running=[begin_under_worker])
+@flow(name="ingest", flow_run_name=run_name, result_serializer="json", on_running=[begin_under_worker])
 def ingest(parameters: IngestParameters) -> IngestReport:
     """Write the rows of a file to MongoDB, each once, and those that are not valid to its quarantine."""
     log = get_run_logger()

@@ -19,7 +19,6 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import BaseModel
 
@@ -45,7 +44,7 @@ from .display import begin
 from .parameters import MonitorParameters
 from .report import Summary, inline_picture
 from .rows import contract_of, source_of
-from .steps import step, storage
+from .steps import run_name, step, storage
 from .tracking import log_or_leave, registry, tracking_server
 from .worker import begin_under_worker
 
@@ -180,11 +179,7 @@ def _trained_up_to(version: RegisteredVersion, source: Collection) -> int | None
     return None if watermark is None else int(watermark)
 
 
-def _run_name() -> str:
-    return f"monitor · {source_of(flow_run.parameters['parameters']).shown}"
-
-
-@flow(name="monitor", flow_run_name=_run_name, result_serializer="json", on_running=[begin_under_worker])
+@flow(name="monitor", flow_run_name=run_name, result_serializer="json", on_running=[begin_under_worker])
 def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     """Compare new rows with those behind the model in use; emit an event on drift, and one if quality has decayed."""
     log = get_run_logger()

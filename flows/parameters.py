@@ -7,7 +7,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     ValidationInfo,
@@ -126,6 +125,12 @@ _HEADER: Any = Field(
     "order of the contract",
 )
 Header = Literal["first", "none"]
+Place = Annotated[str, AfterValidator(_without_password)]
+"""A source or a target, which may be an address."""
+_FILES = "a file or http(s) address (.csv, .parquet, .arff, .json, .xlsx, .zip and others), `uci`"
+_COLLECTIONS = "`mongodb` (address from MONGODB_URI) or `mongodb://host/database.collection`"
+_MAX_REJECTED = "largest share of invalid rows that is set aside instead of refused"
+_SINCE = ["7", "2026-01-31T12:00:00+00:00"]
 VersionName = Annotated[str, AfterValidator(_version_or_alias)]
 _VERSION: Any = Field(
     default="champion",
@@ -135,19 +140,15 @@ _VERSION: Any = Field(
 )
 
 
-class TrainParameters(BaseModel):
+class TrainParameters(BaseModel, extra="forbid", frozen=True):
     """Train on one source of rows, choose the best model by cross-validation and log it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     contract: ContractName = _CONTRACT
     positive: str | None = _POSITIVE
     source: Place = Field(
         default="sample",
         min_length=1,
-        description="rows to learn from: `sample`, `sample:100000`, a file or http(s) address (.csv, .parquet, .arff, "
-        ".json, .xlsx, .zip and others), `uci`, `mongodb://host/database.collection`, or `mongodb` (address from "
-        "MONGODB_URI)",
+        description=f"rows to learn from: `sample`, `sample:100000`, {_FILES}, {_COLLECTIONS}",
         examples=["sample:100000", "rows.csv", "mongodb"],
     )
     header: Header = _HEADER
@@ -187,9 +188,7 @@ class TrainParameters(BaseModel):
     random_state: int = Field(
         default=0, ge=0, lt=2**32, description="seed of the split, the folds and the models; the same gives the same"
     )
-    max_rejected: float = Field(
-        default=0.05, ge=0, le=1, description="largest share of invalid rows that is set aside instead of refused"
-    )
+    max_rejected: float = Field(default=0.05, ge=0, le=1, description=_MAX_REJECTED)
     cost_false_negative: float | None = Field(
         default=None,
         gt=0,
@@ -261,18 +260,14 @@ class TrainParameters(BaseModel):
         return self.model_dump(include={"abstain", "cost_review"}, exclude_none=True)
 
 
-class IngestParameters(BaseModel):
+class IngestParameters(BaseModel, extra="forbid", frozen=True):
     """Write the rows of a file to MongoDB, each once, and those that are not valid to its quarantine."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     contract: ContractName = _CONTRACT
     positive: str | None = _POSITIVE
     source: Place = Field(
         min_length=1,
-        description="rows to write: a file or http(s) address (.csv, .parquet, .arff, .json, .xlsx, .zip and others), "
-        "`uci`, "
-        "`sample` or `sample:100000`",
+        description=f"rows to write: {_FILES}, `sample` or `sample:100000`",
         examples=["rows.csv", "uci"],
     )
     header: Header = _HEADER
@@ -287,17 +282,14 @@ class IngestParameters(BaseModel):
     )
 
 
-class ScoreParameters(BaseModel):
+class ScoreParameters(BaseModel, extra="forbid", frozen=True):
     """Say of each row of a source how probably it is phishing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     contract: ContractName = _CONTRACT
     source: Place = Field(
         min_length=1,
-        description="rows to score, the 30 features and whatever else: a file or http(s) address (.csv, .parquet, "
-        ".arff, .json, .xlsx, .zip and others), `uci`, `sample` or `sample:100000`, `mongodb` (address from "
-        "MONGODB_URI) or `mongodb://host/database.collection`",
+        description=f"rows to score, the 30 features and any others: {_FILES}, `sample` or `sample:100000`, "
+        f"{_COLLECTIONS}",
         examples=["rows.csv", "mongodb"],
     )
     header: Header = _HEADER
@@ -312,13 +304,11 @@ class ScoreParameters(BaseModel):
         examples=["scored.parquet", "mongodb"],
     )
     model_version: VersionName = _VERSION
-    max_rejected: float = Field(
-        default=0.5, ge=0, le=1, description="largest share of invalid rows that is set aside instead of refused"
-    )
+    max_rejected: float = Field(default=0.5, ge=0, le=1, description=_MAX_REJECTED)
     since: str = Field(
         default="",
         description="of a collection, only the rows that came after this ingestion (its number) or time (ISO 8601)",
-        examples=["7", "2026-01-31T12:00:00+00:00"],
+        examples=_SINCE,
     )
 
     explain: bool = Field(
@@ -337,18 +327,14 @@ class ScoreParameters(BaseModel):
         return since
 
 
-class EvaluateParameters(BaseModel):
+class EvaluateParameters(BaseModel, extra="forbid", frozen=True):
     """Compare a version of the model on labelled rows with the same version on its own test rows."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     contract: ContractName = _CONTRACT
     positive: str | None = _POSITIVE
     source: Place = Field(
         min_length=1,
-        description="labelled rows: a file or http(s) address (.csv, .parquet, .arff, .json, .xlsx, .zip and others), "
-        "`uci`, "
-        "`sample` or `sample:100000`, `mongodb` (address from MONGODB_URI) or `mongodb://host/database.collection`",
+        description=f"labelled rows: {_FILES}, `sample` or `sample:100000`, {_COLLECTIONS}",
         examples=["labelled.csv", "mongodb"],
     )
     header: Header = _HEADER
@@ -356,15 +342,11 @@ class EvaluateParameters(BaseModel):
     margin: float = Field(
         default=0.01, ge=0, le=1, description="by how much F1 on unseen rows may be lower than on the test rows"
     )
-    max_rejected: float = Field(
-        default=0.05, ge=0, le=1, description="largest share of invalid rows that is set aside instead of refused"
-    )
+    max_rejected: float = Field(default=0.05, ge=0, le=1, description=_MAX_REJECTED)
 
 
-class MonitorParameters(BaseModel):
+class MonitorParameters(BaseModel, extra="forbid", frozen=True):
     """Compare new rows with those that the model in use was trained on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     contract: ContractName = _CONTRACT
     positive: str | None = _POSITIVE
@@ -373,13 +355,13 @@ class MonitorParameters(BaseModel):
         default="mongodb",
         min_length=1,
         description="where rows arrive: `mongodb` or `mongodb://host/database.collection`, read from where the last "
-        "look ended; or anything else that can be trained on, compared as a whole",
+        "check ended; or anything else that can be trained on, compared as a whole",
         examples=["mongodb", "rows.csv"],
     )
     since: str = Field(
         default="",
         description="look back to the end of this ingestion (its number), or to this time (ISO 8601)",
-        examples=["7", "2026-01-31T12:00:00+00:00"],
+        examples=_SINCE,
     )
     thresholds: Thresholds = Field(default=Thresholds(), description="when a difference is drift")
     margin: float = Field(

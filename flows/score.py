@@ -25,7 +25,6 @@ from tempfile import TemporaryDirectory
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from prefect.states import Completed, State
 from pydantic import BaseModel
 
@@ -50,7 +49,7 @@ from .ingest import Checked, check, fetch
 from .parameters import ScoreParameters
 from .report import Summary, reasons_section, set_aside
 from .rows import contract_of, source_of
-from .steps import progress, step
+from .steps import progress, run_name, step
 from .tracking import find_gaps, registry
 from .worker import begin_under_worker
 
@@ -196,11 +195,7 @@ def _score(
         return done.model_copy(update={"notes": [f"{file.shown}: {note}" for note in file.notes]})
 
 
-def _run_name() -> str:
-    return f"score · {source_of(flow_run.parameters['parameters']).shown}"
-
-
-@flow(name="score", flow_run_name=_run_name, result_serializer="json", on_running=[begin_under_worker])
+@flow(name="score", flow_run_name=run_name, result_serializer="json", on_running=[begin_under_worker])
 def score(parameters: ScoreParameters) -> State:
     """Score each row of a source with its probability of phishing."""
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the steps of all flows share: retries, cache keys, where results and tasks go, progress."""
+"""What all flows and their steps share: names, retries, cache keys, where results and tasks go, progress."""
 
 import functools
 import hashlib
@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.filesystems import LocalFileSystem, RemoteFileSystem, WritableFileSystem
+from prefect.runtime import flow_run
 from prefect.serializers import JSONSerializer
 from prefect.tasks import exponential_backoff
 from pydantic import Field, ValidationError
@@ -26,6 +27,7 @@ from networksecurity.settings import settings
 from networksecurity.tracking.provenance import code_version
 
 from .display import Work, show
+from .rows import source_of
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -110,6 +112,11 @@ cached_step = functools.partial(
 
 Its inputs and result are plain values and references by content (`DataRef`, `ModelRef`).
 """
+
+
+def run_name() -> str:
+    """Return the name of the run that begins: its flow and its source."""
+    return f"{flow_run.flow_name} · {source_of(flow_run.parameters['parameters']).shown}"
 
 
 def storage() -> Storage:

@@ -22,7 +22,6 @@ from typing import Any, cast
 from prefect import flow
 from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.states import Completed, State
 from prefect.task_runners import TaskRunner
@@ -50,7 +49,7 @@ from .ending import before_the_end, end_soon
 from .parameters import TrainParameters
 from .report import said_of, set_aside
 from .rows import contract_of, source_of
-from .steps import result_storage
+from .steps import result_storage, run_name
 from .thread_runner import Threads
 from .tracking import tracking_server
 from .training_report import (
@@ -119,13 +118,9 @@ def make_runner(settings: Settings) -> TaskRunner[Any]:
     return Cluster.at(settings.dask_address, settings.dask_timeout, cores)
 
 
-def _run_name() -> str:
-    return f"train · {source_of(flow_run.parameters['parameters']).shown}"
-
-
 @flow(
     name="train",
-    flow_run_name=_run_name,
+    flow_run_name=run_name,
     task_runner=make_runner(settings()),
     timeout_seconds=settings().time_limit,
     result_serializer="json",
