@@ -10,25 +10,18 @@ from .parameters import EvaluateParameters, IngestParameters, MonitorParameters,
 
 @dataclass(frozen=True)
 class Command:
-    """A flow, what it can be asked, and what says how it ended.
-
-    Attributes
-    ----------
-    flow, summarize : str
-        Where they are in this package, as `module:function`; imported after the options are read.
-    parameters : type of pydantic.BaseModel
-        The type of the flow's one parameter.
-    beginning : str
-        What is said first; `{source}` stands for the source.
-    examples : tuple of str
-        Options, for the end of the help.
-    """
+    """A flow, what it can be asked, and what says how it ended."""
 
     flow: str
+    """Where it is in this package, as `module:function`; imported after the options are read."""
     parameters: type[BaseModel]
+    """The type of the flow's one parameter."""
     summarize: str
+    """Where the function is that says how it ended, likewise."""
     beginning: str
+    """What is said first; `{source}` stands for the source."""
     examples: tuple[str, ...]
+    """Options, for the end of the help."""
 
 
 COMMANDS = {

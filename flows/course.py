@@ -47,20 +47,13 @@ def first_record(parameters: TrainParameters, tags: dict[str, str]) -> TrainingR
 
 @dataclass
 class Course:
-    """The record of this training, and how far MLflow knows of it.
-
-    Attributes
-    ----------
-    record : TrainingRecord
-    opening : future of Training, or None
-        The train run; None if MLflow is away.
-    deferred : str or None
-        Why something waits for a later delivery.
-    """
+    """The record of this training, and how far MLflow knows of it."""
 
     record: TrainingRecord
     opening: PrefectFuture[Training] | None = None
+    """The train run; None if MLflow is away."""
     deferred: str | None = None
+    """Why something waits for a later delivery."""
     _is_away: bool = False
     _is_stored: bool = False
 

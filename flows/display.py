@@ -33,20 +33,13 @@ _LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s %(task_run_name)s:
 
 @dataclass(frozen=True)
 class Work:
-    """One of several things that a step does at the same time.
-
-    Attributes
-    ----------
-    done : int
-    total : int or None
-        None if nobody knows.
-    note : str
-        How good it is so far.
-    """
+    """One of several things that a step does at the same time."""
 
     done: int
     total: int | None = None
+    """None if nobody knows."""
     note: str = ""
+    """How good it is so far."""
 
     @property
     def is_over(self) -> bool:

@@ -19,37 +19,24 @@ from networksecurity.tracking.markdown import markdown_table
 
 @dataclass(frozen=True)
 class Summary:
-    """What a flow found, in the shape that all flows share.
-
-    Attributes
-    ----------
-    title : str
-    values : mapping of str to str or (str, str)
-        Name and value; of a link its text and its address.
-    sentences : sequence of str
-    table : sequence of mapping
-        Rows, each with the same columns.
-    narrow : sequence of mapping
-        The same for a terminal of 80 columns, where the table is wider.
-    sections : mapping of str to str
-        Heading and Markdown, on Prefect's pages only.
-    outcome : str
-        How it ended, in a few words.
-    last : str
-        What ends the text in the terminal.
-    exit_code : int
-        How a command ends that ran the flow.
-    """
+    """What a flow found, in the shape that all flows share."""
 
     title: str
     values: Mapping[str, str | tuple[str, str]] = field(default_factory=dict)
+    """Name and value; of a link its text and its address."""
     sentences: Sequence[str] = ()
     table: Sequence[Mapping[str, Any]] = ()
+    """Rows, each with the same columns."""
     narrow: Sequence[Mapping[str, Any]] = ()
+    """The same for a terminal of 80 columns, where the table is wider."""
     sections: Mapping[str, str] = field(default_factory=dict)
+    """Heading and Markdown, on Prefect's pages only."""
     outcome: str = ""
+    """How it ended, in a few words."""
     last: str = ""
+    """What ends the text in the terminal."""
     exit_code: int = 0
+    """How a command ends that ran the flow."""
 
     def to_markdown(self) -> str:
         """Return the text of the report artifact.

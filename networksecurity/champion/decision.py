@@ -29,26 +29,17 @@ _SMALL_GAIN = 0.02
 
 @dataclass(frozen=True)
 class Champion:
-    """The model in use, as far as it can be loaded.
-
-    Attributes
-    ----------
-    version : str
-    model : estimator or None
-        None if it cannot be loaded.
-    split : tuple of (float, int), or None
-        `test_size` and `random_state` of its training; None if they are not known.
-    problem : str
-        Why it cannot be loaded.
-    synthetic : bool
-        Whether it has learned from the built-in sample.
-    """
+    """The model in use, as far as it can be loaded."""
 
     version: str
     model: Any | None
+    """None if it cannot be loaded."""
     split: tuple[float, int] | None
+    """`test_size` and `random_state` of its training; None if they are not known."""
     problem: str = ""
+    """Why it cannot be loaded."""
     synthetic: bool = False
+    """Whether it has learned from the built-in sample."""
 
 
 class Decision(BaseModel, frozen=True):

@@ -100,25 +100,16 @@ class Found(BaseModel, frozen=True, ser_json_bytes="base64", val_json_bytes="bas
 
 
 class _Record(BaseModel, frozen=True):
-    """What records of all kinds have.
-
-    Attributes
-    ----------
-    key : str
-        Its runs carry it as a tag.
-    experiment : str
-    at : datetime
-        When it was begun, in UTC.
-    process : str
-        Who writes it, as `machine:number`; empty if it waits for a delivery.
-    tags : dict of str to str
-    """
+    """What records of all kinds have."""
 
     experiment: str
     tags: dict[str, str]
     key: str = Field(default_factory=lambda: uuid4().hex)
+    """Its runs carry it as a tag."""
     at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    """When it was begun, in UTC."""
     process: str = Field(default_factory=this_process)
+    """Who writes it, as `machine:number`; empty if it waits for a delivery."""
 
     def goes_on(self, earlier: "Record") -> bool:
         """Return whether this is the same as one whose process was killed while it was logged."""

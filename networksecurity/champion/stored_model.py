@@ -21,36 +21,24 @@ Kept = TypeVar("Kept", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Parts:
-    """What answers with a version.
-
-    Attributes
-    ----------
-    model : Pipeline
-    profile : ReferenceProfile or None
-        Of the rows behind it; None if none is stored that is sound.
-    known : KnownFeatures or None
-        Its F1 by what is known of a row; None likewise.
-    """
+    """What answers with a version."""
 
     model: Pipeline
     profile: ReferenceProfile | None
+    """Of the rows behind it; None if none is stored that is sound."""
     known: KnownFeatures | None
+    """Its F1 by what is known of a row; None likewise."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What is stored about the rows behind a version.
-
-    Attributes
-    ----------
-    profile : ReferenceProfile
-    learned, tested : ndarray of shape (n_vectors,), uint64, or None
-        Feature vectors of the training and of the test rows; None for older versions, which do not know them.
-    """
+    """What is stored about the rows behind a version."""
 
     profile: ReferenceProfile
     learned: np.ndarray | None
+    """Groups of the training rows, uint64 of shape (n_groups,); None for older versions, which do not know them."""
     tested: np.ndarray | None
+    """Groups of the test rows; None likewise."""
 
 
 def read_model(folder: Path) -> Pipeline:

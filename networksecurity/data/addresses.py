@@ -56,42 +56,32 @@ _TO_ESCAPE_IN_USERINFO = re.compile(r"[^!$%&'*+,.:;=0-9A-Za-z_~-]")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An http or https address, each part in its normalized spelling.
-
-    Attributes
-    ----------
-    normalized : str
-        The whole address, ASCII; two addresses with the same text are duplicates.
-    scheme : str
-        `http` or `https`; `http` if the text had none.
-    host : str
-        In lower case and punycode, without a final dot; IPv4 as four decimal numbers, IPv6 compressed in brackets.
-    registrable_domain : str
-        The public suffix and the label before it: whose address it is. The host itself if it is an IP literal or a
-        public suffix.
-    public_suffix : str
-        Such as `co.uk` or `blogspot.com`; the last label if no suffix is known; empty for an IP literal.
-    port : int or None
-        None if it is that of the scheme.
-    userinfo, path, query, fragment : str
-        Without `@`, `?` and `#`; the path starts with `/`; the others may be empty.
-    is_ip : bool
-    refanged : bool
-        Whether the text was written so that nobody follows it by accident, as in `hxxp://evil[.]example`.
-    """
+    """An http or https address, each part in its normalized spelling."""
 
     normalized: str
+    """The whole address, ASCII; two addresses with the same text are duplicates."""
     scheme: str
+    """`http` or `https`; `http` if the text had none."""
     host: str
+    """In lower case and punycode, without a final dot; IPv4 as four decimal numbers, IPv6 compressed in brackets."""
     registrable_domain: str
+    """The public suffix and the label before it: whose address it is. The host itself if it is an IP literal or a
+    public suffix."""
     public_suffix: str
+    """Such as `co.uk` or `blogspot.com`; the last label if no suffix is known; empty for an IP literal."""
     port: int | None
+    """None if it is that of the scheme."""
     userinfo: str
+    """Without `@`; may be empty."""
     path: str
+    """Begins with `/`."""
     query: str
+    """Without `?`; may be empty."""
     fragment: str
+    """Without `#`; may be empty."""
     is_ip: bool
     refanged: bool
+    """Whether the text was written to keep people from following it, as in `hxxp://evil[.]example`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +96,16 @@ class Host:
 
 @dataclass(frozen=True)
 class ParsedAddresses:
-    """Many addresses, read; each series has the index of the texts.
-
-    Attributes
-    ----------
-    normalized, registrable_domain : Series of str
-        Missing where a text is no address.
-    reason : Series of str
-        Why a text is no address; missing where it is one.
-    n_refanged : int
-        Number of addresses that were refanged.
-    """
+    """Many addresses, read; each series has the index of the texts."""
 
     normalized: pd.Series
+    """Of dtype str; missing where a text is no address."""
     registrable_domain: pd.Series
+    """Likewise."""
     reason: pd.Series
+    """Why a text is no address, of dtype str; missing where it is one."""
     n_refanged: int
+    """Number of addresses that were refanged."""
 
 
 def parse_address(text: object) -> Address:

@@ -9,13 +9,7 @@ Kind = Literal["code", "number", "category", "text"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column of rows.
-
-    Attributes
-    ----------
-    name : str
-    kind : Kind
-    """
+    """A column of rows."""
 
     name: str
     kind: Kind

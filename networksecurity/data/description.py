@@ -13,49 +13,32 @@ _MOST_VALUES = 10
 
 
 class ColumnDescription(BaseModel, frozen=True):
-    """The values of one column, by class.
-
-    Attributes
-    ----------
-    n_missing, n_distinct : int
-    counts : dict of str to (int, int)
-        For each value, the legitimate and the phishing rows that have it; empty where there are too many.
-    quartiles : dict of str to (float, float, float)
-        Of `legitimate` and `phishing`, where there are too many numbers to count; empty for text.
-    """
+    """The values of one column, by class."""
 
     name: str
     n_missing: int
     n_distinct: int
     counts: dict[str, tuple[int, int]] = {}
+    """For each value, the legitimate and the phishing rows that have it; empty where there are too many."""
     quartiles: dict[str, tuple[float, float, float]] = {}
+    """Of `legitimate` and `phishing`, where there are too many numbers to count; empty for text."""
 
 
 class Description(BaseModel, frozen=True):
-    """A set of rows, in plain values.
-
-    Attributes
-    ----------
-    n_rows : int
-        Accepted ones; the rest counts them alone.
-    n_phishing : int
-    group : str
-        What rows of a group have in common.
-    n_groups : int
-    n_copies : int
-        Rows that equal an earlier one in what a model is given.
-    n_conflicts, n_in_conflict : int
-        Distinct rows that stand there with both labels, and how many rows these are: no model gets all of them right.
-    columns : tuple of ColumnDescription
-    """
+    """A set of rows, in plain values."""
 
     n_rows: int
+    """Accepted ones; the rest counts them alone."""
     n_phishing: int
     group: str
+    """What rows of a group have in common."""
     n_groups: int
     n_copies: int
+    """Rows that equal an earlier one in what a model is given."""
     n_conflicts: int
+    """Distinct rows that stand there with both labels: no model gets all of them right."""
     n_in_conflict: int
+    """How many rows these are."""
     columns: tuple[ColumnDescription, ...]
 
 

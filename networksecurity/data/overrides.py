@@ -87,17 +87,11 @@ class Override(BaseModel, frozen=True):
 
 @dataclass(frozen=True)
 class Overrides:
-    """Those of one contract, to be asked about rows.
-
-    Attributes
-    ----------
-    contract : str
-    by_key : mapping of (str, str) to Override
-        By what is covered and its value; of two that cover the same, the newer one.
-    """
+    """Those of one contract, to be asked about rows."""
 
     contract: str
     by_key: Mapping[tuple[str, str], Override] = field(default_factory=dict)
+    """By what is covered and its value; of two that cover the same, the newer one."""
 
     @classmethod
     def of(cls, contract: str, stored: Iterable[Override]) -> "Overrides":

@@ -13,44 +13,30 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Rows:
-    """All rows of a source, and from where to read on.
-
-    Attributes
-    ----------
-    frame : DataFrame of shape (n_rows, n_columns)
-        Columns of dtype int, float or `str`; integers that fit are int8 (`Int8` where some are missing). Markers of
-        missing values such as `na` are still in it.
-    watermark : int or None
-        The `since` of the next read of a collection; None if nothing was ever ingested, and for any other source.
-    notes : tuple of str
-        What was read in a way that the source's name does not tell.
-    """
+    """All rows of a source, and from where to read on."""
 
     frame: pd.DataFrame
+    """Of shape (n_rows, n_columns): columns of dtype int, float or `str`; integers that fit are int8 (`Int8` where some
+    are missing). Markers of missing values such as `na` are still in it."""
     watermark: int | None = None
+    """The `since` of the next read of a collection; None if nothing was ever ingested, and for any other source."""
     notes: tuple[str, ...] = ()
+    """What was read in a way that the source's name does not tell."""
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Rows of a source that come in batches, for what is larger than memory.
-
-    Attributes
-    ----------
-    frames : iterator of DataFrame of shape (n_rows, n_columns), 0 < n_rows <= batch_rows
-        As in `Rows`, but a column's dtype may differ between batches. The index numbers the source's rows, from 0.
-    n_rows : int or None
-        Of all batches, as counted before the first; None if only reading them tells.
-    watermark : int or None
-        As in `Rows`.
-    notes : tuple of str
-        As in `Rows`, as far as they are known before the first batch.
-    """
+    """Rows of a source that come in batches, for what is larger than memory."""
 
     frames: Iterator[pd.DataFrame]
+    """As in `Rows`, with 0 < n_rows <= batch_rows, but a column's dtype may differ between batches. The index numbers
+    the source's rows, from 0."""
     n_rows: int | None = None
+    """Of all batches, as counted before the first; None if only reading them tells."""
     watermark: int | None = None
+    """As in `Rows`."""
     notes: tuple[str, ...] = ()
+    """As in `Rows`, as far as they are known before the first batch."""
 
 
 CONFLICT = "conflict: "

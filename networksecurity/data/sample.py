@@ -27,22 +27,15 @@ _LABELS = (-1, 1)
 
 @dataclass(frozen=True)
 class LatentClassModel:
-    """A joint distribution of label and features: per label, a mixture of independent categoricals.
-
-    Attributes
-    ----------
-    phishing_share : float
-        Probability that `Result` is -1, between 0 and 1.
-    weights : dict of {int: ndarray of shape (n_components,)}
-        Per label, the probability of each of its components given the label.
-    edges : dict of {str: ndarray of shape (n_components of all labels, n_values - 1)}
-        Per feature, the cumulated probabilities of its values but the last. Components stand label after label,
-        -1 first.
-    """
+    """A joint distribution of label and features: per label, a mixture of independent categoricals."""
 
     phishing_share: float
+    """Probability that `Result` is -1, between 0 and 1."""
     weights: dict[int, np.ndarray]
+    """Per label, the probability of each of its components given the label, of shape (n_components,)."""
     edges: dict[str, np.ndarray]
+    """Per feature, the cumulated probabilities of its values but the last, of shape (n_components of all labels,
+    n_values - 1). Components stand label after label, -1 first."""
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -56,16 +56,12 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class Split:
-    """The two sides of a data set.
-
-    Attributes
-    ----------
-    train, test : DataFrame of shape (n_train, n_columns) and (n_test, n_columns)
-    report : SplitReport
-    """
+    """The two sides of a data set."""
 
     train: pd.DataFrame
+    """Of shape (n_train, n_columns)."""
     test: pd.DataFrame
+    """Of shape (n_test, n_columns)."""
     report: SplitReport
 
 

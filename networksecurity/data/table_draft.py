@@ -44,24 +44,15 @@ _N_LABELS = 2
 
 @dataclass(frozen=True)
 class Drafted:
-    """What a column is taken for.
-
-    Attributes
-    ----------
-    name : str
-    kind : {"number", "category", "key"}
-    comment : str
-        The check that its cells pass, or what it holds, or why it is a key.
-    nullable : bool
-    marks_missing : bool
-        Whether -1 is its only negative number, as where -1 stands for a missing value.
-    """
+    """What a column is taken for."""
 
     name: str
     kind: Literal["number", "category", "key"]
     comment: str
+    """The check that its cells pass, or what it holds, or why it is a key."""
     nullable: bool = False
     marks_missing: bool = False
+    """Whether -1 is its only negative number, as where -1 stands for a missing value."""
 
 
 def draw_rows(batches: Iterable[pd.DataFrame], most: int = 100_000) -> tuple[pd.DataFrame, int]:

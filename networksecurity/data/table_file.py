@@ -99,27 +99,18 @@ class Document(BaseModel):
 
 @dataclass(frozen=True)
 class Feature:
-    """A column that a model is given.
-
-    Attributes
-    ----------
-    column : Column
-        Its kind is `number` or `category`.
-    whole : bool
-        Whether a number has to be whole.
-    nullable : bool
-        Whether a value may be missing.
-    checks : tuple of (pandera.Check, str)
-        Each with what a value is that passes it.
-    description : str
-        For people; may be empty.
-    """
+    """A column that a model is given."""
 
     column: Column
+    """Its kind is `number` or `category`."""
     whole: bool
+    """Whether a number has to be whole."""
     nullable: bool
+    """Whether a value may be missing."""
     checks: tuple[tuple[pa.Check, str], ...]
+    """Each with what a value is that passes it."""
     description: str
+    """For people; may be empty."""
 
     @property
     def allowed(self) -> tuple[Any, ...]:
@@ -130,36 +121,24 @@ class Feature:
 
 @dataclass(frozen=True)
 class TableFile:
-    """What a file says of a table.
-
-    Attributes
-    ----------
-    name : str
-    target : str
-    positive, negative : str
-        The target's value that means phishing, and the other one, as they are written.
-    group : tuple of str
-        Columns; empty where equal rows are a group.
-    keys : tuple of str
-    missing : frozenset of str
-        What stands for a missing value, as `as_label` returns it.
-    names : dict of str to str
-        By each normalized name of a column, its name.
-    features : dict of str to Feature
-    text : str
-        The whole document, without comments.
-    """
+    """What a file says of a table."""
 
     name: str
     target: str
     positive: str
+    """The target's value that means phishing, as it is written."""
     negative: str
+    """The other one."""
     group: tuple[str, ...]
+    """Columns; empty where equal rows are a group."""
     keys: tuple[str, ...]
     missing: frozenset[str]
+    """What stands for a missing value, as `as_label` returns it."""
     names: dict[str, str]
+    """By each normalized name of a column, its name."""
     features: dict[str, Feature]
     text: str
+    """The whole document, without comments."""
 
     def __hash__(self) -> int:
         """Return the hash of the document."""

@@ -65,19 +65,14 @@ class ValidationReport:
 
 @dataclass(frozen=True)
 class Validated:
-    """The outcome of `validate`: every row of the input is in exactly one of the two frames.
-
-    Attributes
-    ----------
-    accepted : DataFrame of shape (n_accepted, 31), or (n_accepted, 30) without a target
-        Conforms to `schema.PHISHING_WEBSITES`; the input's index is kept.
-    rejected : DataFrame of shape (n_rejected, 32) or (n_rejected, 31)
-        The original values under the schema's column names, then `reasons`, a str; the input's index is kept.
-    report : ValidationReport
-    """
+    """The outcome of `validate`: every row of the input is in exactly one of the two frames."""
 
     accepted: pd.DataFrame
+    """Of shape (n_accepted, 31), or (n_accepted, 30) without a target; conforms to `schema.PHISHING_WEBSITES`. The
+    input's index is kept."""
     rejected: pd.DataFrame
+    """Of shape (n_rejected, 32) or (n_rejected, 31): the original values under the schema's column names, then
+    `reasons`, a str. The input's index is kept."""
     report: ValidationReport
 
 

@@ -197,30 +197,20 @@ def compare(
 
 @dataclass(frozen=True)
 class _Pair:
-    """One column of both samples, the reference first.
-
-    Attributes
-    ----------
-    keys : tuple of length n_values
-        The values, as in the profile.
-    labels : tuple of length n_values
-        What they are for people.
-    values : ndarray of shape (n_values, 2)
-        Rows by value.
-    missing : ndarray of shape (2,)
-        Rows without a value.
-    unseen : dict
-        New rows by value that the reference never held.
-    unseen_labels : tuple
-        What these values are for people.
-    """
+    """One column of both samples, the reference first."""
 
     keys: tuple[int, ...]
+    """The values, as in the profile."""
     labels: tuple[str, ...]
+    """What they are for people."""
     values: np.ndarray
+    """Rows by value, of shape (n_values, 2)."""
     missing: np.ndarray
+    """Rows without a value, of shape (2,)."""
     unseen: dict[int, int]
+    """New rows by value that the reference never held."""
     unseen_labels: tuple[str, ...] = ()
+    """What these values are for people."""
 
     def differences(self) -> dict[str, tuple[np.ndarray, float]]:
         """Return the tests by kind: counts of shape (n_cells, 2), and an effect size."""

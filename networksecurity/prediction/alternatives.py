@@ -17,38 +17,26 @@ from networksecurity.monitoring.profile import ReferenceProfile
 
 @dataclass(frozen=True)
 class Changed:
-    """Rows in which one feature has another value.
-
-    Attributes
-    ----------
-    row, feature : ndarray of shape (n_changed,), int
-        Which row was changed, and in which feature.
-    share : ndarray of shape (n_changed,), float64
-        Of the rows behind the model, that of the value put in its place.
-    X : ndarray of shape (n_changed, n_columns)
-        The changed rows.
-    """
+    """Rows in which one feature has another value."""
 
     row: np.ndarray
+    """Which row was changed, of shape (n_changed,)."""
     feature: np.ndarray
+    """In which feature, of shape (n_changed,)."""
     share: np.ndarray
+    """Of the rows behind the model, that of the value put in its place, of shape (n_changed,)."""
     X: np.ndarray
+    """The changed rows, of shape (n_changed, n_columns)."""
 
 
 @dataclass(frozen=True)
 class Shares:
-    """The values that a feature takes, and how often.
-
-    Attributes
-    ----------
-    values : ndarray of shape (n_values,), float64 or, of words, object
-        Each once; NaN is a missing value.
-    shares : ndarray of shape (n_values,), float64
-        In [0, 1], with a sum of 1, but for words that the profile does not tell apart.
-    """
+    """The values that a feature takes, and how often."""
 
     values: np.ndarray
+    """Each once, of shape (n_values,), float64 or, of words, object; NaN is a missing value."""
     shares: np.ndarray
+    """Of shape (n_values,), in [0, 1], with a sum of 1, but for words that the profile does not tell apart."""
 
 
 def shares_of(profile: ReferenceProfile, contract: Contract = WEBSITES) -> dict[str, Shares]:

@@ -30,20 +30,14 @@ class Limits:
 
     A connection that has sent no whole head for a second gives its place to a new one: those who open connections and
     say nothing cannot keep others out.
-
-    Attributes
-    ----------
-    seconds : float
-        In which a head has to arrive, then the body, and in which an answer is taken.
-    per_client : int
-        Connections of one address.
-    total : int
-        Connections of all; each may hold one body in memory.
     """
 
     seconds: float
+    """In which a head has to arrive, then the body, and in which an answer is taken."""
     per_client: int
+    """Connections of one address."""
     total: int
+    """Connections of all; each may hold one body in memory."""
     _of: dict[str, list["LimitedHttp"]] = field(default_factory=lambda: defaultdict(list))
     _open: list["LimitedHttp"] = field(default_factory=list)
     _refused: list["LimitedHttp"] = field(default_factory=list)

@@ -26,24 +26,14 @@ Checked = Callable[[str | None], None]
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A version of the model, in memory.
-
-    Attributes
-    ----------
-    version : RegisteredVersion
-    model : FastPipeline
-    explainer : Explainer or None
-        None if no profile of the rows behind the version was stored with it.
-    known : KnownFeatures or None
-        Its F1 by what is known of a row; None for an older version, or a contract without groups of features.
-    card : str or None
-    loaded_at : datetime
-    """
+    """A version of the model, in memory."""
 
     version: RegisteredVersion
     model: FastPipeline
     explainer: Explainer | None
+    """None if no profile of the rows behind the version was stored with it."""
     known: KnownFeatures | None
+    """Its F1 by what is known of a row; None for an older version, or a contract without groups of features."""
     card: str | None
     loaded_at: datetime
 
@@ -53,15 +43,6 @@ class ModelInUse:
 
     While the tracking server is down, the alias missing or a new version damaged, the old one stays. So do the
     overrides while their place cannot be read.
-
-    Attributes
-    ----------
-    current : LoadedVersion or None
-        Replaced as a whole: a request that has taken it keeps it to its end.
-    overrides : Overrides
-        Of the contract; replaced as a whole.
-    problem : str or None
-        What the last check ran into.
     """
 
     def __init__(self, settings: Settings, checked: Checked | None = None) -> None:
@@ -69,8 +50,11 @@ class ModelInUse:
         self._checked = checked
         self._lock = Lock()
         self.current: LoadedVersion | None = None
+        """Replaced as a whole: a request that has taken it keeps it to its end."""
         self.overrides = Overrides(settings.serve_contract)
+        """Of the contract; replaced as a whole."""
         self.problem: str | None = "the champion is being loaded"
+        """What the last check ran into."""
         self._failed = False
 
     def refresh(self) -> None:

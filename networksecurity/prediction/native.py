@@ -45,24 +45,16 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class FastPipeline:
-    """A pipeline that scores arrays, in whichever form is faster for their number of rows.
-
-    Attributes
-    ----------
-    model : sklearn.pipeline.Pipeline
-        The pipeline itself.
-    rule : LabelRule
-        What it calls phishing.
-    up_to : int
-        Rows up to which the native form answers; 0 where the pipeline always does.
-    why : str
-        How that was decided, in a sentence.
-    """
+    """A pipeline that scores arrays, in whichever form is faster for their number of rows."""
 
     model: Pipeline
+    """The pipeline itself."""
     rule: LabelRule
+    """What it calls phishing."""
     up_to: int
+    """Rows up to which the native form answers; 0 where the pipeline always does."""
     why: str
+    """How that was decided, in a sentence."""
     _plain: Scorer
     _native: Scorer
 

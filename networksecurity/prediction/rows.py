@@ -38,17 +38,11 @@ class TooManyRowsError(DataValidationError):
 
 @dataclass(frozen=True)
 class Question:
-    """What a body asks.
-
-    Attributes
-    ----------
-    rows : list of dict
-    explain : bool
-        Whether the predictions are to come with their explanation.
-    """
+    """What a body asks."""
 
     rows: list[dict[str, Any]]
     explain: bool = False
+    """Whether the predictions are to come with their explanation."""
 
 
 def _read_json(body: bytes, max_rows: int) -> Question:
@@ -173,21 +167,14 @@ def predict(
 
 @dataclass(frozen=True)
 class _Read:
-    """The rows of a question, each for itself.
-
-    Attributes
-    ----------
-    X : ndarray of shape (n_samples, n_columns)
-        What the model is given; anything where a row is not valid.
-    reasons : list of list of str
-        Why a row is not valid; empty if it is.
-    keys : list of dict
-        Its other fields.
-    """
+    """The rows of a question, each for itself."""
 
     X: np.ndarray
+    """What the model is given, of shape (n_samples, n_columns); anything where a row is not valid."""
     reasons: list[list[str]]
+    """Why a row is not valid; empty if it is."""
     keys: list[dict[str, Any]]
+    """Its other fields."""
 
 
 def _read(rows: list[dict[str, Any]], contract: Contract) -> _Read:

@@ -75,54 +75,37 @@ class Side:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training found.
-
-    Attributes
-    ----------
-    model : sklearn.pipeline.Pipeline
-        The fitted winner.
-    params : mapping of str to object
-        The training's parameters, and the winner's best ones.
-    searches : sequence of SearchResult
-        The winner's first.
-    train, test : Side
-        Their metrics have the same names.
-    tags : mapping of str to str
-        For both runs and the model; `data.source` among them, the source of the rows without credentials.
-    input_example : DataFrame of shape (n_samples, n_columns)
-        Some of the training rows, as `X`.
-    pictures : mapping of str to bytes
-        Files of the explanation's pictures, by name.
-    learned : ndarray of shape (n_groups,), uint64
-        The distinct groups of the training rows, as `Contract.groups`.
-    tested : ndarray of shape (n_groups,), uint64
-        Those of the test rows.
-    reference : ReferenceProfile or None
-        None for a contract whose rows are not profiled.
-    labelling : Labelling, optional
-        How calibration, decision threshold and band were chosen; None if they were not.
-    selection : Selection, optional
-        How the winner was chosen; None if it has the highest score of the searches.
-    known : KnownFeatures, optional
-        F1 by what is known of a row; None for a contract without groups of features.
-    """
+    """What a training found."""
 
     model: Pipeline
+    """The fitted winner."""
     params: Mapping[str, Any]
+    """The training's parameters, and the winner's best ones."""
     searches: Sequence[SearchResult]
+    """The winner's first."""
     train: Side
+    """Its metrics have the names of those of `test`."""
     test: Side
     explanation: Explanation
     pictures: Mapping[str, bytes]
+    """Files of the explanation's pictures, by name."""
     leakage: LeakageLedger
     reference: ReferenceProfile | None
+    """None for a contract whose rows are not profiled."""
     tags: Mapping[str, str]
+    """For both runs and the model; `data.source` among them, the source of the rows without credentials."""
     input_example: pd.DataFrame
+    """Some of the training rows, as `X`, of shape (n_samples, n_columns)."""
     learned: np.ndarray
+    """The distinct groups of the training rows, as `Contract.groups`, of shape (n_groups,)."""
     tested: np.ndarray
+    """Those of the test rows."""
     labelling: Labelling | None = None
+    """How calibration, decision threshold and band were chosen; None if they were not."""
     selection: Selection | None = None
+    """How the winner was chosen; None if it has the highest score of the searches."""
     known: KnownFeatures | None = None
+    """F1 by what is known of a row; None for a contract without groups of features."""
     contract: Contract = WEBSITES
 
 

@@ -16,35 +16,23 @@ from networksecurity.tracking.server import TrackingServer
 
 @dataclass(frozen=True)
 class Recorded:
-    """A training as it was recorded.
-
-    Attributes
-    ----------
-    name : str
-    code_version : str
-        Hash of the code and the libraries, as `provenance.code_version`.
-    commit : str or None
-        Of the checkout, with `-dirty` at its end if files were changed.
-    parameters : dict
-        Of the flow, by their names.
-    contract : str
-        The document of a table's contract; empty for a built-in one.
-    data_sha256 : str
-        Of the accepted rows.
-    winner : dict of str to str
-        The model and its parameters.
-    figures : dict of str to dict of str to float
-        The metrics of `train` and of `test`.
-    """
+    """A training as it was recorded."""
 
     name: str
     code_version: str
+    """Hash of the code and the libraries, as `provenance.code_version`."""
     commit: str | None
+    """Of the checkout, with `-dirty` at its end if files were changed."""
     parameters: dict[str, Any]
+    """Of the flow, by their names."""
     contract: str
+    """The document of a table's contract; empty for a built-in one."""
     data_sha256: str
+    """Of the accepted rows."""
     winner: dict[str, str]
+    """The model and its parameters."""
     figures: dict[str, dict[str, float]]
+    """The metrics of `train` and of `test`."""
 
 
 def read_recorded(server: TrackingServer, experiment_name: str, wanted: str) -> Recorded:

@@ -66,24 +66,16 @@ _PASSING_CODES = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EX
 
 @dataclass(frozen=True)
 class TrackingServer:
-    """An MLflow that was reached, and what it supports.
-
-    Attributes
-    ----------
-    uri : str
-        As MLflow's client takes it; may hold credentials.
-    address : str
-        The same without credentials, to be shown.
-    logged_models : bool
-        Whether it has MLflow 3's logged models; DagsHub may not.
-    aliases : bool
-        Whether a version of a registered model can have an alias.
-    """
+    """An MLflow that was reached, and what it supports."""
 
     uri: str = field(repr=False)
+    """As MLflow's client takes it; may hold credentials."""
     address: str
+    """The same without credentials, to be shown."""
     logged_models: bool
+    """Whether it has MLflow 3's logged models; DagsHub may not."""
     aliases: bool
+    """Whether a version of a registered model can have an alias."""
     _credentials: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @contextmanager

@@ -31,37 +31,26 @@ CandidateRuns = Literal["all", "best", "none"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A classifier and the grid over which its parameters are searched.
-
-    Attributes
-    ----------
-    name : str
-    estimator : str
-        Its class, as `package.module:Class`.
-    param_grid : mapping of str to sequence, or sequence of such mappings
-        As for `sklearn.model_selection.GridSearchCV`, without the pipeline's prefix.
-    cost : int
-        Rank of its cost to train and predict: the cheaper of two equal scores wins; the costliest search starts first.
-    params : mapping of str to object
-        Parameters outside the grid.
-    enabled : bool
-        Whether it competes if no models are named.
-    start : {"imputer", "features", "scaled features", "characters", "address", "columns", "scaled columns"}
-        What its pipeline begins with: an imputer for missing values; or, of an address, the numbers of
-        `AddressFeatures`, these scaled, its `character_ngrams`, or nothing; or, of a table, its numbers imputed and its
-        categories encoded, scaled or not.
-    categories : bool
-        Of a table, whether it has columns that are no numbers.
-    """
+    """A classifier and the grid over which its parameters are searched."""
 
     name: str
     estimator: str
+    """Its class, as `package.module:Class`."""
     param_grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]]
+    """As for `sklearn.model_selection.GridSearchCV`, without the pipeline's prefix."""
     cost: int
+    """Rank of its cost to train and predict: the cheaper of two equal scores wins; the costliest search starts
+    first."""
     params: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Parameters outside the grid."""
     enabled: bool = True
+    """Whether it competes if no models are named."""
     start: Start = "imputer"
+    """What its pipeline begins with: an imputer for missing values; or, of an address, the numbers of
+    `AddressFeatures`, these scaled, its `character_ngrams`, or nothing; or, of a table, its numbers imputed and its
+    categories encoded, scaled or not."""
     categories: bool = False
+    """Of a table, whether it has columns that are no numbers."""
 
 
 _N_ESTIMATORS = (8, 16, 32, 64, 128, 256)

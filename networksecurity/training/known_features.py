@@ -145,21 +145,15 @@ class KnownFeatures(BaseModel, frozen=True):
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is known of some rows.
-
-    Attributes
-    ----------
-    n_known : ndarray of shape (n_samples,), int64
-        Features that are not missing.
-    f1 : ndarray of shape (n_samples,), float64
-        F1 on the test rows with no more than that known, to four decimal places; NaN where no group is known.
-    is_unsure : ndarray of shape (n_samples,), bool
-        Whether features are missing and F1 is below the floor.
-    """
+    """What is known of some rows."""
 
     n_known: np.ndarray
+    """Features that are not missing, int64 of shape (n_samples,)."""
     f1: np.ndarray
+    """F1 on the test rows with no more than that known, to four decimal places, of shape (n_samples,); NaN where no
+    group is known."""
     is_unsure: np.ndarray
+    """Whether features are missing and F1 is below the floor, of shape (n_samples,)."""
 
 
 def evaluate_known(

@@ -23,14 +23,6 @@ PHISHING, LEGITIMATE, UNSURE_CODE = 1, 0, 2
 class LabelRule(BaseModel, frozen=True, extra="forbid"):
     """What is called phishing, and what is left to a person.
 
-    Attributes
-    ----------
-    threshold : float
-        The probability from which a row is phishing, if it has to be decided.
-    band : (float, float) or None
-        Its bounds: a row is legitimate below the first, phishing from the second on, and unsure in between. The
-        threshold lies within.
-
     Examples
     --------
     >>> rule = LabelRule(threshold=0.5, band=(0.4, 0.7))
@@ -41,7 +33,10 @@ class LabelRule(BaseModel, frozen=True, extra="forbid"):
     """
 
     threshold: float = DECISION_THRESHOLD
+    """The probability from which a row is phishing, if it has to be decided."""
     band: tuple[float, float] | None = None
+    """Its bounds: a row is legitimate below the first, phishing from the second on, and unsure in between. The
+    threshold lies within."""
 
     @model_validator(mode="after")
     def _threshold_lies_in_the_band(self) -> Self:

@@ -43,20 +43,15 @@ def hide(X: pd.DataFrame, groups: FeatureGroups, known: Sequence[str]) -> pd.Dat
 
 @dataclass(frozen=True)
 class Shown:
-    """Rows to fit on.
-
-    Attributes
-    ----------
-    X : DataFrame of shape (n_shown, n_features)
-        The rows as they are, then their masked copies.
-    y : ndarray of shape (n_shown,)
-    row : ndarray of shape (n_shown,), int64
-        The number of the row that each of them shows: a copy belongs to the fold, and to the group, of its row.
-    """
+    """Rows to fit on."""
 
     X: pd.DataFrame
+    """Of shape (n_shown, n_features): the rows as they are, then their masked copies."""
     y: np.ndarray
+    """Of shape (n_shown,)."""
     row: np.ndarray
+    """Of shape (n_shown,): the number of the row that each of them shows. A copy belongs to the fold, and to the group,
+    of its row."""
 
 
 def show_masked(X: pd.DataFrame, y: np.ndarray, groups: FeatureGroups, *, random_state: int = 0) -> Shown:

@@ -41,20 +41,15 @@ from networksecurity.training.shared_fits import MADE_OF_STAGES, FitPlan, Shared
 
 @dataclass(frozen=True)
 class SearchProgress:
-    """How far a search is.
-
-    Attributes
-    ----------
-    n_done, n_fits : int
-        Fits done, and fits in all.
-    best_score : float or None
-        The best mean score of the points that are scored on every fold; None as long as there is none, and where fits
-        run elsewhere, which do not tell.
-    """
+    """How far a search is."""
 
     n_done: int
+    """Fits done."""
     n_fits: int
+    """Fits in all."""
     best_score: float | None = None
+    """The best mean score of the points that are scored on every fold; None as long as there is none, and where fits
+    run elsewhere, which do not tell."""
 
     @property
     def share(self) -> float:
@@ -87,23 +82,16 @@ class GridPoint(BaseModel, frozen=True, ser_json_inf_nan="constants"):
 
 
 class SearchResult(BaseModel, frozen=True, ser_json_inf_nan="constants"):
-    """The outcome of one candidate's search.
-
-    Attributes
-    ----------
-    grid : tuple of GridPoint
-        In the order of `sklearn.model_selection.ParameterGrid`.
-    n_fits : int
-        Fits done: fewer than grid points times folds where fits are shared.
-    seconds : float
-        Wall time of the search.
-    """
+    """The outcome of one candidate's search."""
 
     candidate: str
     scoring: str
     grid: tuple[GridPoint, ...]
+    """In the order of `sklearn.model_selection.ParameterGrid`."""
     n_fits: int
+    """Fits done: fewer than grid points times folds where fits are shared."""
     seconds: float
+    """Wall time of the search."""
 
     @property
     def best(self) -> GridPoint:

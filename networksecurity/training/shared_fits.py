@@ -38,21 +38,14 @@ SIZE_PARAM = f"{STEP}__n_estimators"
 
 @dataclass(frozen=True)
 class FitPlan:
-    """The fits that score every point of a grid.
-
-    Attributes
-    ----------
-    fits : tuple of mapping
-        The parameters of each fit.
-    serving : tuple of (int, str) of length n_points
-        For each grid point, the position of the fit that serves it and the name of its score there.
-    sizes : tuple of int
-        Values of `n_estimators` at which fits are scored; empty if no fit is shared.
-    """
+    """The fits that score every point of a grid."""
 
     fits: tuple[Mapping[str, Any], ...]
+    """The parameters of each fit."""
     serving: tuple[tuple[int, str], ...]
+    """For each grid point, the position of the fit that serves it and the name of its score there."""
     sizes: tuple[int, ...]
+    """Values of `n_estimators` at which fits are scored; empty if no fit is shared."""
 
 
 def plan_fits(pipeline: Pipeline, points: Sequence[Mapping[str, Any]]) -> FitPlan:

@@ -28,11 +28,6 @@ _N_EXAMPLES = 32
 class Addresses(Contract):
     """Addresses (URLs): see `addresses` and `address_rows`. Groups are registrable domains.
 
-    Attributes
-    ----------
-    positive : str or None
-        The value of the label that means phishing, where it is not a word such as `phishing` or `bad`.
-
     Examples
     --------
     >>> rows = pd.DataFrame(
@@ -48,6 +43,7 @@ class Addresses(Contract):
 
     name: str = "addresses"
     positive: str | None = None
+    """The value of the label that means phishing, where it is not a word such as `phishing` or `bad`."""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -35,14 +35,10 @@ class Contract(ABC):
     """What the rows of a kind are.
 
     The fields of a contract are all that it is made from, in plain values: steps pass it on, and cache keys hold it.
-
-    Attributes
-    ----------
-    name : str
-        As in `--contract`; of a table, as its file says.
     """
 
     name: str
+    """As in `--contract`; of a table, as its file says."""
 
     @property
     @abstractmethod

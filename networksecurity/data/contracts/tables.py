@@ -24,11 +24,6 @@ from networksecurity.exceptions import ConfigurationError
 class Table(Contract):
     """A table that a file describes: see `table_file`. Groups are what the file says, or equal rows.
 
-    Attributes
-    ----------
-    text : str
-        The file's document, without comments.
-
     Examples
     --------
     >>> contract = Table.parse('''
@@ -54,6 +49,7 @@ class Table(Contract):
     """
 
     text: str
+    """The file's document, without comments."""
 
     @classmethod
     def parse(cls, text: str) -> Self:

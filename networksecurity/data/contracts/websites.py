@@ -25,16 +25,11 @@ _USUAL_VALUES: list[dict[Any, float]] = [
 
 @dataclass(frozen=True)
 class Websites(Contract):
-    """The 30 features of UCI "Phishing Websites": see `schema`. Groups are equal feature vectors.
-
-    Attributes
-    ----------
-    positive : str or None
-        The value of the target that means phishing, where it is not -1.
-    """
+    """The 30 features of UCI "Phishing Websites": see `schema`. Groups are equal feature vectors."""
 
     name: str = "websites"
     positive: str | None = None
+    """The value of the target that means phishing, where it is not -1."""
 
     def with_positive(self, positive: str | None) -> Self:
         """Return the contract where the target's value `positive` means phishing; None changes nothing."""

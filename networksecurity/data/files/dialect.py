@@ -27,41 +27,27 @@ _ADDRESS = re.compile(r"\s*h(tt|xx)ps?://", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a text is written.
-
-    Attributes
-    ----------
-    delimiter : str
-    decimal : str
-        The sign between the whole and the fraction of a number.
-    n_skipped : int
-        Lines before that of the names, or before the first row where there is none.
-    has_header : bool
-        Whether the first line that is read holds the names.
-    names : tuple of str or None
-        Those of the columns, where they are not simply the header's.
-    nameless : tuple of str
-        Columns at the end without a name, which have to be empty.
-    width : int
-        Cells in the longest of the first lines.
-    n_delimiters : int
-        How many stand before the first row.
-    columns : tuple of str
-        All names, the nameless included.
-    notes : tuple of str
-        What of this is unusual.
-    """
+    """How a text is written."""
 
     delimiter: str = ","
     decimal: str = "."
+    """The sign between the whole and the fraction of a number."""
     n_skipped: int = 0
+    """Lines before that of the names, or before the first row where there is none."""
     has_header: bool = True
+    """Whether the first line that is read holds the names."""
     names: tuple[str, ...] | None = None
+    """Those of the columns, where they are not simply the header's."""
     nameless: tuple[str, ...] = ()
+    """Columns at the end without a name, which have to be empty."""
     width: int = 0
+    """Cells in the longest of the first lines."""
     n_delimiters: int = 0
+    """How many stand before the first row."""
     columns: tuple[str, ...] = ()
+    """All names, the nameless included."""
     notes: tuple[str, ...] = ()
+    """What of this is unusual."""
 
 
 def recognise(sample: str, shown: str, columns: Sequence[str] | None = None, *, is_cut: bool = False) -> Dialect:

@@ -12,20 +12,13 @@ _CELLS_OF_A_ROW = 16
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file may hold at most.
-
-    Attributes
-    ----------
-    unpacked : int
-        Bytes of what is packed in it.
-    columns : int
-    cell : int
-        Bytes.
-    """
+    """What a file may hold at most."""
 
     unpacked: int = Settings.model_fields["max_unpacked_bytes"].default
+    """Bytes of what is packed in it."""
     columns: int = Settings.model_fields["max_columns"].default
     cell: int = Settings.model_fields["max_cell_bytes"].default
+    """Bytes."""
 
     @property
     def row(self) -> int:
