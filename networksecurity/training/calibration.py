@@ -20,7 +20,7 @@ from sklearn.model_selection import FixedThresholdClassifier, PredefinedSplit
 from sklearn.pipeline import Pipeline
 
 from networksecurity.training.candidates import DECISION_THRESHOLD
-from networksecurity.training.intervals import Interval, mean_interval
+from networksecurity.training.intervals import Interval, losses, mean_interval
 
 Method = Literal["temperature", "sigmoid", "isotonic"]
 """How probabilities are corrected, by the number of parameters: one, which keeps every label at a threshold of 0.5
@@ -30,8 +30,6 @@ Method = Literal["temperature", "sigmoid", "isotonic"]
 _EPS = np.finfo(float).eps
 _LOG_EPS = 1e-12
 """What scikit-learn adds to a probability before it takes the logarithm."""
-_N_ERRORS = 1.96
-"""Standard errors of a 95 % interval."""
 _N_BINS = 10
 
 
@@ -163,7 +161,7 @@ def choose_calibration(
     'temperature'
     """
     y = np.asarray(y, dtype=int)
-    own = _losses(y, y_score)
+    own = losses(y, y_score)
     after: dict[Method, np.ndarray] = {}
     compared: list[Calibrated] = []
     for method in get_args(Method):
@@ -171,7 +169,7 @@ def choose_calibration(
         for learned, held_out in PredefinedSplit(test_fold).split():
             correct = corrector(_fit(_Probabilities(), y[learned], y_score[learned], method))
             corrected[held_out] = correct(y_score[held_out])
-        after[method] = _losses(y, corrected)
+        after[method] = losses(y, corrected)
         compared.append(_compare(method, own, after[method], groups, CalibrationCurve.of(y, corrected)))
     return CalibrationChoice(
         method=_best(compared, after, groups),
@@ -182,19 +180,11 @@ def choose_calibration(
     )
 
 
-def _losses(y: np.ndarray, y_score: np.ndarray) -> np.ndarray:
-    """Return the squared error and the log loss of each row."""
-    sure = np.clip(y_score, _EPS, 1 - _EPS)
-    return np.column_stack([(y_score - y) ** 2, -np.log(np.where(y == 1, sure, 1 - sure))])
-
-
 def _compare(
-    method: Method, own: np.ndarray, losses: np.ndarray, groups: np.ndarray, curve: CalibrationCurve
+    method: Method, own: np.ndarray, found: np.ndarray, groups: np.ndarray, curve: CalibrationCurve
 ) -> Calibrated:
-    (brier, of_brier), (log_loss, of_log_loss) = (
-        mean_interval(losses[:, i] - own[:, i], groups, n_errors=_N_ERRORS) for i in (0, 1)
-    )
-    brier_score, nats = losses.mean(axis=0)
+    (brier, of_brier), (log_loss, of_log_loss) = (mean_interval(found[:, i] - own[:, i], groups) for i in (0, 1))
+    brier_score, nats = found.mean(axis=0)
     return Calibrated(
         method=method,
         brier_score=brier_score,
@@ -207,13 +197,13 @@ def _compare(
     )
 
 
-def _best(compared: Sequence[Calibrated], losses: dict[Method, np.ndarray], groups: np.ndarray) -> Method | None:
+def _best(compared: Sequence[Calibrated], after: dict[Method, np.ndarray], groups: np.ndarray) -> Method | None:
     better = [of for of in compared if of.brier_interval[1] < 0 and of.log_loss_difference <= 0]
     if not better:
         return None
     best = min(better, key=lambda of: of.brier_score)
     for of in better:  # the simplest first
-        difference, (low, _) = mean_interval(losses[of.method][:, 0] - losses[best.method][:, 0], groups, n_errors=1)
+        difference, (low, _) = mean_interval(after[of.method][:, 0] - after[best.method][:, 0], groups, n_errors=1)
         if low <= 0 or difference == 0:
             return of.method
     return best.method

@@ -3,6 +3,8 @@
 Rows of one feature vector are right or wrong together: counted one by one, they would pass for independent evidence.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 N_RESAMPLES = 5_000
@@ -77,10 +79,7 @@ def intervals(
     >>> round(low, 2), round(high, 2)
     (0.67, 0.67)
     """
-    y_true, y_pred = np.asarray(y_true, dtype=bool), np.asarray(y_pred, dtype=bool)
-    _, of_row = np.unique(groups, return_inverse=True)
-    cells = (~y_true & ~y_pred, ~y_true & y_pred, y_true & ~y_pred, y_true & y_pred)
-    by_group = np.array([np.bincount(of_row, weights=cell) for cell in cells]).T
+    by_group = counts_by_group(confusion_cells(np.asarray(y_true) == 1, np.asarray(y_pred) == 1), groups)
     tn, fp, fn, tp = resample(by_group, random_state=random_state).T
     figures = {
         "f1_score": share(2 * tp, 2 * tp + fp + fn),
@@ -124,8 +123,7 @@ def score_intervals(
     ends = np.flatnonzero(np.append(score[1:] != score[:-1], True))  # rows of equal scores count together
     found, of_row = np.unique(groups, return_inverse=True)
     of_row, n_groups = of_row[order], len(found)
-    sure = np.clip(score, np.finfo(float).eps, 1 - np.finfo(float).eps)  # as scikit-learn's log_loss
-    losses = np.column_stack([(score - y) ** 2, -np.log(np.where(y == 1, sure, 1 - sure))])
+    of_rows = losses(y, score)
     generator = np.random.default_rng(random_state)
 
     def resampled(n_resamples: int) -> np.ndarray:
@@ -139,13 +137,30 @@ def score_intervals(
         precision = np.divide(tp, called, out=np.zeros_like(tp), where=called > 0)
         with np.errstate(invalid="ignore"):  # a resample of one class
             curves = auc / (n_phishing * n_legitimate), (found_there * precision).sum(axis=1) / n_phishing
-        return np.column_stack([*curves, (weight @ losses) / called[:, -1:]])
+        return np.column_stack([*curves, (weight @ of_rows) / called[:, -1:]])
 
     n_resamples = int(np.clip(_MOST_CELLS // len(y), _FEWEST, _N_RESAMPLES_OF_SCORES))
     at_once = max(1, _CELLS_AT_ONCE // len(y))
     parts = [resampled(min(at_once, n_resamples - done)) for done in range(0, n_resamples, at_once)]
     figures = zip(("roc_auc", "average_precision", "brier_score", "log_loss"), np.concatenate(parts).T, strict=True)
     return {name: percentile_interval(of[np.isfinite(of)], confidence) for name, of in figures}
+
+
+def confusion_cells(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return whether each row is a true negative, false positive, false negative, true positive; both are bool."""
+    return ~y_true & ~y_pred, ~y_true & y_pred, y_true & ~y_pred, y_true & y_pred
+
+
+def counts_by_group(counted: Sequence[np.ndarray], groups: np.ndarray) -> np.ndarray:
+    """Return the sum of each count over the rows of each group, as `resample` takes it: (n_groups, n_counts)."""
+    _, of_row = np.unique(groups, return_inverse=True)
+    return np.array([np.bincount(of_row, weights=each) for each in counted]).T
+
+
+def losses(y: np.ndarray, y_score: np.ndarray) -> np.ndarray:
+    """Return the squared error and the log loss (nats, as scikit-learn's) of each row, of shape (n_samples, 2)."""
+    sure = np.clip(y_score, np.finfo(float).eps, 1 - np.finfo(float).eps)
+    return np.column_stack([(y_score - y) ** 2, -np.log(np.where(y == 1, sure, 1 - sure))])
 
 
 def mean_interval(values: np.ndarray, groups: np.ndarray, *, n_errors: float = 1.96) -> tuple[float, Interval]:

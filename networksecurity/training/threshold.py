@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from networksecurity.training.candidates import DECISION_THRESHOLD
 from networksecurity.training.evaluation import precision_at
-from networksecurity.training.intervals import resample, share
+from networksecurity.training.intervals import confusion_cells, counts_by_group, resample, share
 
 
 class ThresholdChoice(BaseModel, frozen=True):
@@ -195,9 +195,8 @@ def tune_threshold(
     chosen = np.empty(len(y), bool)
     for others, held_out in PredefinedSplit(test_fold).split():
         chosen[held_out] = y_score[held_out] >= _best_threshold(y[others], y_score[others], scoring)
-    cells = [*_cells(y, chosen), *_cells(y, y_score >= DECISION_THRESHOLD)]
-    _, of_row = np.unique(groups, return_inverse=True)
-    by_group = np.array([np.bincount(of_row, weights=cell) for cell in cells]).T
+    by_default = y_score >= DECISION_THRESHOLD
+    by_group = counts_by_group([*confusion_cells(y == 1, chosen), *confusion_cells(y == 1, by_default)], groups)
 
     def gain(totals: np.ndarray) -> np.ndarray:
         return _score(scoring, *totals[:, :4].T) - _score(scoring, *totals[:, 4:].T)
@@ -220,12 +219,6 @@ def _score(scoring: str, tn: np.ndarray, fp: np.ndarray, fn: np.ndarray, tp: np.
     if scoring == "accuracy":
         return (tn + tp) / (tn + fp + fn + tp)
     return (share(tp, tp + fn) + share(tn, tn + fp)) / 2
-
-
-def _cells(y: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return whether each row is a true negative, false positive, false negative, true positive."""
-    is_phishing = y == 1
-    return ~is_phishing & ~y_pred, ~is_phishing & y_pred, is_phishing & ~y_pred, is_phishing & y_pred
 
 
 def _best_threshold(y: np.ndarray, y_score: np.ndarray, scoring: str) -> float:
