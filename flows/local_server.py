@@ -8,7 +8,6 @@ Prefect profile names another server, that process finds out and exits.
 import atexit
 import gc
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from networksecurity.exceptions import ConfigurationError, NetworkSecurityException
-from networksecurity.parent import end_with_parent
+from networksecurity.parent import ctrl_c_blocked, end_with_parent
 from networksecurity.settings import without_secrets
 
 from .ending import before_the_end
@@ -64,8 +63,7 @@ def _start(port: int) -> subprocess.Popen:
     command = [sys.executable, "-P", "-m", f"{__package__}.local_server", str(port), LOG]
     # Ctrl-C reaches every process of the terminal. The server inherits this mask and lives on: Prefect records how the
     # run ended before we end the server.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with ctrl_c_blocked():
         server = subprocess.Popen(  # noqa: S603 (this interpreter, a fixed command)
             command,
             env=without_secrets(os.environ, but="PREFECT_") | {"PREFECT_UI_ENABLED": "0", "PYTHONPATH": path},
@@ -73,8 +71,6 @@ def _start(port: int) -> subprocess.Popen:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     before_the_end(partial(end_server, server))
     atexit.register(end_server, server)  # runs after what Prefect registers later, and sends to the server
     return server
