@@ -105,7 +105,7 @@ def test_export_writes_the_quarantine_of_the_storage(command, stored):
 def test_export_never_overwrites_a_file(command, target, tmp_path):
     (tmp_path / "corrected.csv").write_text("mine")
     code, _, err = command("quarantine", "export", "corrected.csv")
-    assert (code, err) == (1, "error: corrected.csv exists already and may hold corrections: name another file\n")
+    assert (code, err) == (1, "error: corrected.csv exists already and is not overwritten: name another file\n")
     assert (tmp_path / "corrected.csv").read_text() == "mine"
     assert command("quarantine", "export", "no/folder.csv")[0] == 1
 

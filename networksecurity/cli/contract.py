@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from networksecurity.cli.options import command_group, open_registry
+from networksecurity.cli.options import command_group, open_registry, refuse_old, writing
 from networksecurity.cli.tables import print_table
-from networksecurity.exceptions import ConfigurationError, counted
+from networksecurity.exceptions import counted
 from networksecurity.settings import settings
 
 if TYPE_CHECKING:
@@ -47,10 +47,8 @@ def infer(
     from networksecurity.data.table_draft import draft_table, draw_rows, table_name
     from networksecurity.data.table_file import KINDS
 
-    if output and output.suffix.lower() not in KINDS:
-        raise typer.BadParameter(f"{output}: its name must end in {' or '.join(KINDS)}")
-    if output and output.exists():
-        raise _exists(output)
+    if output:
+        refuse_old(output, KINDS)
     source = sources.parse_file(file, settings())
     stem = output.stem if output else re.split(r"[/\\]", source.shown)[-1].split(".")[0]
     with source.batches() as batches:
@@ -59,13 +57,8 @@ def infer(
     if output is None:
         print(draft, end="")
         return
-    try:
-        with output.open("x", encoding="utf-8") as opened:
-            opened.write(draft)
-    except FileExistsError as exc:
-        raise _exists(output) from exc
-    except OSError as exc:
-        raise ConfigurationError(f"{output} cannot be written: {exc.strerror or exc}") from exc
+    with writing(output), output.open("x", encoding="utf-8") as opened:
+        opened.write(draft)
     print(f"{output} written. Correct it, then: networksecurity contract check {output} --source {file}")
     print(_described(Table.at(output)))
 
@@ -116,10 +109,6 @@ def show(
     from networksecurity.data.contracts import get_contract
 
     print(open_registry(name).document(str(version)) if version else get_contract(name).document, end="")
-
-
-def _exists(output: Path) -> ConfigurationError:
-    return ConfigurationError(f"{output} exists already and is not overwritten: name another file")
 
 
 def _described(of_rows: "data.Contract") -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from networksecurity.cli.options import Contract, Json, Positive, command_group
+from networksecurity.cli.options import Contract, Json, Positive, command_group, refuse_old, writing
 from networksecurity.cli.tables import print_table
-from networksecurity.exceptions import ConfigurationError, TrackingError, counted
+from networksecurity.exceptions import TrackingError, counted
 from networksecurity.settings import settings
 
 if TYPE_CHECKING:
@@ -47,15 +47,17 @@ def describe(
     from networksecurity.data.contracts import get_contract
     from networksecurity.data.description import describe as describe_rows
 
-    if html is not None and html.exists():
-        raise ConfigurationError(f"{html} exists already and is not overwritten: name another file")
+    if html is not None:
+        refuse_old(html)
     of_rows = get_contract(contract, positive)
     rows = sources.checked(sources.parse(source, settings(), of_rows), of_rows)
     validated = of_rows.validate(rows.read().frame, max_rejected=1)
     found = describe_rows(validated.accepted, of_rows)
     drift, compared = _compare(validated.accepted, of_rows)
     if html is not None:
-        _write(html, _page(rows.shown, found, validated.report, drift, compared))
+        page = _page(rows.shown, found, validated.report, drift, compared)
+        with writing(html):
+            html.write_text(page, encoding="utf-8")
     if as_json:
         document = {
             "source": rows.shown,
@@ -160,10 +162,3 @@ th, td {{ border-bottom: 1px solid #8888; padding: .2rem .8rem .2rem 0; text-ali
 {_table(found).to_html(index=False, border=0)}
 </html>
 """
-
-
-def _write(file: Path, page: str) -> None:
-    try:
-        file.write_text(page, encoding="utf-8")
-    except OSError as exc:
-        raise ConfigurationError(f"{file} cannot be written: {exc.strerror or exc}") from exc

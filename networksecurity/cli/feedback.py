@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from networksecurity.cli.options import Contract, Json, command_group
+from networksecurity.cli.options import By, Contract, Json, Label, command_group
 from networksecurity.cli.tables import print_table
 from networksecurity.exceptions import counted
 from networksecurity.settings import settings
@@ -24,9 +24,7 @@ feedback = command_group(
 )
 
 Beside = Annotated[str, typer.Option("--in", metavar="PLACE", help="mongodb, or mongodb://host/database.collection.")]
-By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.")]
 Reports = Annotated[list[str], typer.Argument(metavar="ID", help="As `feedback list` shows them.")]
-_LABELS = typer.Option(help="phishing or legitimate.", metavar="LABEL")
 
 
 def _beside(place: str, contract: str) -> "AbstractContextManager[OpenCollection]":
@@ -38,7 +36,7 @@ def _beside(place: str, contract: str) -> "AbstractContextManager[OpenCollection
 
 @feedback.command(short_help="Report that each row of a file has this label.")
 def add(
-    label: Annotated[Literal["phishing", "legitimate"], _LABELS],
+    label: Label,
     by: By,
     file: Annotated[str | None, typer.Argument(metavar="FILE", help="Rows, .csv or .parquet.")] = None,
     url: Annotated[list[str] | None, typer.Option(metavar="URL", help="An address, in place of a file.")] = None,

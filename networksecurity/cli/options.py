@@ -1,9 +1,13 @@
-"""What several commands take: their options, and the registered model."""
+"""What several commands share: options, new files, and the registered model."""
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import settings
 
 if TYPE_CHECKING:
@@ -17,6 +21,10 @@ Contract = Annotated[
 Positive = Annotated[
     str | None, typer.Option("--positive", metavar="LABEL", help="The value of the target that means phishing.")
 ]
+Label = Annotated[
+    Literal["phishing", "legitimate"], typer.Option("--label", metavar="LABEL", help="phishing or legitimate.")
+]
+By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.")]
 
 
 def examples(*commands: str) -> str:
@@ -34,6 +42,23 @@ def command_group(summary: str, *commands: str) -> typer.Typer:
             print(context.get_help())
 
     return made
+
+
+def refuse_old(file: Path, kinds: Sequence[str] = ()) -> None:
+    """Raise an error for a file to be written that exists, or whose name ends in none of `kinds`."""
+    if kinds and file.suffix.lower() not in kinds:
+        raise typer.BadParameter(f"{file}: its name must end in {' or '.join(kinds)}")
+    if file.exists():
+        raise ConfigurationError(f"{file} exists already and is not overwritten: name another file")
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Raise ConfigurationError for what goes wrong while a file is written."""
+    try:
+        yield
+    except OSError as exc:
+        raise ConfigurationError(f"{file} cannot be written: {exc.strerror or exc}") from exc
 
 
 def open_registry(contract: str = "websites") -> "Registry":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from networksecurity.cli.options import Contract, Json, command_group
+from networksecurity.cli.options import By, Contract, Json, Label, command_group
 from networksecurity.cli.tables import print_table
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import settings
@@ -21,16 +21,13 @@ overrides = command_group(
     "overrides list --contract addresses",
 )
 
-By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.")]
-_LABELS = typer.Option(help="phishing or legitimate.", metavar="LABEL")
-
 
 @overrides.command(short_help="Set the verdict on rows or addresses.")
 def add(
     what: Annotated[
         str, typer.Argument(metavar="WHAT", help="A file of rows, .csv or .parquet; of addresses also one itself.")
     ],
-    label: Annotated[Literal["phishing", "legitimate"], _LABELS],
+    label: Label,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; shown with each answer.")],
     by: By,
     until: Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from networksecurity.cli.options import Contract, Positive, command_group
+from networksecurity.cli.options import Contract, Positive, command_group, refuse_old, writing
 from networksecurity.cli.tables import print_table
 from networksecurity.exceptions import ConfigurationError, counted
 from networksecurity.settings import Settings, settings
@@ -65,10 +65,7 @@ def export(
     contract: Contract = "websites",
 ) -> None:
     """Write all rows to a file, with their original values and their reasons."""
-    if file.suffix.lower() not in _KINDS:
-        raise typer.BadParameter(f"{file}: its name must end in {' or '.join(_KINDS)}")
-    if file.exists():
-        raise ConfigurationError(f"{file} exists already and may hold corrections: name another file")
+    refuse_old(file, _KINDS)
     from networksecurity.data import mongodb
     from networksecurity.data.contracts import get_contract
     from networksecurity.data.files.formulas import csv_for_people
@@ -79,13 +76,11 @@ def export(
     else:
         with mongodb.open(mongodb.parse_target(place, settings(), get_contract(contract))) as opened:
             rows = opened.quarantined()
-    try:
+    with writing(file):
         if file.suffix.lower() == ".csv":
             file.write_bytes(csv_for_people(rows))
         else:
             rows.to_parquet(file, index=False)
-    except OSError as exc:
-        raise ConfigurationError(f"{file} cannot be written: {exc.strerror or exc}") from exc
     print(f"{counted(len(rows), 'row')} written to {file}")
 
 
