@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, Field, SecretStr, SerializeAsAny
 from sklearn.pipeline import Pipeline
 
-from networksecurity.champion.stored_model import Parts, Reference, read_beside, read_model, read_profile, read_vectors
+from networksecurity.champion.stored_model import Parts, Reference, read_beside, read_model, read_vectors
 from networksecurity.data.contracts import WEBSITES, Contract, file_of, option_of
 from networksecurity.data.sample import is_synthetic
 from networksecurity.exceptions import StoredModelError, TrackingError, shortened
@@ -352,14 +352,8 @@ class Registry:
         TrackingError
             They are missing or damaged.
         """
-        with self.files(version) as folder:
-            try:
-                return pd.read_parquet(folder / PROBE_FILE)[list(self.contract.columns)]
-            except (OSError, ValueError, KeyError) as exc:
-                raise TrackingError(
-                    f"the rows to probe version {version.version} of {version.name} with cannot be read: train again "
-                    f"({type(exc).__name__})"
-                ) from exc
+        with self.files(version) as folder, _reading("rows to probe it with", version):
+            return pd.read_parquet(folder / PROBE_FILE)[list(self.contract.columns)]
 
     def load_card(self, version: RegisteredVersion) -> str | None:
         """Return the model card of a version, in Markdown; None if its run has none."""
@@ -378,14 +372,8 @@ class Registry:
         TrackingError
             The file is damaged.
         """
-        with self.files(version) as folder:
-            try:
-                return read_vectors(folder / LEARNED_FILE)
-            except (EOFError, ValueError) as exc:
-                raise TrackingError(
-                    f"what version {version.version} of {version.name} has learned from cannot be read: train again "
-                    f"({type(exc).__name__})"
-                ) from exc
+        with self.files(version) as folder, _reading("record of what it has learned from", version):
+            return read_vectors(folder / LEARNED_FILE)
 
     def load_reference(self, version: RegisteredVersion) -> Reference:
         """Return what is stored about the rows behind a version.
@@ -395,15 +383,9 @@ class Registry:
         TrackingError
             The profile is missing, or a file is damaged.
         """
-        with self.files(version) as folder:
-            try:
-                profile = read_profile(folder)
-                return Reference(profile, read_vectors(folder / LEARNED_FILE), read_vectors(folder / TESTED_FILE))
-            except (FileNotFoundError, EOFError, ValueError) as exc:
-                raise TrackingError(
-                    f"version {version.version} of {version.name} has no reference profile that can be read: train "
-                    f"again ({type(exc).__name__})"
-                ) from exc
+        with self.files(version) as folder, _reading("reference profile", version):
+            profile = ReferenceProfile.model_validate_json((folder / REFERENCE_FILE).read_bytes())
+            return Reference(profile, read_vectors(folder / LEARNED_FILE), read_vectors(folder / TESTED_FILE))
 
 
 @contextmanager
@@ -413,6 +395,18 @@ def _about(version: RegisteredVersion) -> Iterator[None]:
         yield
     except StoredModelError as exc:
         raise StoredModelError(f"version {version.version} of {version.name} is not used: {exc}") from exc
+
+
+@contextmanager
+def _reading(what: str, version: RegisteredVersion) -> Iterator[None]:
+    """Name the version and what of it is missing or damaged."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError, KeyError) as exc:
+        raise TrackingError(
+            f"version {version.version} of {version.name} has no {what} that can be read: train again "
+            f"({type(exc).__name__})"
+        ) from exc
 
 
 def _number(version: str) -> int:

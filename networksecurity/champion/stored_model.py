@@ -12,7 +12,6 @@ from networksecurity.data.model_files import load_model
 from networksecurity.exceptions import StoredModelError
 from networksecurity.monitoring.profile import ReferenceProfile
 from networksecurity.tracking.mlmodel import MODEL_FILE, columns_of
-from networksecurity.tracking.outcome import REFERENCE_FILE
 from networksecurity.training.domain import without_domain_check
 from networksecurity.training.known_features import KnownFeatures
 
@@ -65,11 +64,6 @@ def read_beside(kind: type[Kept], path: Path) -> Kept | None:
         return kind.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
-
-
-def read_profile(folder: Path) -> ReferenceProfile:
-    """Return a profile; raise FileNotFoundError, or one of pydantic's errors, which are ValueErrors."""
-    return ReferenceProfile.model_validate_json((folder / REFERENCE_FILE).read_bytes())
 
 
 def read_vectors(path: Path) -> np.ndarray | None:
