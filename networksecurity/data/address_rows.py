@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
-from pandera.errors import SchemaError
 
 from networksecurity.data.address_names import NAMES, TARGET, URL, canonical_name, normalized
 from networksecurity.data.addresses import parse_addresses
@@ -16,8 +15,8 @@ from networksecurity.data.hashing import hashed
 from networksecurity.data.labels import Recoding, label_text
 from networksecurity.data.look_alikes import look_alike
 from networksecurity.data.schema import CLASS_LABELS, MISSING_MARKERS, REASONS, is_row_number
-from networksecurity.data.validated import Tally, ValidationReport
-from networksecurity.exceptions import DataValidationError, listed, one_line
+from networksecurity.data.validated import Tally, ValidationReport, conforming
+from networksecurity.exceptions import DataValidationError, listed
 
 DOMAIN = "domain"
 
@@ -111,7 +110,7 @@ status, type, class, result, target, phishing or isphishing; there are link, y
         rejected = (
             frame.loc[bad, list(columns.values())].set_axis(list(columns), axis=1).assign(**{REASONS: reasons[bad]})
         )
-        accepted = _conforming(accepted[~bad])
+        accepted = conforming(accepted[~bad], _SCHEMA if self._with_target else _SCHEMA_WITHOUT_TARGET)
         self._count(len(frame), parsed.n_refanged, accepted, rejected)
         return accepted, rejected
 
@@ -149,9 +148,7 @@ status, type, class, result, target, phishing or isphishing; there are link, y
         most_frequent = [reason for reason, _ in self._tally.rejections.most_common(1)]
         return self._tally.report(
             {value: f"label = {name}" for value, name in CLASS_LABELS.items()} if self._with_target else None,
-            hint=". Say which value of the label means phishing: --positive VALUE"
-            if most_frequent == [_UNREADABLE]
-            else "",
+            hint=_SAY_WHICH if most_frequent == [_UNREADABLE] else "",
             dropped_columns=self._dropped,
             renamed_columns=self._renamed,
             n_refanged=self._n_refanged,
@@ -178,10 +175,3 @@ def _resolve(frame: pd.DataFrame, *, with_target: bool) -> dict[str, Any]:
             )
         found[name] = (exact or fitting)[0]
     return found
-
-
-def _conforming(accepted: pd.DataFrame) -> pd.DataFrame:
-    try:
-        return (_SCHEMA if TARGET in accepted else _SCHEMA_WITHOUT_TARGET).validate(accepted)
-    except SchemaError as exc:
-        raise DataValidationError(f"accepted rows do not conform to the schema: {one_line(exc)}") from exc

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from pandera.errors import SchemaError
 
 from networksecurity.data.labels import label_text as as_label
 from networksecurity.data.look_alikes import look_alike
 from networksecurity.data.raw import CONFLICT
 from networksecurity.data.schema import CLASS_LABELS, MISSING_MARKERS, REASONS
 from networksecurity.data.table_file import Feature, TableFile, normalized
-from networksecurity.data.validated import Tally, ValidationReport
-from networksecurity.exceptions import DataValidationError, listed, one_line, shortened
+from networksecurity.data.validated import Tally, ValidationReport, conforming
+from networksecurity.exceptions import DataValidationError, listed, shortened
 
 
 class TableValidation:
@@ -70,7 +69,7 @@ class TableValidation:
         rejected_rows = np.zeros(len(frame), dtype=bool)
         for why in reasons.values():
             rejected_rows |= why != ""
-        accepted = self._conforming(pd.DataFrame(found, index=frame.index)[~rejected_rows])
+        accepted = conforming(pd.DataFrame(found, index=frame.index)[~rejected_rows], self._schema)
         joined = [
             "; ".join(filter(None, cells))
             for cells in zip(*(why[rejected_rows] for why in reasons.values()), strict=True)
@@ -126,12 +125,6 @@ class TableValidation:
         return labels, np.where(
             labels >= 0, "", np.where(missing & (labels < 0), f"{table.target} is missing", wrong)
         ).astype(object)
-
-    def _conforming(self, accepted: pd.DataFrame) -> pd.DataFrame:
-        try:
-            return self._schema.validate(accepted)
-        except SchemaError as exc:
-            raise DataValidationError(f"accepted rows do not conform to the schema: {one_line(exc)}") from exc
 
     def _count(self, accepted: pd.DataFrame, rejected: pd.DataFrame) -> None:
         labels = accepted[self._table.target].to_numpy() if self._with_target else None

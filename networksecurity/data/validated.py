@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandera.errors import SchemaError
+from pandera.pandas import DataFrameSchema
 
-from networksecurity.exceptions import MOST_QUOTED, DataValidationError, counted, listed, shortened
+from networksecurity.exceptions import MOST_QUOTED, DataValidationError, counted, listed, one_line, shortened
 
 _N_EXAMPLES = 3
 _LONGEST_SHOWN = 60
@@ -91,6 +93,14 @@ def check_rejected(n_rejected: int, n_rows: int, max_rejected: float, found: Cal
             f"{n_rejected} of {n_rows} rows ({n_rejected / n_rows:.1%}) are not valid, more than the tolerated "
             f"{max_rejected:.1%} (max_rejected): {found()}"
         )
+
+
+def conforming(accepted: pd.DataFrame, schema: DataFrameSchema) -> pd.DataFrame:
+    """Return accepted rows; raise DataValidationError if they do not conform to their schema."""
+    try:
+        return schema.validate(accepted)
+    except SchemaError as exc:
+        raise DataValidationError(f"accepted rows do not conform to the schema: {one_line(exc)}") from exc
 
 
 @dataclass

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pyarrow
 import pyarrow.compute
-from pandera.errors import SchemaError
 
 from networksecurity.data.labels import Recoding
 from networksecurity.data.look_alikes import look_alike
@@ -28,8 +27,8 @@ from networksecurity.data.schema import (
     canonical_name,
     left_out,
 )
-from networksecurity.data.validated import Validated, ValidationReport, check_rejected
-from networksecurity.exceptions import MOST_QUOTED, DataValidationError, listed, one_line, shortened
+from networksecurity.data.validated import Validated, ValidationReport, check_rejected, conforming
+from networksecurity.exceptions import MOST_QUOTED, DataValidationError, listed, shortened
 
 _KNOWN_CORRELATIONS = {"SSLfinal_State": 0.715, "URL_of_Anchor": 0.693}
 """Of the features with the target, in the data set itself: what tells inverted labels from weak ones."""
@@ -322,10 +321,7 @@ def _to_accepted(codes: dict[str, np.ndarray], rows: np.ndarray, index: pd.Index
         values = column if everything else column[rows]
         columns[name] = pd.arrays.IntegerArray(values, values == MISSING)
     accepted = pd.DataFrame(columns, index=index if everything else index[rows], copy=False)
-    try:
-        return (PHISHING_WEBSITES if TARGET in codes else FEATURES_ONLY).validate(accepted)
-    except SchemaError as exc:
-        raise DataValidationError(f"accepted rows do not conform to the schema: {one_line(exc)}") from exc
+    return conforming(accepted, PHISHING_WEBSITES if TARGET in codes else FEATURES_ONLY)
 
 
 def _check_target(labels: np.ndarray, tables: dict[str, np.ndarray], hint: str) -> None:
