@@ -1,4 +1,4 @@
-"""The record of one training as it grows: what MLflow is told, and what waits until MLflow can be told."""
+"""The record of one training as it grows: what is logged to MLflow, and what waits until MLflow can be reached."""
 
 import hashlib
 import json

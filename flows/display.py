@@ -37,7 +37,7 @@ class Work:
 
     done: int
     total: int | None = None
-    """None if nobody knows."""
+    """None if it is not known."""
     note: str = ""
     """How good it is so far."""
 
@@ -158,7 +158,7 @@ class Lines(Display):
     def _tick(self) -> None:
         while not self._closed.wait(max(0.01, self._last + self._every - time.monotonic())):
             if self._step and time.monotonic() >= self._last + self._every:
-                self.say(f"{self._step}: {self._state() or 'still at it'}")
+                self.say(f"{self._step}: {self._state() or 'still running'}")
 
     def _state(self) -> str:
         parts = [(name, work) for name, work in list(self._parts.items()) if not work.is_over]

@@ -1,7 +1,7 @@
 """What is wrong with a command is said before anything starts: Prefect, a run in MLflow, the slow imports of a flow.
 
-Sources that are plainly there are let through by their looks. Whatever else an option names, the code is asked that
-will use it, whose imports take a second. A run that a worker starts learns the same from its flow.
+Sources that plainly exist pass at once. Anything else that an option names is checked by the code that will use it,
+whose imports take a second. A run that a worker starts learns the same from its flow.
 """
 
 import os
@@ -24,7 +24,7 @@ def find_wrong(parameters: BaseModel) -> Iterator[tuple[str, str]]:
     Raises
     ------
     ConfigurationError
-        The settings are wrong, whatever the options are.
+        The settings are wrong.
     """
     settings()
     for option in _CHECKED:

@@ -42,7 +42,7 @@ def check_prefect() -> list[Finding]:
         except PrefectHTTPStatusError as exc:
             status = exc.response.status_code
             fix = "set PREFECT_API_AUTH_STRING or PREFECT_API_KEY to what it accepts" if status in {401, 403} else ""
-            return [_finding("failure", f"{shown} answers {status}", fix or "look into the server's log")]
+            return [_finding("failure", f"{shown} answers {status}", fix or "check the server's log")]
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             fix = "start it (make prefect-ui, make stack), or unset PREFECT_API_URL: a run then starts its own"
             return [_finding("failure", f"{shown} cannot be used: {exc}", fix)]
@@ -119,7 +119,9 @@ def _check_late(client: "SyncPrefectClient") -> Finding:
 def _check_automations(client: "SyncPrefectClient") -> Finding:
     automations = [of for of in client.read_automations() if TAG in of.tags]
     if not automations:
-        return _finding("warning", "there are no automations: dead runs stay open, failures are not told", _BOOTSTRAP)
+        return _finding(
+            "warning", "there are no automations: dead runs stay open, failures are not reported", _BOOTSTRAP
+        )
     off = sorted(of.name for of in automations if not of.enabled)
     if off:
         return _finding(

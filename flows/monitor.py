@@ -53,7 +53,7 @@ DRIFT_EVENT = "networksecurity.drift.detected"
 QUALITY_EVENT = "networksecurity.quality.decayed"
 """The event that reports a decay of quality, with the same payload."""
 RETRAINING = {"networksecurity.retraining": "asked"}
-"""The label of one event of a check, whatever it found: two of them would ask for two retrainings of the same rows."""
+"""The label of one event of a check that found anything: two of them would ask for two retrainings of the same rows."""
 _LONGEST_CAUSE = 240
 """Characters of each cause of a retraining; a training takes 500 as its reason."""
 

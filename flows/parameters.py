@@ -218,10 +218,10 @@ class TrainParameters(BaseModel, extra="forbid", frozen=True):
     cost_review: Annotated[float | None, AfterValidator(_one_band)] = Field(
         default=None,
         gt=0,
-        description="cost of a person's look at one website, in the unit of the other costs: rows where a look is "
+        description="cost of a person's review of one website, in the unit of the other costs: rows where it is "
         "cheaper than the errors it saves are labelled `unsure`",
     )
-    refresh: bool = Field(default=False, description="compute everything anew, whatever earlier runs left in the cache")
+    refresh: bool = Field(default=False, description="compute everything anew, without the results of earlier runs")
     skip_unchanged: bool = Field(
         default=False,
         description="train nothing where the champion or the newest model learned from exactly these rows",

@@ -18,7 +18,7 @@ _ADVICE = re.compile(r"[:;,] (?=(?:ask|check|correct|create|install|point|promot
 
 
 class Finding(BaseModel, frozen=True):
-    """What was looked at, what was found, and what to do about it."""
+    """What was checked, what was found, and what to do about it."""
 
     subject: str
     state: State

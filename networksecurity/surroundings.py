@@ -1,4 +1,4 @@
-"""What surrounds a command: proxies, warnings, a terminal that cannot show every sign, a reader that stops reading."""
+"""What surrounds a command: proxies, warnings, a terminal without some characters, a reader that stops reading."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ from networksecurity.exceptions import ConfigurationError, one_line, shortened
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _NETWORK_OF_IPV6 = re.compile(r".*:.*/\d+")
-"""What no client looks at, and httpx cannot read: it would raise an error for every request."""
+"""What no client uses, and httpx cannot read: it would raise an error for every request."""
 
 
 def bypass_proxies(environment: MutableMapping[str, str]) -> None:
@@ -71,9 +71,9 @@ def refuse_proxies(environment: Mapping[str, str]) -> None:
 
 
 def complete_streams() -> None:
-    """Open what stands for a standard stream that is closed, and let no sign end a command.
+    """Open what stands for a standard stream that is closed, and let no character end a command.
 
-    Without it, the next file that is opened would take the place of a closed stream. `?` stands for a sign that a
+    Without it, the next file that is opened would take the place of a closed stream. `?` stands for a character that a
     stream cannot show, and a mark for bytes that are no text.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):

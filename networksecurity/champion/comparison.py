@@ -78,7 +78,7 @@ def compare(
     codes : ndarray of shape (n_samples,)
         Equal where feature vectors are equal.
     confidence : float, default=0.95
-        Required at the first look at these rows.
+        Required in the first decision on these rows.
     earlier : iterable of Comparison
         All earlier ones, of these rows or others.
     random_state : int, default=0
@@ -90,9 +90,9 @@ def compare(
     result differences", 2000, for F1. One test of the figure in question has more power than the two that were used
     before, each of which had to pass: `docs/promotion.md` has the simulation.
 
-    At the k-th look at the same rows the level is (1 - confidence) / k². Whatever the number of looks, an equal model
+    In the k-th decision on the same rows the level is (1 - confidence) / k². However many there are, an equal model
     is promoted by any of them with a probability of at most π²/6 (1 - confidence), 0.08 by default. By default, no
-    p-value of 10,000 permutations is small enough from the 23rd look on.
+    p-value of 10,000 permutations is small enough from the 23rd decision on.
 
     Examples
     --------
@@ -144,7 +144,7 @@ def sketch_of(vectors: np.ndarray) -> str:
 
 
 def _share_seen(vectors: np.ndarray, earlier: Comparison) -> float:
-    """Return the estimated share of vectors that an earlier comparison has looked at."""
+    """Return the estimated share of vectors that an earlier comparison has used."""
     if not earlier.sketch or not earlier.detectable:  # a model that answered as the champion did had no chance
         return 0.0
     sketch = np.frombuffer(b64decode(earlier.sketch), dtype="<u8")

@@ -93,7 +93,7 @@ def decide(
     synthetic : bool, default=False
         Whether the candidate has learned from the built-in sample.
     earlier : sequence of Comparison
-        Those of all earlier decisions: the more of them have looked at these rows, the more confidence is required.
+        Those of all earlier decisions: the more of them have used these rows, the more confidence is required.
     random_state : int, default=0
         Seed of the permutations and of the bootstrap.
     contract : Contract, default=WEBSITES
@@ -251,8 +251,7 @@ def _power_sentences(found: Comparison, *, worse: bool) -> list[str]:
     sentences = []
     if found.looks and found.looks > 1:
         sentences.append(
-            f"Earlier decisions that looked at these test rows: about {found.looks - 1:.3g}; so more confidence is "
-            "required."
+            f"Earlier decisions that used these test rows: about {found.looks - 1:.3g}; more confidence is required."
         )
     if found.detectable:
         sentences.append(f"These rows show a gain of {found.detectable:.4f} of F1 with a probability of {POWER:.0%}.")

@@ -1,7 +1,7 @@
 """The delivery of a record to MLflow: runs, model, version and alias, each found by its key or else made.
 
 It can be repeated after any interruption and any unclear answer: a connection that is cut, a time-out, an answer of
-something else than MLflow. What creates something is never sent again before a look whether it is there.
+something other than MLflow. What creates something is never sent again before a check whether it exists.
 """
 
 import time
@@ -78,7 +78,7 @@ def deliver_training(
     record : TrainingRecord
     ledger : Ledger
     logged : collection of str
-        Models whose grid points are there already.
+        Models whose grid points are logged already.
     signing_key : SecretStr, optional
         Of the registered model.
 

@@ -36,5 +36,5 @@ class Gate(BaseModel, frozen=True, extra="forbid"):
         default=0.95,
         gt=0.5,
         lt=1,
-        description="with which F1 has to be higher than the champion's, at the first look at the test rows",
+        description="with which F1 has to be higher than the champion's, in the first decision on the test rows",
     )

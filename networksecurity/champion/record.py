@@ -254,7 +254,7 @@ class Ledger:
     def begun(self, record: _Kind) -> Iterator[_Kind]:
         """Store a record that begins, keep other processes from it in the context, and give it.
 
-        It goes on in the runs of an earlier one that was interrupted, on whatever machine.
+        It goes on in the runs of an earlier one that was interrupted, on any machine.
         """
         for earlier in filter(record.goes_on, self.unattended()):
             with self._claimed(earlier) as is_ours:

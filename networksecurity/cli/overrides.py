@@ -1,4 +1,4 @@
-"""`networksecurity overrides`: verdicts that a person sets, whatever the model says."""
+"""`networksecurity overrides`: verdicts that a person sets in place of the model's."""
 
 import json
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 overrides = command_group(
-    "Verdicts set by hand, whatever the model says; each ends on a day.",
+    "Verdicts set by hand in place of the model's; each ends on a day.",
     "overrides add example.com --label legitimate --by jane \\\n      --reason 'our own' --contract addresses",
     "overrides list --contract addresses",
 )

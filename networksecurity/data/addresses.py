@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_LENGTH = 8_192
 """Characters of the longest text that is read."""
 
-# As analysts write addresses, so that nobody follows one by accident: hxxps[://]evil[.]example
+# As analysts write addresses, to keep people from following them: hxxps[://]evil[.]example
 _DEFANGED = re.compile(
     r"(?P<scheme>^h(?:xx|tx|xt|\*\*)p)(?=s?[\[({]{0,2} ?:)|[\[({]{1,2} ?(?P<sign>\.|dot|://|:|//|/|@|at) ?[\])}]{1,2}",
     re.IGNORECASE,
@@ -173,7 +173,7 @@ def parse_addresses(texts: pd.Series) -> ParsedAddresses:
     Parameters
     ----------
     texts : Series of shape (n_samples,)
-        Texts; whatever else, a missing value too, gets a reason.
+        Texts; anything else, a missing value too, gets a reason.
 
     Examples
     --------

@@ -32,7 +32,7 @@ def find_targets(
     contract : Contract
     settings : Settings
     covers : "address", "host" or "domain", optional
-        Of addresses: what to cover, whatever the text says.
+        Of addresses: what to cover, in place of what the text suggests.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Overrides: verdicts that a person has set, for a while, whatever the model says.
+"""Overrides: verdicts that a person has set, for a while, in place of the model's.
 
 They are applied after the model, to its answer; no training, evaluation or monitor reads them. An override covers an
 exact row, or of addresses: an exact address, a host, or a registrable domain with every host under it. The narrowest
@@ -26,7 +26,7 @@ Time = Annotated[AwareDatetime, AfterValidator(lambda time: time.replace(microse
 """To the millisecond, as BSON keeps it."""
 
 DEFAULT_DAYS = 90
-"""How long an override is in force where nobody says."""
+"""How long an override is in force by default."""
 MOST_IN_FORCE = 10_000
 """Overrides of a contract at once: the service holds them in memory and reads them again and again."""
 MAX_BY, MAX_REASON = 100, 500

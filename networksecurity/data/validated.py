@@ -36,7 +36,7 @@ class ValidationReport:
     renamed_columns: dict[str, str] = field(default_factory=dict)
     """Known other spellings, to the schema's names."""
     n_refanged: int = 0
-    """Addresses that were written so that nobody follows them, such as `hxxp://evil[.]example`."""
+    """Addresses that were written to keep people from following them, such as `hxxp://evil[.]example`."""
     n_duplicates: int = 0
     """Rows whose address stands in an earlier row; only of addresses."""
     n_conflicts: int = 0

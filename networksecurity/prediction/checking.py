@@ -28,7 +28,7 @@ class Verdict(BaseModel, frozen=True):
     """`phishing`, `legitimate` or `unsure`; None if it is no address."""
     phishing_probability: float | None = None
     by: Literal["model", "override"] | None = None
-    """Whose label it is: the model's, or that of a person, whatever the probability."""
+    """Whose label it is: the model's, or that of a person, which does not depend on the probability."""
     override: str | None = None
     """The reason of who set the label."""
     until: datetime | None = None

@@ -112,7 +112,7 @@ class Prediction(BaseModel):
     """`unsure` where the probability is near the threshold, or too little of the row is known: a person should look;
     null if the row is not valid."""
     by: Literal["model", "override"] | None
-    """Whose label it is: the model's, or that of a person, whatever the probability; null if the row is not valid."""
+    """Whose label it is: the model's, or that of a person; null if the row is not valid."""
     reasons: list[str]
     """Why the row is not valid; empty if it is."""
     keys: dict[str, Any]

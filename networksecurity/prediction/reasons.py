@@ -1,8 +1,8 @@
 """Why a model gives a row its probability: for each feature, what another value of it would change.
 
 The effect of a feature is the difference that its value makes, everything else left as it is, against a value drawn
-from the rows behind the model. The features of an address are its parts (`address_parts`), whatever the model makes of
-them. `docs/serving.md` says what that means and what it does not.
+from the rows behind the model. The features of an address are its parts (`address_parts`), for every kind of
+model. `docs/serving.md` says what that means and what it does not.
 """
 
 import numpy as np

@@ -124,7 +124,7 @@ class Announcement:
 
 def _answer(settings: Settings, listener: socket.socket, report: Report, n_processes: int = 1) -> None:
     """Answer what arrives at `listener`, with this process's share of the cores."""
-    gc.disable()  # a fifth of the time until it is ready; what was made until then stays, and is never looked at again
+    gc.disable()  # a fifth of the time until it is ready; what was made until then stays, and is never searched again
     import uvicorn
     from threadpoolctl import threadpool_limits
 

@@ -283,7 +283,7 @@ async def _refuse_query(_: Request, exc: Exception) -> JSONResponse:
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
-    """Return the body, keeping no more of it than `max_bytes` whatever its headers declare."""
+    """Return the body, keeping no more of it than `max_bytes`, even if its headers declare less."""
     declared = request.headers.get("content-length", "")
     most_read = _DRAINED * max_bytes
     body, n_bytes = bytearray(), 0

@@ -11,7 +11,7 @@ from types import MappingProxyType
 KEY = "networksecurity"
 """The key of our view."""
 PAGES = "workflowType=machine_learning"
-"""What the address of a page says to show trainings, whatever the browser showed last."""
+"""What the address of a page says to show trainings, even if the browser showed something else last."""
 
 
 def view_tags(columns: Sequence[str]) -> dict[str, str]:

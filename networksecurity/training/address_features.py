@@ -11,8 +11,8 @@ from networksecurity.training.address_text import AddressColumn
 class AddressFeatures(AddressColumn):
     """Turn addresses into the numbers of `ADDRESS_FEATURES`.
 
-    Stateless: `fit` only remembers the name of the column. Each address is normalized first, so that all spellings of
-    one get the same numbers.
+    Stateless: `fit` only remembers the name of the column. Each address is normalized first: all spellings of one get
+    the same numbers.
 
     Examples
     --------

@@ -17,7 +17,7 @@ from networksecurity.exceptions import AddressError
 class AddressColumn(TransformerMixin, BaseEstimator):
     """The base of what takes one column of addresses; stateless.
 
-    All spellings of an address are read as one, so that a verdict does not depend on how an address was written down.
+    All spellings of an address are read as one: a verdict does not depend on how the address was written.
     """
 
     def fit(self, X: Any, y: object = None) -> "AddressColumn":  # noqa: ARG002 (scikit-learn passes it)

@@ -27,7 +27,7 @@ class BandChoice(BaseModel, frozen=True):
     asked: str
     """By what it was chosen, in words."""
     expected_cost: float | None = None
-    """Of the average website, with the price of looking; None if it was not chosen by costs."""
+    """Of the average website, with the price of reviews; None if it was not chosen by costs."""
 
     def sentence(self) -> str:
         """Return what is left to a person, and what that is worth."""
@@ -92,14 +92,14 @@ def band_by_cost(
     y, y_score, threshold
         As for `band_by_share`.
     cost_review : float
-        Of a person's look at one website.
+        Of a person's review of one website.
     cost_false_negative, cost_false_positive, base_rate
         As for `threshold.choose_threshold`.
 
     Returns
     -------
     choice : BandChoice or None
-        None if no look is worth its price.
+        None if no review is worth its price.
 
     Examples
     --------
@@ -119,14 +119,14 @@ def band_by_cost(
 
     fn, tn = sides.passed(sides.lower)
     tp, fp = sides.stopped(sides.upper)
-    # Each side has costs of its own: what passes or is stopped wrongly, and what of the side is looked at.
+    # Each side has costs of its own: what passes or is stopped wrongly, and what of the side is reviewed.
     below = cost_false_negative * of_phishing * fn + review(fn[-1] - fn, tn[-1] - tn)
     above = cost_false_positive * of_legitimate * fp + review(tp[0] - tp, fp[0] - fp)
     i = len(below) - 1 - int(np.argmax(_lowest(below)[::-1]))
     j = int(np.argmax(_lowest(above)))
     if sides.lower[i] == sides.upper[j]:
         return None
-    asked = f"a look costs {cost_review:g}"
+    asked = f"a review costs {cost_review:g}"
     bounds = float(sides.lower[i]), float(sides.upper[j])
     return _choice(y, y_score, threshold, bounds, asked, expected_cost=float(below[i] + above[j]))
 

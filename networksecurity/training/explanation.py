@@ -24,7 +24,7 @@ _MAX_IMPORTANCE_ROWS = 10_000
 _MAX_ROWS_OF_NUMBERS = 2_000
 """Where each shuffle is predicted, rather than looked up."""
 _LEAST_ROWS, _MAX_CELLS = 300, 60_000
-"""Of a table, so that one with many columns does not take minutes."""
+"""Of a table: one with many columns must not take minutes."""
 
 
 class ConfusionMatrix(BaseModel, frozen=True):

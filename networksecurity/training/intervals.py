@@ -23,7 +23,7 @@ def resample(by_group: np.ndarray, *, random_state: int = 0) -> np.ndarray:
     Parameters
     ----------
     by_group : ndarray of shape (n_groups, n_counts)
-        Whatever is counted in each group.
+        What is counted in each group.
     random_state : int, default=0
 
     Returns

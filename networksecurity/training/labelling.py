@@ -63,7 +63,7 @@ def choose_labelling(
     abstain : float, optional
         Largest share of rows that is left to a person.
     cost_review : float, optional
-        Of a person's look, in place of `abstain`.
+        Of a person's review of one row, in place of `abstain`.
 
     Examples
     --------

@@ -25,8 +25,8 @@ class LeakageLedger(BaseModel, frozen=True):
     """How much a split that ignores equal rows would flatter a model, and how good any model could be.
 
     A single random split moves with its seed by as much as the flattery is worth: `N_SPLITS` of them are averaged. The
-    honest figure is that of the model's own test rows. F1 on the random splits' unseen rows is not told: the few rare
-    vectors that are left for that have another share of phishing (58 % in the UCI data, others 37 %).
+    honest figure is that of the model's own test rows. F1 on the random splits' unseen rows is left out: the few rare
+    vectors there have another share of phishing (58 % in the UCI data, others 37 %).
     """
 
     random_split_f1_score: float

@@ -1,7 +1,7 @@
 """How a pipeline reads the columns of a table: numbers imputed and scaled, categories encoded.
 
 All of it is scikit-learn's own, so a model loads wherever scikit-learn is. Categories are told from numbers by their
-dtype when the pipeline is fitted; a category that was not met then counts as unknown, and never fails.
+dtype when the pipeline is fitted; a category that was not seen then counts as unknown, and never fails.
 """
 
 from typing import Any, Literal

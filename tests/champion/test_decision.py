@@ -284,6 +284,6 @@ def test_a_decision_says_how_often_its_rows_were_looked_at_and_when_more_are_nee
     )
     assert second.comparison.level == pytest.approx(0.05 / 4)
     *_, looks, shown, needed, _floors = second.reasons
-    assert looks == "Earlier decisions that looked at these test rows: about 1; so more confidence is required."
+    assert looks == "Earlier decisions that used these test rows: about 1; more confidence is required."
     assert shown == f"These rows show a gain of {second.comparison.detectable:.4f} of F1 with a probability of 80%."
     assert needed == "Smaller gains are missed too often: more test rows are needed, or fresh ones."

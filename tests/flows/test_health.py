@@ -51,7 +51,7 @@ def test_a_server_without_pool_deployments_and_automations_is_found(prefect_serv
     warnings = {of.found: of.fix for of in check_prefect() if of.state == "warning"}
     assert warnings["there is no work pool nowhere"] == "python deployments/bootstrap.py"
     assert warnings["no flow is deployed"] == "prefect --no-prompt deploy --all"
-    assert "there are no automations: dead runs stay open, failures are not told" in warnings
+    assert "there are no automations: dead runs stay open, failures are not reported" in warnings
 
 
 def test_a_pool_without_a_worker_is_found_and_one_with_a_worker_is_sound(pool, client):

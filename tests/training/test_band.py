@@ -87,7 +87,7 @@ def test_a_dearer_look_leaves_fewer_rows_to_a_person():
     chosen = [band_by_cost(y, y_score, 0.5, look) for look in (0.05, 0.2, 0.4)]
     coverages = [of.coverage for of in chosen]
     assert coverages == sorted(set(coverages))
-    assert "a look costs 0.05" in chosen[0].sentence()
+    assert "a review costs 0.05" in chosen[0].sentence()
     assert band_by_cost(y, y_score, 0.5, 1.5) is None  # an error costs 1
 
 

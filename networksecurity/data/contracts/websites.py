@@ -72,7 +72,7 @@ class Websites(Contract):
 
     @property
     def feature_groups(self) -> Mapping[str, tuple[str, ...]]:
-        """What an address tells, its page, its certificate, its registration, and services that have ended."""
+        """What an address says, its page, its certificate, its registration, and services that have ended."""
         return schema.FEATURE_GROUPS
 
     @property

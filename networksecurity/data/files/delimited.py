@@ -45,7 +45,7 @@ def look(file: IO[bytes], shown: str, limits: Limits, columns: Sequence[str] | N
         lines = re.split(rb"(?<=[\r\n])[^\r\n]*\Z", sample)[0]
         sample, cut = lines.rstrip(b"\r\n") or sample, sample[len(lines) :]
     else:
-        sample.decode()  # all of it is there, so that no character is cut
+        sample.decode()  # all of it is there: no character is cut
     text = sample.decode(errors="replace")
     dialect = recognise(text, shown, columns, is_cut=bool(cut))
     limits.check_columns(max(dialect.width, cut.count(dialect.delimiter.encode()) + 1), shown)

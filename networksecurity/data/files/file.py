@@ -1,4 +1,4 @@
-"""A file of rows: opened, looked at, and read in batches by the reader of its format.
+"""A file of rows: opened, recognised, and read in batches by the reader of its format.
 
 Text, JSON, ARFF, Parquet and workbooks are never in memory as a whole when they are read in batches. A file that
 changes while it is read is refused: its size, time of modification and inode are compared, so noticing costs no further

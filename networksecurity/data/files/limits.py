@@ -90,7 +90,7 @@ class Cells:
     limits : Limits
     shown : str
     delimiter : str, optional
-        What ends a cell besides the end of its line; by default only lines are looked at, which may be longer.
+        What ends a cell besides the end of its line; by default only lines count, which may be longer.
     """
 
     def __init__(self, limits: Limits, shown: str, delimiter: str | None = None) -> None:
@@ -105,7 +105,7 @@ class Cells:
         """Take further bytes; raise DataSourceError if a cell is too long."""
         start = 0
         while True:
-            # The last end that is near enough: a text of short cells is not looked at cell by cell.
+            # The last end that is near enough: a text of short cells is not searched cell by cell.
             until = start + self._most - self._n_open + 1
             last = max(content.rfind(end, start, until) for end in self._ends)
             if last < 0:

@@ -81,7 +81,7 @@ def _folded(about: "FileMetaData") -> list[str]:
 
 
 def _unfolded(table: pyarrow.Table, shown: str, limits: Limits) -> pyarrow.Table:
-    """Return a table with columns of text as such, after a look at how long they get."""
+    """Return a table with columns of text as such, after a check of how long they get."""
     n_bytes = 0
     for place, column in enumerate(table.columns):
         is_folded = pyarrow.types.is_dictionary(column.type)

@@ -60,7 +60,7 @@ def open_table(
         return Table(file, file, packed_as, shown, limits, columns, member, is_text)
     archive = open_files.enter_context(zipfile.ZipFile(file))
     if packed_as != ARCHIVE and looks_like(archive) == EXCEL:
-        said = ("it is an Excel workbook, whatever its name says",)
+        said = ("it is an Excel workbook, despite its name",)
         return Table(file, file, EXCEL, shown, limits, columns, member, is_text, said)
     chosen = choose_member(archive, member, shown)
     limits.check_unpacked(chosen.file_size, shown)  # more than this is never unpacked

@@ -123,7 +123,7 @@ def _rows_of(sheet: Any, shown: str, limits: Limits) -> Iterator[tuple[Any, ...]
 def _computed(
     rows: Iterator[tuple[Any, ...]], formulas: Iterator[tuple[Any, ...]], shown: str
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows, after a look that no value is missing because its formula was never computed."""
+    """Yield the rows; refuse a value that is missing because its formula was never computed."""
     for number, (row, written) in enumerate(zip(rows, formulas, strict=True), start=1):
         if any(value is None and formula is not None for value, formula in zip(row, written, strict=True)):
             raise DataSourceError(

@@ -24,7 +24,7 @@ class Meaning:
     columns: dict[str, list[str]]
     """Column to its spellings in the document, nearly always one."""
     unknown: list[str]
-    """Names that might be spellings nobody knows: there are none in a document that has all that a model is given."""
+    """Names that might be unknown spellings: there are none in a document that has all that a model is given."""
 
 
 @dataclass

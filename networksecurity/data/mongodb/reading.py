@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _ENDS = 20
-"""Documents at either end of a collection that are read first, for a first impression of their fields."""
+"""Documents at either end of a collection that are read first, to learn their fields."""
 _A_FEW = 5
-"""Documents that may have a name nobody knows without a word about it."""
+"""Documents that may have an unknown name without a warning."""
 
 
 def parse_since(text: str) -> int | datetime:

@@ -91,7 +91,7 @@ def _to_unscored(contract: Contract, rejected: pd.DataFrame) -> Iterator[dict[st
 
 
 def _documents(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Return rows as documents, without the number of a row: its key tells it."""
+    """Return rows as documents, without the number of a row, which its key holds."""
     frame = frame.drop(columns=ROW, errors="ignore")
     names = [str(name) for name in frame]
     columns = [column.astype(object).where(column.notna(), None).tolist() for _, column in frame.items()]
