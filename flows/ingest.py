@@ -57,7 +57,7 @@ def fetch(source: Sample | File | Url, folder: Path) -> Sample | File:
     return source.fetch(folder)
 
 
-class Checked(BaseModel, frozen=True):
+class CheckedFile(BaseModel, frozen=True):
     """What the check of a whole file found."""
 
     sha256: str
@@ -65,7 +65,7 @@ class Checked(BaseModel, frozen=True):
 
 
 @step(task_run_name="check")
-def check(file: Sample | File, contract: Contract, max_rejected: float, with_target: bool = True) -> Checked:
+def check(file: Sample | File, contract: Contract, max_rejected: float, with_target: bool = True) -> CheckedFile:
     """Refuse a file that is not what it should be, before anything of it is written."""
     validation, digest = contract.validation(max_rejected=max_rejected, with_target=with_target), sha256()
     report = progress("checking")
@@ -73,11 +73,11 @@ def check(file: Sample | File, contract: Contract, max_rejected: float, with_tar
         for frame in batches.frames:
             validation.add(frame)
             report(frame.index[-1] + 1)
-    return Checked(sha256=digest.hexdigest(), validation=validation.finish().to_dict())
+    return CheckedFile(sha256=digest.hexdigest(), validation=validation.finish().to_dict())
 
 
 @step(task_run_name="write")
-def write(file: Sample | File, target: mongodb.Collection, checked: Checked) -> mongodb.Ingested:
+def write(file: Sample | File, target: mongodb.Collection, checked: CheckedFile) -> mongodb.Ingested:
     """Write each row to where it belongs, unless it already exists there."""
     report = progress("writing", checked.validation["n_rows"])
     with file.batches() as batches, mongodb.open(target) as opened:

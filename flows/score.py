@@ -45,7 +45,7 @@ from networksecurity.settings import settings
 from networksecurity.tracking.server import model_version_url
 
 from .display import begin
-from .ingest import Checked, check, fetch
+from .ingest import CheckedFile, check, fetch
 from .parameters import ScoreParameters
 from .report import Summary, reasons_section, set_aside
 from .rows import contract_of, source_of
@@ -101,7 +101,7 @@ def score_file(
     output: Collection | str,
     version: RegisteredVersion,
     parameters: ScoreParameters,
-    checked: Checked | None,
+    checked: CheckedFile | None,
 ) -> Written:
     """Score the rows of a file; without an earlier check, to a file."""
     with file.batches(exact_others=True) as batches:

@@ -143,9 +143,7 @@ def promote(
     return _change(registry, new, current, _event("promote", new, current, why, flow_run=flow_run, decision=decision))
 
 
-def rollback(
-    registry: Registry, to: str | None = None, *, why: str = "by hand", flow_run: str | None = None
-) -> RegisteredVersion:
+def rollback(registry: Registry, to: str | None = None, *, why: str = "by hand") -> RegisteredVersion:
     """Point `champion` to an earlier version, by default that of `previous`.
 
     `previous` then points to the version that was left: a second rollback undoes the first.
@@ -169,7 +167,7 @@ def rollback(
     if target is None or target.version == current.version:
         which = f"version {to} is already the champion" if to else "none was the champion before"
         raise PromotionError(f"there is no version of {registry.name} to go back to from {current.version}: {which}")
-    return _change(registry, target, current, _event("rollback", target, current, why, flow_run=flow_run))
+    return _change(registry, target, current, _event("rollback", target, current, why))
 
 
 def history(registry: Registry) -> tuple[Event, ...]:

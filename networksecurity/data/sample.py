@@ -47,11 +47,6 @@ class LatentClassModel:
         ----------
         text : str
             A JSON object: under `classes`, per label, `rows`, `weights` and `probabilities` by feature and value.
-
-        Returns
-        -------
-        LatentClassModel
-            The model, ready to draw from.
         """
         classes = json.loads(text)["classes"]
         rows = {label: classes[str(label)]["rows"] for label in _LABELS}
@@ -77,7 +72,6 @@ class LatentClassModel:
         Parameters
         ----------
         n_samples : int
-            Number of rows.
         rng : numpy.random.Generator
             Source of randomness, advanced by the call.
 

@@ -7,7 +7,11 @@ if TYPE_CHECKING:
     from sklearn.pipeline import FeatureUnion, Pipeline
 
 
-def character_ngrams(max_features: int = 20_000, *, feature_weight: float = 0.3) -> "FeatureUnion":
+_FEATURE_WEIGHT = 0.3
+"""Largest value of a feature beside character n-grams, which have the length 1 together in each row."""
+
+
+def character_ngrams(max_features: int = 20_000) -> "FeatureUnion":
     """Return an unfitted transformer of a column of addresses, for a linear classifier.
 
     It puts two things side by side: TF-IDF weights, with logarithmic term frequency, of the runs of 1 to 4 characters
@@ -18,8 +22,6 @@ def character_ngrams(max_features: int = 20_000, *, feature_weight: float = 0.3)
     ----------
     max_features : int, default=20_000
         N-grams kept, the most frequent ones. More rank no better, and each takes 430 bytes of the stored model.
-    feature_weight : float, default=0.3
-        Largest value of a feature; n-grams of a row have the length 1 together. 0 leaves the features out.
 
     Examples
     --------
@@ -34,10 +36,8 @@ def character_ngrams(max_features: int = 20_000, *, feature_weight: float = 0.3)
     from networksecurity.training.address_features import AddressFeatures
 
     features = Pipeline([("features", AddressFeatures()), ("scaler", QuantileTransformer(n_quantiles=100))])
-    if not feature_weight:
-        return FeatureUnion([("ngrams", _ngrams(max_features))])
     return FeatureUnion(
-        [("ngrams", _ngrams(max_features)), ("features", features)], transformer_weights={"features": feature_weight}
+        [("ngrams", _ngrams(max_features)), ("features", features)], transformer_weights={"features": _FEATURE_WEIGHT}
     )
 
 

@@ -30,7 +30,7 @@ DECIDED = ("coverage", "decided_f1_score")
 """The figures of a model that leaves rows to a person: the share that it decides, and F1 of these."""
 BOUNDS = tuple(f"{name}_{bound}" for name in (*FIGURES, *DECIDED) for bound in ("low", "high"))
 """The bounds of their intervals, among the figures of `evaluate_model`."""
-F1_LOW, F1_HIGH = "f1_score_low", "f1_score_high"
+F1_LOW = "f1_score_low"
 
 
 def evaluate(y_true: np.ndarray, y_pred: np.ndarray, y_score: np.ndarray) -> dict[str, float]:

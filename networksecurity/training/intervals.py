@@ -41,16 +41,16 @@ def resample(by_group: np.ndarray, *, random_state: int = 0) -> np.ndarray:
     return draws @ kinds
 
 
-def percentile_interval(resampled: np.ndarray, confidence: float) -> Interval:
+def percentile_interval(resampled: np.ndarray, confidence: float = 0.95) -> Interval:
     """Return the bounds between which the middle `confidence` of resampled figures lie."""
     low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
 def intervals(
-    y_true: np.ndarray, y_pred: np.ndarray, groups: np.ndarray, *, confidence: float = 0.95, random_state: int = 0
+    y_true: np.ndarray, y_pred: np.ndarray, groups: np.ndarray, *, random_state: int = 0
 ) -> dict[str, Interval]:
-    """Return percentile bootstrap intervals of the figures that follow from the confusion matrix.
+    """Return 95 % percentile bootstrap intervals of the figures that follow from the confusion matrix.
 
     Parameters
     ----------
@@ -58,8 +58,6 @@ def intervals(
         1 is phishing; at least one row.
     groups : ndarray of shape (n_samples,)
         Rows with equal values are resampled together.
-    confidence : float, default=0.95
-        In (0, 1).
     random_state : int, default=0
 
     Returns
@@ -88,13 +86,13 @@ def intervals(
         "accuracy": share(tp + tn, tp + tn + fp + fn),
         "false_positive_rate": share(fp, fp + tn),
     }
-    return {name: percentile_interval(of, confidence) for name, of in figures.items()}
+    return {name: percentile_interval(of) for name, of in figures.items()}
 
 
 def score_intervals(
-    y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, *, confidence: float = 0.95, random_state: int = 0
+    y_true: np.ndarray, y_score: np.ndarray, groups: np.ndarray, *, random_state: int = 0
 ) -> dict[str, Interval]:
-    """Return percentile bootstrap intervals of the figures that follow from the probabilities.
+    """Return 95 % percentile bootstrap intervals of the figures that follow from the probabilities.
 
     Parameters
     ----------
@@ -102,7 +100,7 @@ def score_intervals(
         1 is phishing; of both classes.
     y_score : ndarray of shape (n_samples,)
         Probability of phishing.
-    groups, confidence, random_state
+    groups, random_state
         As for `intervals`.
 
     Returns
@@ -143,7 +141,7 @@ def score_intervals(
     at_once = max(1, _CELLS_AT_ONCE // len(y))
     parts = [resampled(min(at_once, n_resamples - done)) for done in range(0, n_resamples, at_once)]
     figures = zip(("roc_auc", "average_precision", "brier_score", "log_loss"), np.concatenate(parts).T, strict=True)
-    return {name: percentile_interval(of[np.isfinite(of)], confidence) for name, of in figures}
+    return {name: percentile_interval(of[np.isfinite(of)]) for name, of in figures}
 
 
 def confusion_cells(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -38,6 +38,8 @@ from networksecurity.training.masking import FeatureGroups, show_masked
 from networksecurity.training.pool import MakeBackend, fitting
 from networksecurity.training.shared_fits import MADE_OF_STAGES, FitPlan, SharedScorer, mark, plan_fits
 
+_SECONDS_BETWEEN_REPORTS = 1.0
+
 
 @dataclass(frozen=True)
 class SearchProgress:
@@ -338,9 +340,7 @@ def cv_results(results: Sequence[SearchResult]) -> pd.DataFrame:
 
 
 @contextmanager
-def _progress(
-    n_fits: int, n_splits: int, on_progress: Callable[[SearchProgress], None] | None, every: float = 1.0
-) -> Iterator[str | None]:
+def _progress(n_fits: int, n_splits: int, on_progress: Callable[[SearchProgress], None] | None) -> Iterator[str | None]:
     """Yield the name of a file to which each fit adds one line, from any process, and report its growth."""
     if on_progress is None:
         yield None
@@ -352,7 +352,7 @@ def _progress(
 
         def report_growth() -> None:
             seen = 0
-            while not done.wait(every):
+            while not done.wait(_SECONDS_BETWEEN_REPORTS):
                 if (size := marks.stat().st_size) > seen:
                     seen = size
                     on_progress(_read_marks(marks, n_fits, n_splits))

@@ -25,7 +25,7 @@ def f1_score(y_true, y_pred, axis):
 
 def test_without_copies_the_intervals_are_those_of_scipy():
     y_true, y_pred = labels(500, 0)
-    found = intervals(y_true, y_pred, np.arange(500), confidence=0.9)
+    found = intervals(y_true, y_pred, np.arange(500))
     for name, figure in (("f1_score", f1_score), ("precision", precision)):
         of_scipy = bootstrap(
             (y_true, y_pred),
@@ -33,7 +33,6 @@ def test_without_copies_the_intervals_are_those_of_scipy():
             paired=True,
             vectorized=True,
             n_resamples=1_000,
-            confidence_level=0.9,
             method="percentile",
             rng=0,
         ).confidence_interval
