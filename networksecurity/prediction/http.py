@@ -147,8 +147,8 @@ class LimitedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Begin to count anew; the answer takes the time that it takes."""
         self._kept = 0
-        self.due = inf
         if not self._refusal:
+            self.due = inf
             super().on_message_complete()
 
     def pause_writing(self) -> None:

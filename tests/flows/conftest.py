@@ -2,6 +2,7 @@ import os
 import subprocess
 from functools import partial
 
+import pandera.strategies.pandas_strategies  # noqa: F401 (pytest rewrites it: not in two threads at once)
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from workplaces import working_in

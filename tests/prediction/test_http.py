@@ -75,7 +75,10 @@ def test_a_second_request_that_does_not_arrive_whole_is_ended():
 
 @pytest.mark.parametrize(("few", "status"), [({"per_client": 2}, b"429 Too"), ({"total": 2}, b"503 Service")])
 def test_too_many_connections_are_refused_and_told_when_to_ask_again(few, status):
+    errors = []
+
     async def run():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
         async with asking(limits(**few)) as ask:
             held = [await ask(HEAD + b"\r\n1") for _ in range(2)]  # two that owe a body
             refused = await answer_to(ask, ASKED)
@@ -89,6 +92,7 @@ def test_too_many_connections_are_refused_and_told_when_to_ask_again(few, status
             return await answer_to(ask, ASKED)
 
     assert asyncio.run(run()).startswith(b"HTTP/1.1 200 ")
+    assert errors == []
 
 
 def test_connections_that_say_nothing_give_their_place_to_one_that_asks():
