@@ -125,8 +125,6 @@ _HEADER: Any = Field(
     "order of the contract",
 )
 Header = Literal["first", "none"]
-Place = Annotated[str, AfterValidator(_without_password)]
-"""A source or a target, which may be an address."""
 _FILES = "a file or http(s) address (.csv, .parquet, .arff, .json, .xlsx, .zip and others), `uci`"
 _COLLECTIONS = "`mongodb` (address from MONGODB_URI) or `mongodb://host/database.collection`"
 _MAX_REJECTED = "largest share of invalid rows that is set aside instead of refused"

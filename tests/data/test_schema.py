@@ -38,11 +38,11 @@ def test_every_feature_and_each_of_its_values_is_described():
 
 def test_accepted_rows_have_these_columns_in_this_order_and_a_target(frame):
     rows = frame.astype("Int8")
-    assert schema.PhishingWebsites.validate(rows).equals(rows)
+    assert schema.PHISHING_WEBSITES.validate(rows).equals(rows)
     without_target = rows.assign(Result=pd.array([pd.NA] * len(rows), dtype="Int8"))
     for changed in (rows.assign(extra=1), rows[list(rows)[::-1]], rows.drop(columns="SFH"), without_target):
         with pytest.raises((SchemaError, SchemaErrors)):
-            schema.PhishingWebsites.validate(changed)
+            schema.PHISHING_WEBSITES.validate(changed)
 
 
 def test_codes_of_labels_do_not_change():
