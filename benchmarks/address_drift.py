@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.drift import ROWS, Subject, measure_rates, parse_options
-from networksecurity.data.address_names import TARGET, URL
+from networksecurity.data.addresses.names import TARGET, URL
 from networksecurity.data.contracts import Addresses
 from networksecurity.training.address_features import AddressFeatures
 

@@ -35,7 +35,7 @@ SCORED = {"Hist Gradient Boosting": 25, "Character N-grams": 150}
 
 
 def fitted(name: str) -> "Pipeline":
-    from networksecurity.data.address_sample import make_addresses
+    from networksecurity.data.addresses.sample import make_addresses
     from networksecurity.training.candidates import get_candidate, make_pipeline
 
     sample = make_addresses(TRAINED_ON, random_state=1)
@@ -44,8 +44,8 @@ def fitted(name: str) -> "Pipeline":
 
 def compute(case: str, n_rows: int) -> tuple[float, float]:
     """Return the seconds that `parse` or `features` takes, and those of the processor."""
-    from networksecurity.data.address_sample import make_addresses
     from networksecurity.data.addresses import parse_addresses
+    from networksecurity.data.addresses.sample import make_addresses
     from networksecurity.training.address_features import AddressFeatures
 
     urls = make_addresses(n_rows, random_state=os.getpid())[["url"]]
@@ -155,7 +155,7 @@ def main() -> None:
         measure.report(f"{rows:,} addresses, {case}, two processes, s", seconds, f"<= {10 * millions:g}")
         print(f"{case}: up to {rows / min(seconds):,.0f} a second, {rows / min(busy):,.0f} a second of one core")
 
-    from networksecurity.data.address_sample import make_addresses
+    from networksecurity.data.addresses.sample import make_addresses
 
     with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
         sizes = {rows // 4: Path(folder, "few.csv"), rows: Path(folder, "all.csv")}

@@ -34,7 +34,7 @@ from networksecurity.data.built_in import Sample
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.files import File
 from networksecurity.data.mongodb import Checkpoint, Collection
-from networksecurity.data.override_store import overrides_in_force
+from networksecurity.data.overrides.store import overrides_in_force
 from networksecurity.data.raw import Batches
 from networksecurity.data.sources import Source
 from networksecurity.exceptions import counted

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.parameters import TrainParameters
-from networksecurity.data.address_features import ADDRESS_FEATURES
+from networksecurity.data.addresses.features import ADDRESS_FEATURES
 from networksecurity.data.schema import DOMAINS, FEATURES, canonical_name, left_out
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -41,8 +41,8 @@ FOREIGN = {
     "mlflow": {"networksecurity.tracking", "networksecurity.champion"},
     "dagshub": {"networksecurity.tracking"},
     "matplotlib": {"networksecurity.tracking.figures", "networksecurity.tracking.choice_figures"},
-    "idna": {"networksecurity.data.addresses"},
-    "publicsuffixlist": {"networksecurity.data.addresses"},
+    "idna": {"networksecurity.data.addresses.address"},
+    "publicsuffixlist": {"networksecurity.data.addresses.address"},
     "distributed": {"networksecurity.training.dask_backend", "flows.dask_runner"},
     "prefect_dask": {"flows.dask_runner"},
     "fastapi": {"networksecurity.prediction"},
@@ -140,7 +140,7 @@ def import_each(modules, *, loaded_before, never):
 
 
 def test_only_what_answers_reads_the_verdicts_set_by_hand():
-    store = "networksecurity.data.override_store"
+    store = "networksecurity.data.overrides.store"
     assert {module for module, path in MODULES.items() if store in imports(path)} == {
         "flows.score",
         "networksecurity.cli.overrides",

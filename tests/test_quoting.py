@@ -12,14 +12,14 @@ from made_tables import SHOP, shop
 from reading import configured
 
 from networksecurity.data import mongodb, sources
-from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.addresses.sample import make_addresses
 from networksecurity.data.contracts import Addresses, Table, Websites, get_contract
 from networksecurity.data.labels import Recoding
 from networksecurity.data.mongodb.reading import parse_since
 from networksecurity.data.overrides import parse_until
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.table_draft import draft_table
-from networksecurity.data.table_file import parse_table
+from networksecurity.data.tables.draft import draft_table
+from networksecurity.data.tables.file import parse_table
 from networksecurity.exceptions import MOST_QUOTED, MOST_QUOTED_OF_AN_OPTION, NetworkSecurityException
 from networksecurity.prediction.rows import predict
 from networksecurity.training.candidates import get_candidate

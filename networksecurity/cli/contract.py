@@ -44,8 +44,8 @@ def infer(
     """Draft a contract from the rows of a table, with comments, for you to correct."""
     from networksecurity.data import sources
     from networksecurity.data.contracts import Table
-    from networksecurity.data.table_draft import draft_table, draw_rows, table_name
-    from networksecurity.data.table_file import KINDS
+    from networksecurity.data.tables.draft import draft_table, draw_rows, table_name
+    from networksecurity.data.tables.file import KINDS
 
     if output:
         refuse_old(output, KINDS)

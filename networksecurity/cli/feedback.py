@@ -48,7 +48,7 @@ def add(
     import pandas as pd
 
     from networksecurity.data import sources
-    from networksecurity.data.address_names import URL
+    from networksecurity.data.addresses.names import URL
     from networksecurity.data.contracts import get_contract
 
     if (file is None) == (not url):

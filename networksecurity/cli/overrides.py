@@ -45,9 +45,9 @@ def add(
     example.com covers every host under it, login.example.com that host, and https://example.com/a that address alone.
     """
     from networksecurity.data.contracts import get_contract
-    from networksecurity.data.override_store import override_store
-    from networksecurity.data.override_targets import find_targets, make_overrides
     from networksecurity.data.overrides import parse_until
+    from networksecurity.data.overrides.store import override_store
+    from networksecurity.data.overrides.targets import find_targets, make_overrides
 
     now = datetime.now(UTC)
     ends, store = parse_until(until, now), override_store(settings())
@@ -70,7 +70,7 @@ def list_overrides(
     """Show the overrides in force, oldest first."""
     import pandas as pd
 
-    from networksecurity.data.override_store import override_store
+    from networksecurity.data.overrides.store import override_store
 
     store, now = override_store(settings()), datetime.now(UTC)
     found = [one for one in store.read(contract) if every or one.is_in_force(now)]
@@ -90,7 +90,7 @@ def remove(
     names: Annotated[list[str], typer.Argument(metavar="ID", help="As `overrides list` shows them.")], by: By
 ) -> None:
     """End overrides: the model decides again."""
-    from networksecurity.data.override_store import override_store
+    from networksecurity.data.overrides.store import override_store
 
     store = override_store(settings())
     for name in names:

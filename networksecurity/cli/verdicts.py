@@ -23,7 +23,7 @@ def check(
     The exit code is 3 if any is phishing, else 1 if any is no address, else 4 if any is unsure, else 0. Needs a model
     trained with --contract addresses.
     """
-    from networksecurity.data.override_store import overrides_in_force
+    from networksecurity.data.overrides.store import overrides_in_force
     from networksecurity.prediction.checking import Verdict, check_addresses, exit_code_of
     from networksecurity.prediction.reasons import explainer_of
 

@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterable
 
 import pandas as pd
 
-from networksecurity.data import address_names, schema
-from networksecurity.data.addresses import parse_addresses
+from networksecurity.data import schema
+from networksecurity.data.addresses import names, parse_addresses
 
 _N_READ = 100
 """Cells that are read to tell whether a column holds addresses."""
 
 _BUILT_IN: dict[str, tuple[Callable[[object], str | None], Iterable[str], str]] = {
     "websites": (schema.canonical_name, schema.FEATURES, schema.TARGET),
-    "addresses": (address_names.canonical_name, (address_names.URL,), address_names.TARGET),
+    "addresses": (names.canonical_name, (names.URL,), names.TARGET),
 }
 """By contract, what names a column, the columns that it needs, and its target."""
 
@@ -37,7 +37,7 @@ def look_alike(frame: pd.DataFrame, *, instead_of: str, with_target: bool = True
     for contract, (name_of, features, target) in _BUILT_IN.items():
         needed = {*features, target} if with_target else {*features}
         if contract != instead_of and needed <= {name_of(column) for column in frame}:
-            if address_names.URL in needed and not _holds_addresses(frame):
+            if names.URL in needed and not _holds_addresses(frame):
                 continue
             return f". This looks like `{contract}`: --contract {contract}"
     return ""
@@ -45,6 +45,6 @@ def look_alike(frame: pd.DataFrame, *, instead_of: str, with_target: bool = True
 
 def _holds_addresses(frame: pd.DataFrame) -> bool:
     """Return whether most cells of a column that is called after addresses are some."""
-    places = [place for place, column in enumerate(frame) if address_names.is_address_column(column)]
+    places = [place for place, column in enumerate(frame) if names.is_address_column(column)]
     read = (parse_addresses(frame.iloc[:, place].dropna().head(_N_READ)).reason.isna() for place in places)
     return any(is_address.mean() > 0.5 for is_address in read)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel
 
-from networksecurity.data.address_names import URL
+from networksecurity.data.addresses.names import URL
 from networksecurity.data.contracts import Addresses
 from networksecurity.data.overrides import Override, Overrides
 from networksecurity.data.schema import CLASS_LABELS, LABEL, REASONS, SCORE, UNSURE

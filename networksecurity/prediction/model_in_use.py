@@ -9,8 +9,8 @@ from threading import Event, Lock, Thread
 
 from networksecurity.champion.registry import CHAMPION, RegisteredVersion, Registry
 from networksecurity.data.contracts import get_contract, option_of
-from networksecurity.data.override_store import overrides_in_force
 from networksecurity.data.overrides import Overrides
+from networksecurity.data.overrides.store import overrides_in_force
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.prediction.native import FastPipeline, prepare
 from networksecurity.prediction.reasons import Explainer, alternatives_of

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from networksecurity.data.address_names import URL
+from networksecurity.data.addresses.names import URL
 from networksecurity.data.contracts import WEBSITES, Contract
 from networksecurity.data.mongodb.feedback import MAX_BY, MAX_COMMENT
 from networksecurity.prediction.rows import MAX_EXPLAINED

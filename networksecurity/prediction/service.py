@@ -34,7 +34,7 @@ from threadpoolctl import threadpool_limits
 
 from networksecurity import __version__
 from networksecurity.data import mongodb
-from networksecurity.data.address_names import URL
+from networksecurity.data.addresses.names import URL
 from networksecurity.data.contracts import get_contract
 from networksecurity.exceptions import (
     ConfigurationError,

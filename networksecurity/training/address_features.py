@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from networksecurity.data.address_features import ADDRESS_FEATURES, address_features
+from networksecurity.data.addresses.features import ADDRESS_FEATURES, address_features
 from networksecurity.training.address_text import AddressColumn
 
 

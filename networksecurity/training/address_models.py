@@ -25,7 +25,7 @@ def character_ngrams(max_features: int = 20_000) -> "FeatureUnion":
 
     Examples
     --------
-    >>> from networksecurity.data.address_sample import make_addresses
+    >>> from networksecurity.data.addresses.sample import make_addresses
     >>> ngrams = character_ngrams().fit(make_addresses(200)[["url"]])
     >>> ngrams.get_feature_names_out()[[0, -1]].tolist()
     ['ngrams__-', 'features__fragment_length']
@@ -55,7 +55,7 @@ def ngrams_and_boosting(max_features: int = 20_000, *, random_state: int | None 
 
     Examples
     --------
-    >>> from networksecurity.data.address_sample import make_addresses
+    >>> from networksecurity.data.addresses.sample import make_addresses
     >>> rows = make_addresses(300)
     >>> model = ngrams_and_boosting(max_features=1_000).fit(rows[["url"]], rows["label"])
     >>> model.score(rows[["url"]], rows["label"]) > 0.9

@@ -256,6 +256,23 @@ def test_rollback_interrupted_at_any_step_leaves_a_champion_and_can_be_done_agai
     assert aliases(registry) == ("1", "2")
 
 
+@pytest.mark.parametrize("registry", ["full"], indirect=True)
+def test_a_promotion_that_was_interrupted_can_be_taken_back_at_once(registry, versions, unverified):
+    promote(registry, "1")
+    promoted = 0
+    for step in range(1, 100):
+        try:
+            promote(interrupted_at(registry, step), "2")
+            break
+        except TrackingUnavailableError:
+            if aliases(registry)[0] == "2":
+                promoted += 1
+                assert rollback(registry).version == "1"
+                assert aliases(registry) == ("1", "2")
+                assert history(registry)[-1].done
+    assert promoted > 1
+
+
 class Turns:
     """Let two threads make one call each time it is their turn."""
 

@@ -5,7 +5,7 @@ import yaml
 from made_tables import SHOP, shop
 from pandas.api.types import is_numeric_dtype
 
-from networksecurity.data.address_features import ADDRESS_FEATURES
+from networksecurity.data.addresses.features import ADDRESS_FEATURES
 from networksecurity.data.contracts import CONTRACTS, WEBSITES, Addresses, Table, file_of, get_contract, option_of
 from networksecurity.data.schema import FEATURES
 from networksecurity.exceptions import ConfigurationError, DataValidationError

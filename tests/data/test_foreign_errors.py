@@ -14,12 +14,12 @@ from made_tables import SHOP, shop
 from reading import configured, frames
 
 from networksecurity.data import sources
-from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.addresses.sample import make_addresses
 from networksecurity.data.contracts import CONTRACTS, Addresses, Table, Websites
 from networksecurity.data.files import File
 from networksecurity.data.mongodb.reading import parse_since
 from networksecurity.data.sample import make_phishing_websites
-from networksecurity.data.table_file import parse_table
+from networksecurity.data.tables.file import parse_table
 from networksecurity.exceptions import DataError, NetworkSecurityException
 
 PIECES = {

@@ -1,7 +1,7 @@
 import pytest
 from made_tables import SHOP, integers, mixed
 
-from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.addresses.sample import make_addresses
 from networksecurity.data.contracts import CONTRACTS, Table
 from networksecurity.data.look_alikes import look_alike
 from networksecurity.data.sample import make_phishing_websites

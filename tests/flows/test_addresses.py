@@ -22,7 +22,7 @@ from flows.training_report import summarize
 from networksecurity import cli
 from networksecurity.champion.gate import Gate
 from networksecurity.champion.registry import CHAMPION, Registry
-from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.addresses.sample import make_addresses
 from networksecurity.data.contracts import Addresses
 from networksecurity.exceptions import TrackingError
 from networksecurity.prediction.address_parts import PARTS

@@ -36,7 +36,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.schemas.automations import AutomationCore
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.addresses.sample import make_addresses
 from networksecurity.data.sample import make_phishing_websites
 
 PROJECT = Path(__file__).resolve().parents[2]

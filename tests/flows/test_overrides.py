@@ -6,8 +6,8 @@ from flows.parameters import ScoreParameters, TrainParameters
 from flows.score import score
 from flows.train import train
 from networksecurity.data.contracts import WEBSITES
-from networksecurity.data.override_store import override_store
 from networksecurity.data.overrides import row_value
+from networksecurity.data.overrides.store import override_store
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.settings import settings
 

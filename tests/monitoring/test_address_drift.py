@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from networksecurity.data.address_features import ADDRESS_FEATURES
+from networksecurity.data.addresses.features import ADDRESS_FEATURES
 from networksecurity.data.contracts import Addresses
 from networksecurity.exceptions import DataValidationError
 from networksecurity.monitoring.drift import Y_SCORE, Thresholds, compare

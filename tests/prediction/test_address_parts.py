@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from networksecurity.data.address_sample import make_addresses
 from networksecurity.data.addresses import parse_address, parse_addresses
+from networksecurity.data.addresses.sample import make_addresses
 from networksecurity.data.contracts import Addresses
 from networksecurity.exceptions import AddressError
 from networksecurity.monitoring.profile import ReferenceProfile, reference_profile

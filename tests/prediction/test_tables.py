@@ -7,7 +7,7 @@ from made_tables import integers, mixed, words
 
 from networksecurity.data.contracts import Table
 from networksecurity.data.splitting import split
-from networksecurity.data.table_draft import draft_table
+from networksecurity.data.tables.draft import draft_table
 from networksecurity.prediction.native import prepare
 from networksecurity.prediction.rows import predict
 from networksecurity.prediction.scoring import BatchScorer

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
-from networksecurity.data.address_features import ADDRESS_FEATURES
+from networksecurity.data.addresses.features import ADDRESS_FEATURES
 from networksecurity.data.contracts.addresses import Addresses
 from networksecurity.data.model_files import TRUSTED_TYPES
 from networksecurity.exceptions import AddressError

@@ -6,8 +6,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from networksecurity.data.address_features import ADDRESS_FEATURES
-from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.addresses.features import ADDRESS_FEATURES
+from networksecurity.data.addresses.sample import make_addresses
 from networksecurity.data.storage import Storage
 from networksecurity.training.address_models import character_ngrams, ngrams_and_boosting
 

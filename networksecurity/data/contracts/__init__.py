@@ -11,7 +11,7 @@ from networksecurity.data.contracts.addresses import Addresses
 from networksecurity.data.contracts.contract import Contract, RowValidation
 from networksecurity.data.contracts.tables import Table
 from networksecurity.data.contracts.websites import WEBSITES, Websites
-from networksecurity.data.table_file import KINDS
+from networksecurity.data.tables.file import KINDS
 from networksecurity.exceptions import ConfigurationError, quoted
 
 __all__ = [

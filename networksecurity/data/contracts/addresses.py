@@ -9,12 +9,12 @@ import pandas as pd
 import pandera.pandas
 import pyarrow as pa
 
-from networksecurity.data import address_names, schema
-from networksecurity.data.address_features import ADDRESS_FEATURES, address_features
-from networksecurity.data.address_names import URL
-from networksecurity.data.address_rows import DOMAIN, AddressRows, AddressValidation
-from networksecurity.data.address_sample import make_addresses
+from networksecurity.data import schema
 from networksecurity.data.addresses import parse_address
+from networksecurity.data.addresses.features import ADDRESS_FEATURES, address_features
+from networksecurity.data.addresses.names import TARGET, URL, canonical_name
+from networksecurity.data.addresses.rows import DOMAIN, AddressRows, AddressValidation
+from networksecurity.data.addresses.sample import make_addresses
 from networksecurity.data.columns import Column
 from networksecurity.data.contracts.contract import Contract, RowValidation
 from networksecurity.data.hashing import hashed
@@ -26,7 +26,7 @@ _N_EXAMPLES = 32
 
 @dataclass(frozen=True)
 class Addresses(Contract):
-    """Addresses (URLs): see `addresses` and `address_rows`. Groups are registrable domains.
+    """Addresses (URLs): see `addresses`. Groups are registrable domains.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class Addresses(Contract):
     @property
     def target(self) -> str:
         """The column `label`."""
-        return address_names.TARGET
+        return TARGET
 
     @property
     def schema(self) -> pandera.pandas.DataFrameSchema:
@@ -142,7 +142,7 @@ class Addresses(Contract):
 
     def to_y(self, accepted: pd.DataFrame) -> np.ndarray:
         """Return the label."""
-        return accepted[address_names.TARGET].to_numpy("int8")
+        return accepted[TARGET].to_numpy("int8")
 
     def is_own(self, column: object) -> bool:  # noqa: ARG002 (an address is passed on with its prediction)
         """Return False: the address as it was given stands beside its prediction."""
@@ -151,11 +151,11 @@ class Addresses(Contract):
     @property
     def stored(self) -> tuple[Column, ...]:
         """The address and the word for its label: whose domain it is, is read anew."""
-        return Column(URL, "text"), Column(address_names.TARGET, "category")
+        return Column(URL, "text"), Column(TARGET, "category")
 
     def to_raw(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return the normalized addresses, with `phishing` or `legitimate`."""
-        return accepted[[URL]].assign(**{address_names.TARGET: accepted[address_names.TARGET].map(schema.CLASS_LABELS)})
+        return accepted[[URL]].assign(**{TARGET: accepted[TARGET].map(schema.CLASS_LABELS)})
 
     def to_label(self, *, phishing: bool) -> str:
         """Return `phishing` or `legitimate`."""
@@ -163,7 +163,7 @@ class Addresses(Contract):
 
     def canonical_name(self, column: object) -> str | None:
         """Return `url` or `label` for a column that is called so by any of its names."""
-        return address_names.canonical_name(column)
+        return canonical_name(column)
 
     def spellings(self, columns: Iterable[str]) -> dict[str, list[str]]:
         """Return the column of that very name or, if there is none, those of its other names."""
@@ -174,14 +174,14 @@ class Addresses(Contract):
     def watched(self) -> tuple[Column, ...]:
         """The address features, the public suffix, and the label."""
         numbers = (Column(name, "number") for name in ADDRESS_FEATURES)
-        return *numbers, Column(_SUFFIX, "category"), Column(address_names.TARGET, "code")
+        return *numbers, Column(_SUFFIX, "category"), Column(TARGET, "code")
 
     def to_watched(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return the address features, the suffix and the label; an IP literal has no suffix."""
         urls, domains = (pa.array(accepted[name], pa.large_string()) for name in (URL, DOMAIN))
         seen = pd.DataFrame(address_features(urls, domains), accepted.index, list(ADDRESS_FEATURES))
         suffix = accepted[DOMAIN].str.replace(r"^[^.]*\.?", "", regex=True).mask(seen["ip"] == 1)
-        target = {name: accepted[name] for name in (address_names.TARGET,) if name in accepted}
+        target = {name: accepted[name] for name in (TARGET,) if name in accepted}
         return seen.assign(**{_SUFFIX: suffix}, **target)
 
     @property

@@ -14,15 +14,15 @@ import yaml
 from networksecurity.data.columns import Column
 from networksecurity.data.contracts.contract import Contract, RowValidation
 from networksecurity.data.hashing import row_codes
-from networksecurity.data.table_file import TableFile, normalized, parse_table, read_table
-from networksecurity.data.table_form import example_row, row_schema
-from networksecurity.data.table_rows import TableValidation, accepted_schema
+from networksecurity.data.tables.file import TableFile, normalized, parse_table, read_table
+from networksecurity.data.tables.form import example_row, row_schema
+from networksecurity.data.tables.rows import TableValidation, accepted_schema
 from networksecurity.exceptions import ConfigurationError
 
 
 @dataclass(frozen=True)
 class Table(Contract):
-    """A table that a file describes: see `table_file`. Groups are what the file says, or equal rows.
+    """A table that a file describes: see `tables.file`. Groups are what the file says, or equal rows.
 
     Examples
     --------
@@ -53,13 +53,13 @@ class Table(Contract):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the contract of a document; see `table_file.parse_table`."""
+        """Return the contract of a document; see `tables.file.parse_table`."""
         table = parse_table(text)
         return cls(table.name, table.text)
 
     @classmethod
     def at(cls, path: Path) -> Self:
-        """Return the contract in a file; see `table_file.read_table`."""
+        """Return the contract in a file; see `tables.file.read_table`."""
         table = read_table(path)
         return cls(table.name, table.text)
 

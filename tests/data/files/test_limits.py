@@ -18,7 +18,7 @@ from reading import configured, frames, read, refused
 
 from networksecurity.data import sources
 from networksecurity.data.files.limits import Cells, Limits
-from networksecurity.data.table_file import read_table
+from networksecurity.data.tables.file import read_table
 from networksecurity.exceptions import ConfigurationError, DataSourceError
 
 LOW = {"max_unpacked_bytes": 50_000, "max_columns": 40, "max_cell_bytes": 1_000, "max_sample_rows": 1_000}

@@ -5,7 +5,7 @@ import pytest
 from reading import configured
 
 from networksecurity.data import mongodb
-from networksecurity.data.address_sample import make_addresses
+from networksecurity.data.addresses.sample import make_addresses
 from networksecurity.data.contracts import WEBSITES, Addresses
 from networksecurity.data.mongodb import server
 from networksecurity.exceptions import DataSourceError, DataValidationError

@@ -8,10 +8,10 @@ import pandas as pd
 from pydantic import ValidationError
 
 from networksecurity.data import sources
-from networksecurity.data.address_names import is_address_column
+from networksecurity.data.addresses.names import is_address_column
 from networksecurity.data.contracts import Contract
 from networksecurity.data.files import ENDINGS, kind_of
-from networksecurity.data.overrides import MOST_IN_FORCE, Covers, Label, Override, read_target, row_value
+from networksecurity.data.overrides.override import MOST_IN_FORCE, Covers, Label, Override, read_target, row_value
 from networksecurity.data.schema import REASONS
 from networksecurity.exceptions import AddressError, ConfigurationError, DataValidationError, quoted
 from networksecurity.settings import Settings

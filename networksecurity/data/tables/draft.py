@@ -23,8 +23,8 @@ from networksecurity.data.addresses import parse_addresses
 from networksecurity.data.columns import Column
 from networksecurity.data.labels import label_text
 from networksecurity.data.schema import is_row_number
-from networksecurity.data.table_file import TAKEN, Feature, normalized, parse_table
-from networksecurity.data.table_rows import as_text, read_numbers
+from networksecurity.data.tables.file import TAKEN, Feature, normalized, parse_table
+from networksecurity.data.tables.rows import as_text, read_numbers
 from networksecurity.exceptions import ConfigurationError, listed, quoted, shortened
 
 MIN_NUMBERS = 0.95
@@ -86,7 +86,7 @@ def draw_rows(batches: Iterable[pd.DataFrame], most: int = 100_000) -> tuple[pd.
 def draft_table(
     rows: pd.DataFrame, *, name: str, target: str, positive: str, group: Sequence[str] = (), n_rows: int | None = None
 ) -> str:
-    """Return a YAML document that describes rows; `table_file.parse_table` reads it.
+    """Return a YAML document that describes rows; `file.parse_table` reads it.
 
     Parameters
     ----------

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from networksecurity.data.addresses import is_hosting_suffix, lookalike_letters
-from networksecurity.data.lexical import count_characters, count_matches, entropy, has_match, longest_run
+from networksecurity.data.addresses.address import is_hosting_suffix, lookalike_letters
+from networksecurity.data.addresses.lexical import count_characters, count_matches, entropy, has_match, longest_run
 
 ADDRESS_FEATURES: dict[str, str] = {
     # the whole address

@@ -9,8 +9,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from networksecurity.data import mongodb
 from networksecurity.data.mongodb import Collection
-from networksecurity.data.override_file import OverrideFile
-from networksecurity.data.overrides import Override, Overrides
+from networksecurity.data.overrides.file import OverrideFile
+from networksecurity.data.overrides.override import Override, Overrides
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import Settings
 

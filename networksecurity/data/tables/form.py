@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from networksecurity.data.table_file import Feature, TableFile
+from networksecurity.data.tables.file import Feature, TableFile
 
 
 def row_schema(table: TableFile) -> dict[str, Any]:
@@ -10,7 +10,7 @@ def row_schema(table: TableFile) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from networksecurity.data.table_file import parse_table
+    >>> from networksecurity.data.tables.file import parse_table
     >>> table = parse_table('''
     ... contract: shop
     ... target: status

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from networksecurity.data.lexical import count_characters, count_matches, entropy, has_match, longest_run
+from networksecurity.data.addresses.lexical import count_characters, count_matches, entropy, has_match, longest_run
 
 TEXTS = st.lists(st.text(st.characters(min_codepoint=0, max_codepoint=127)))
 

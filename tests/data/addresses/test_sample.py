@@ -5,8 +5,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from networksecurity.data.address_sample import make_addresses
 from networksecurity.data.addresses import parse_address, parse_addresses
+from networksecurity.data.addresses.sample import make_addresses
 from networksecurity.exceptions import ConfigurationError
 from networksecurity.training.address_features import AddressFeatures
 

@@ -7,7 +7,7 @@ import yaml
 from made_tables import integers, mixed, shop, words
 
 from networksecurity.data.contracts import Table
-from networksecurity.data.table_draft import draft_table, draw_rows, table_name
+from networksecurity.data.tables.draft import draft_table, draw_rows, table_name
 from networksecurity.exceptions import ConfigurationError
 
 

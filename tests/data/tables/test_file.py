@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from made_tables import SHOP
 
 from networksecurity.data.contracts import Addresses, Table, get_contract
-from networksecurity.data.table_file import parse_table
+from networksecurity.data.tables.file import parse_table
 from networksecurity.exceptions import ConfigurationError
 
 

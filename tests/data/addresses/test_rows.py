@@ -4,7 +4,7 @@ from fuzzing import fuzzed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from networksecurity.data.address_rows import AddressRows, AddressValidation, hashed
+from networksecurity.data.addresses.rows import AddressRows, AddressValidation, hashed
 from networksecurity.data.contracts import Addresses, get_contract
 from networksecurity.data.splitting import assign_folds, split
 from networksecurity.exceptions import ConfigurationError, DataValidationError

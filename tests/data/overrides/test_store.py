@@ -7,9 +7,9 @@ from overriding import NOW, override
 from pydantic import SecretStr
 from reading import configured
 
-from networksecurity.data.override_file import OverrideFile
-from networksecurity.data.override_store import override_store, overrides_in_force
 from networksecurity.data.overrides import MOST_IN_FORCE
+from networksecurity.data.overrides.file import OverrideFile
+from networksecurity.data.overrides.store import override_store, overrides_in_force
 from networksecurity.exceptions import (
     ConfigurationError,
     DataSourceError,
@@ -82,7 +82,7 @@ def test_one_whose_time_is_over_is_not_in_force(store, place):
 
 
 def test_too_many_are_refused_and_none_of_them_stored(store, monkeypatch):
-    monkeypatch.setattr("networksecurity.data.overrides.MOST_IN_FORCE", 2)
+    monkeypatch.setattr("networksecurity.data.overrides.override.MOST_IN_FORCE", 2)
     store.add([override("a.test")])
     with pytest.raises(DataValidationError, match="1 overrides in force and 2 more"):
         store.add([override("b.test"), override("c.test")])
@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
 
 
 def test_a_file_that_another_process_keeps_busy_may_be_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("networksecurity.data.override_file._PATIENCE", 0.1)
+    monkeypatch.setattr("networksecurity.data.overrides.file._PATIENCE", 0.1)
     store = OverrideFile(tmp_path / "overrides.db")
     store.add([override("a.test")])
     other = sqlite3.connect(store.path, isolation_level=None)

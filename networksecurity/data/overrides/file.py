@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from networksecurity.data.overrides import Override, check_number
+from networksecurity.data.overrides.override import Override, check_number
 from networksecurity.exceptions import ConfigurationError, DataSourceError, SourceUnavailableError
 
 _TABLE = """
