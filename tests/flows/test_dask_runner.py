@@ -9,7 +9,7 @@ import pytest
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 CLUSTER = """
-import os, signal, psutil
+import os, psutil
 from flows.dask_runner import Cluster
 
 def tell():
@@ -21,9 +21,10 @@ if __name__ == "__main__":
         cluster.connect()
         (first,) = cluster.client.run(os.getpid).values()
         tell()
-        os.kill(first, signal.SIGKILL)
-        psutil.wait_procs([psutil.Process(first)] if psutil.pid_exists(first) else [], timeout=60)
-        while not (pids := list(cluster.client.run(os.getpid).values())) or pids == [first]:
+        worker = psutil.Process(first)
+        worker.kill()
+        worker.wait(60)
+        while not (pids := list(cluster.client.run(os.getpid, on_error="ignore").values())) or pids == [first]:
             pass
         tell()
     print("MONGODB_URI" in os.environ)
