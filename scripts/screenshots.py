@@ -1,23 +1,28 @@
-"""Takes the pictures of the service's page for the documentation, from real models of the built-in samples.
+"""Takes the pictures of the service's page and of MLflow's for the documentation, from real trainings on the samples.
 
-Usage: python scripts/screenshots.py [--folder docs/images]
-Trains two models in a temporary folder, serves each and photographs its page in an installed Chromium: light, dark, on
-a phone, and the page that asks for an address.
+Usage: python scripts/screenshots.py [--folder docs/images] [--only serve | mlflow]
+Trains in a temporary folder, and photographs in an installed Chromium: the service's page light, dark, on a phone, and
+where it asks for an address; in MLflow the comparison of all grid points, and the metrics of a train run.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
+import httpx
+from mlflow import MlflowClient
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
@@ -25,6 +30,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 N_COLORS = 128
 """Of a picture: text and plain surfaces need no more, and the file is a third of the size."""
+
+NO_ASSISTANT = "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')"
+"""Keeps MLflow's assistant from opening on a first visit."""
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -73,9 +81,62 @@ def opened(url: str, width: int, height: int, scheme: Literal["light", "dark"] =
         size: Any = {"width": width, "height": height}
         page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=2 if width < 500 else 1)
         page.set_default_timeout(60_000)
+        page.add_init_script(NO_ASSISTANT)
         page.goto(url)
         yield page
         browser.close()
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    """Run MLflow's pages of the trainings in a folder, and yield their address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    database = environment(folder)["MLFLOW_TRACKING_URI"]
+    command = ["-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port), "--workers", "1"]
+    with subprocess.Popen(
+        [sys.executable, *command], cwd=folder, env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    ) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while time.monotonic() < deadline:
+                time.sleep(0.5)
+                with suppress(httpx.TransportError):
+                    httpx.get(f"http://127.0.0.1:{port}/health")
+                    break
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def photograph_mlflow(folder: Path, target: Path) -> None:
+    """Take the pictures of MLflow's pages after a training of all models."""
+    command = [sys.executable, str(PROJECT / "flows" / "train.py")]
+    subprocess.run(command, cwd=folder, env=environment(folder), check=True)
+    client, shows = MlflowClient(environment(folder)["MLFLOW_TRACKING_URI"]), "workflowType=machine_learning"
+    of_grid = client.get_experiment_by_name("networksecurity-grid")
+    trained = client.get_experiment_by_name("networksecurity")
+    assert of_grid
+    assert trained
+    train = client.search_runs([trained.experiment_id], "tags.`networksecurity.side` = 'train'", max_results=1)[0]
+    of_training = f"tags.`mlflow.parentRunId` = '{train.info.run_id}'"
+    points = [run.info.run_id for run in client.search_runs([of_grid.experiment_id], of_training)]
+    with mlflow_server(folder) as url:
+        ids = f'runs={json.dumps(points)}&experiments=["{of_grid.experiment_id}"]'
+        with opened(f"{url}/#/experiments?{shows}", 1280, 640) as page:
+            page.goto(f"{url}/#/compare-runs?{ids}")
+            page.get_by_text("Please select metrics").click(force=True)  # something transparent lies over it
+            page.get_by_title("mean_test_score", exact=True).click()
+            page.get_by_role("heading", name="Comparing").click()
+            page.locator(".parcoords .axis-title").filter(has_text="mean_test_score").wait_for()
+            page.wait_for_timeout(3_000)  # what is drawn slowly
+            save(page, target / "mlflow-compare.png")
+        run = f"experiments/{trained.experiment_id}/runs/{train.info.run_id}"
+        with opened(f"{url}/#/{run}/model-metrics?{shows}", 1280, 800) as page:
+            page.get_by_placeholder("Search metric charts").fill("search_best_so_far")
+            page.get_by_text("Step").first.wait_for()
+            page.wait_for_timeout(3_000)
+            save(page, target / "mlflow-metrics.png")
 
 
 def save(page: Page, path: Path) -> None:
@@ -93,30 +154,37 @@ def judge(page: Page, **values: str) -> None:
     page.locator("#verdict .word").wait_for()
 
 
+def photograph_service(folder: Path, target: Path) -> None:
+    """Take the pictures of the service's page, with a model of websites and one of addresses."""
+    suspicious = {"SSLfinal_State": "-1", "URL_of_Anchor": "-1", "web_traffic": "-1", "Prefix_Suffix": "-1"}
+    train(folder, "websites", "Random Forest")
+    with served(folder, "websites") as url:
+        with opened(url, 1200, 900, "light") as page:
+            judge(page, **suspicious)
+            save(page, target / "serve.png")
+        with opened(url, 1200, 900, "dark") as page:
+            judge(page)
+            save(page, target / "serve-dark.png")
+        with opened(url, 390, 780, "light") as page:
+            judge(page, **suspicious)
+            save(page, target / "serve-phone.png")
+    train(folder, "addresses", "Gradient Boosting")
+    with served(folder, "addresses") as url, opened(url, 1200, 520, "light") as page:
+        page.get_by_text(re.compile("version 1")).wait_for()
+        page.locator("#url").fill("hxxp://login-secure[.]bank.example[.]test/verify/account.php?id=1")
+        judge(page)
+        save(page, target / "serve-addresses.png")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=PROJECT / "docs" / "images")
-    target = parser.parse_args().folder.resolve()
-    suspicious = {"SSLfinal_State": "-1", "URL_of_Anchor": "-1", "web_traffic": "-1", "Prefix_Suffix": "-1"}
-    with tempfile.TemporaryDirectory(prefix="networksecurity-") as name:
-        folder = Path(name)
-        train(folder, "websites", "Random Forest")
-        with served(folder, "websites") as url:
-            with opened(url, 1200, 900, "light") as page:
-                judge(page, **suspicious)
-                save(page, target / "serve.png")
-            with opened(url, 1200, 900, "dark") as page:
-                judge(page)
-                save(page, target / "serve-dark.png")
-            with opened(url, 390, 780, "light") as page:
-                judge(page, **suspicious)
-                save(page, target / "serve-phone.png")
-        train(folder, "addresses", "Gradient Boosting")
-        with served(folder, "addresses") as url, opened(url, 1200, 520, "light") as page:
-            page.get_by_text(re.compile("version 1")).wait_for()
-            page.locator("#url").fill("hxxp://login-secure[.]bank.example[.]test/verify/account.php?id=1")
-            judge(page)
-            save(page, target / "serve-addresses.png")
+    parser.add_argument("--only", choices=("serve", "mlflow"))
+    options = parser.parse_args()
+    for subject, photograph in (("serve", photograph_service), ("mlflow", photograph_mlflow)):
+        if options.only in (None, subject):
+            with tempfile.TemporaryDirectory(prefix="networksecurity-") as name:
+                photograph(Path(name), options.folder.resolve())
 
 
 if __name__ == "__main__":
