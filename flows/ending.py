@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Timer
@@ -54,7 +55,8 @@ def ends_soon() -> bool:
 
 def ended(code: int) -> int:
     """Return the exit code, or exit at once if a thread still computes: Python would wait for it."""
-    if _watchdogs:
+    # A thread that was interrupted while it started is unknown to its pool, and nobody has waited for it.
+    if _watchdogs or any(thread.name.startswith("ThreadPoolExecutor") for thread in threading.enumerate()):
         end_now(code)
     return code
 

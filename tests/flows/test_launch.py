@@ -1,4 +1,8 @@
-"""What a command prints of what its flow returns."""
+"""What a command prints of what its flow returns, and how its process ends."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +31,18 @@ def test_a_report_that_prefect_returns_as_it_has_stored_it_is_printed_all_the_sa
     printed = capsys.readouterr().out
     assert _say_outcome(REPORT.model_dump(mode="json"), "flows.score:summarize", output) == code
     assert capsys.readouterr().out == printed != ""
+
+
+def test_a_thread_that_its_pool_does_not_know_keeps_no_process_alive():
+    program = (
+        "import threading\n"
+        "from flows import ending\n"
+        "threading.Thread(target=threading.Event().wait, name='ThreadPoolExecutor-0_0').start()\n"
+        "raise SystemExit(ending.ended(130))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", program], cwd=Path(__file__).parents[2], timeout=120, check=False
+        ).returncode
+        == 130
+    )
