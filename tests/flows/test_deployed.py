@@ -504,10 +504,11 @@ def test_a_failure_is_told_by_what_is_set_up_once(prefect, inbox):
     one_line(
         prefect.log("worker")[before:], "Encountered exception during execution: DataSourceError('there is no file "
     )
-    (message,) = prefect.wait(lambda: messages)
+    # A server whose SQLite file is locked handles an event again: a message comes once at least.
+    about_it = f"/runs/flow-run/{failed.id}"
+    (message, *_) = prefect.wait(lambda: [one for one in messages if about_it in one["body"]])
     assert message["subject"] == "networksecurity · failed runs"
     assert "there is no file" in message["body"]
-    assert f"/runs/flow-run/{failed.id}" in message["body"]
 
 
 @pytest.mark.parametrize("cores", ["1", "2"])  # a fit is in a thread, or in a process of its own
