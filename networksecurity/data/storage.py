@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from threading import Lock
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import fsspec
 import numpy as np
@@ -28,6 +27,7 @@ from pydantic import BaseModel
 
 from networksecurity.data.model_files import load_model
 from networksecurity.data.schema import MISSING
+from networksecurity.data.unfinished import sweep, unfinished
 from networksecurity.exceptions import ConfigurationError, StorageError, one_line
 from networksecurity.settings import reveals, without_credentials
 
@@ -112,6 +112,7 @@ class Storage:
     """
 
     def __init__(self, url: str) -> None:
+        self._swept: set[str] = set()
         try:
             self._files, self._root = fsspec.url_to_fs(url)
         except (ImportError, ValueError) as exc:
@@ -228,14 +229,16 @@ class Storage:
             self._write(self._path(ref), content)
 
     def _write(self, path: str, content: Callable[[], bytes]) -> None:
-        partial = f"{path}.{uuid4().hex}.partial"
+        folder = posixpath.dirname(path)
         try:
-            self._files.makedirs(posixpath.dirname(path), exist_ok=True)
-            self._files.pipe_file(partial, content())
-            self._files.mv(partial, path)
+            self._files.makedirs(folder, exist_ok=True)
+            with unfinished(self._files, path) as partial:
+                self._files.pipe_file(partial, content())
+                self._files.mv(partial, path)
+            if folder not in self._swept:
+                self._swept.add(folder)
+                sweep(self._files, folder)
         except OSError as exc:
-            with suppress(OSError):
-                self._files.rm(partial)
             raise StorageError(
                 f"{path} cannot be written ({one_line(exc)}): make room there, or point NETWORKSECURITY_STORAGE at a "
                 "folder that can be written to"

@@ -10,11 +10,10 @@ import io
 import json
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import Any, Self
-from uuid import uuid4
 
 import fsspec
 import pandas as pd
@@ -24,6 +23,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from networksecurity.data.files.formulas import csv_for_people
 from networksecurity.data.schema import MODEL, MODEL_VERSION, REASONS, ROW, SCORE
+from networksecurity.data.unfinished import sweep, unfinished
 from networksecurity.exceptions import ConfigurationError, one_line, quoted
 from networksecurity.settings import without_credentials
 
@@ -70,9 +70,13 @@ def write_file(
     """
     place = _resolve(output)
     files, n_rows, n_rejected = place.files, 0, 0
-    partial, partial_quarantine = (f"{path}.{uuid4().hex}.partial" for path in (place.path, place.quarantine))
-    with _writing(place), ExitStack() as unfinished:
-        unfinished.callback(_remove, files, partial, partial_quarantine)
+    with (
+        _writing(place),
+        unfinished(files, place.path) as partial,
+        unfinished(files, place.quarantine) as partial_quarantine,
+    ):
+        for path in (place.path, place.quarantine):
+            sweep(files, *posixpath.split(path))
         with _Table(files, partial, place.kind) as scored, _Table(files, partial_quarantine, place.kind) as unscored:
             for predictions, rejected in batches:
                 scored.add(predictions)
@@ -83,16 +87,10 @@ def write_file(
                     on_progress(n_rows)
         if n_rejected:
             files.mv(partial_quarantine, place.quarantine)
-        else:
-            _remove(files, place.quarantine)  # of an earlier run
+        elif files.exists(place.quarantine):
+            files.rm_file(place.quarantine)  # of an earlier run
         files.mv(partial, place.path)
     return place.quarantine if n_rejected else None
-
-
-def _remove(files: fsspec.AbstractFileSystem, *paths: str) -> None:
-    for path in paths:
-        if files.exists(path):
-            files.rm_file(path)
 
 
 @dataclass(frozen=True)

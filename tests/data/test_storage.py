@@ -1,4 +1,6 @@
+import os
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -174,6 +176,20 @@ def test_references_are_found_however_deep(accepted, storage):
 def test_nothing_half_written_is_left(storage, accepted, tmp_path):
     storage.put_frame(accepted)
     assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".parquet"]
+
+
+def test_what_a_killed_process_left_half_written_is_deleted_a_day_later(storage, accepted, tmp_path):
+    folder = tmp_path / "with a blank" / "data"
+    folder.mkdir(parents=True)
+    old, new, foreign = (
+        folder / name for name in (f"x.parquet.{'a' * 32}.partial", f"x.parquet.{'b' * 32}.partial", "x.partial")
+    )
+    for path in (old, new, foreign):
+        path.write_bytes(b"PAR1")
+    for path in (old, foreign):
+        os.utime(path, (time.time() - 90_000,) * 2)
+    ref = storage.put_frame(accepted)
+    assert {path.name for path in folder.iterdir()} == {new.name, foreign.name, f"{ref.sha256}.parquet"}
 
 
 def test_quarantine_keeps_row_numbers_values_and_reasons(storage, accepted):

@@ -117,6 +117,19 @@ def test_scoring_again_writes_the_same_file(model, kind, tmp_path):
     assert contents[0] == contents[1]
 
 
+def test_what_a_killed_scoring_left_half_written_is_deleted_a_day_later(model, kind, tmp_path):
+    output = tmp_path / f"scored{kind}"
+    old, new, of_another = (
+        tmp_path / f"{name}.{of * 32}.partial" for name, of in ((output.name, "a"), (output.name, "b"), ("x.csv", "a"))
+    )
+    for path in (old, new, of_another):
+        path.touch()
+    for path in (old, of_another):
+        os.utime(path, (time.time() - 90_000,) * 2)
+    scored(model, write_csv(sample(), tmp_path), output)
+    assert names(tmp_path) == {"rows.csv", output.name, new.name, of_another.name}
+
+
 def test_the_quarantine_of_an_earlier_run_is_removed(model, kind, tmp_path):
     output = tmp_path / f"scored{kind}"
     scored(model, write_csv(sample(bad=[5]), tmp_path), output)
