@@ -1,8 +1,10 @@
 """Clients, in a process of their own, that each send one request again and again over one connection.
 
-Usage: python benchmarks/load.py PORT PATH BODY [--clients 1] [--requests 1000] [--seconds 60]
-BODY is a file of JSON. Prints, as JSON, the seconds of each request, the wall time of all, and how many answers there
-were by status and by the version that they name. Bare sockets: a client library takes longer than what is measured.
+Usage: python benchmarks/load.py PORT PATH BODY [--clients 1] [--requests 1000] [--seconds 60] [--rate 0]
+BODY is a file of JSON. With a rate all clients together send at most so many requests a second; the seconds of a
+request then hold pauses too. Prints, as JSON, the seconds of each request, the wall time of all, and how many answers
+there were by status and by the version that they name. Bare sockets: a client library takes longer than what is
+measured.
 """
 
 import argparse
@@ -41,13 +43,13 @@ class Client:
         return len(self.received) >= end_of_head + 4 + int(length[1])
 
 
-def load(port: int, request: bytes, n_clients: int, n_requests: int, seconds: float) -> dict:
+def load(port: int, request: bytes, n_clients: int, n_requests: int, seconds: float, rate: float = 0) -> dict:
     took: list[float] = []
     statuses: Counter[str] = Counter()
     versions: Counter[str] = Counter()
     waiting = selectors.DefaultSelector()
     began = time.perf_counter()
-    left = n_requests
+    left, pause = n_requests, 1 / rate if rate else 0
     for _ in range(n_clients):
         client = Client(socket.create_connection(("127.0.0.1", port), timeout=60))
         client.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -64,6 +66,7 @@ def load(port: int, request: bytes, n_clients: int, n_requests: int, seconds: fl
             if found := re.search(rb'"version":"(\w+)"', client.received):
                 versions[found[1].decode()] += 1
             if left > 0 and time.perf_counter() - began < seconds:
+                time.sleep(pause)
                 client.send(request)
                 left -= 1
             else:
@@ -85,11 +88,13 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=1)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rate", type=float, default=0.0)
     options = parser.parse_args()
     body = options.body.read_bytes()
     head = f"POST {options.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-    print(json.dumps(load(options.port, request, options.clients, options.requests, options.seconds)))
+    answers = load(options.port, request, options.clients, options.requests, options.seconds, options.rate)
+    print(json.dumps(answers))
 
 
 if __name__ == "__main__":

@@ -120,10 +120,13 @@ class Served:
             sys.exit(f"the clients of {self.side} ended with {clients.returncode}")
         return Answers(**json.loads(said))
 
-    def clients(self, n_rows: int, n_requests: int, n_clients: int, seconds: float) -> subprocess.Popen:
+    def clients(
+        self, n_rows: int, n_requests: int, n_clients: int, seconds: float, rate: float = 0
+    ) -> subprocess.Popen:
         path = "/predict" if self.side == "ours" else "/invocations"
         body = str(self.bodies.folder / f"{self.side}{n_rows}")
         options = ["--clients", str(n_clients), "--requests", str(n_requests), "--seconds", str(seconds)]
+        options += ["--rate", str(rate)]
         command = [sys.executable, str(PROJECT / "benchmarks" / "load.py"), str(self.port), path, body, *options]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 

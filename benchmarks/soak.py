@@ -1,9 +1,11 @@
 """Whether memory, threads and open files stay as they were: trainings and checks in one process, a service for an hour.
 
 Usage: python benchmarks/soak.py [--parts trainings checks service] [--trainings 50] [--checks 24] [--minutes 60]
+    [--rate 0]
 trainings: one after the other in one process, as a worker of threads or a notebook runs them.
 checks: of a monitor, in one process, one for each simulated hour.
-service: four clients all the time, while the champion is replaced every 20 seconds.
+service: four clients all the time, while the champion is replaced every 20 seconds; as fast as they can, or with a
+rate so many requests a second.
 What the first fifth of the rounds leaves is what the libraries keep; the others are compared with it. Each training has
 rows of its own, and so nothing comes from the cache. `--quick` takes minutes.
 """
@@ -83,7 +85,7 @@ def in_one_process(code: str, rounds: int) -> list[Held]:
     return [Held(*json.loads(line)) for line in done.stdout.splitlines() if line.startswith("[")]
 
 
-def serve(seconds: float) -> list[Held]:
+def serve(seconds: float, rate: float) -> list[Held]:
     """Ask a service all the time, replace its champion, and return what it holds before each change."""
     from networksecurity.champion.registry import CHAMPION
 
@@ -94,7 +96,7 @@ def serve(seconds: float) -> list[Held]:
         registry, bodies = registry_in(folder), Bodies.write(folder)
         with (
             ours(folder, bodies) as (service, _),
-            service.clients(1, 10**9, N_CLIENTS, seconds) as clients,
+            service.clients(1, 10**9, N_CLIENTS, seconds, rate) as clients,
         ):
             number = 0
             while True:
@@ -132,6 +134,7 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, default=50)
     parser.add_argument("--checks", type=int, default=24)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--rate", type=float, default=0)
     parser.add_argument("--quick", action="store_true", help="10 trainings, 10 checks, 4 minutes")
     options = parser.parse_args()
     n_trainings, n_checks, minutes = (
@@ -144,7 +147,7 @@ def main() -> None:
     if "checks" in options.parts:
         compare(f"{n_checks} checks in one process", in_one_process(CHECKS, n_checks))
     if "service" in options.parts:
-        compare(f"{minutes:g} minutes of service", serve(60 * minutes))
+        compare(f"{minutes:g} minutes of service", serve(60 * minutes, options.rate))
     print(f"in {time.perf_counter() - began:.0f} s")
 
 
