@@ -82,8 +82,9 @@ ui: $(VENV)/.installed ## show runs and models in MLflow, http://127.0.0.1:5000
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(PY) -m mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1 $(ARGS)
 
-prefect-ui: $(VENV)/.installed ## start a Prefect server with its UI, http://127.0.0.1:4200
-	$(PY) -m prefect server start --host 127.0.0.1 $(ARGS)
+prefect-ui: $(VENV)/.installed ## start a Prefect server with its UI, http://127.0.0.1:4200; ARGS="--port 4201"
+	@# Its pages ask for /api where they came from, also with ARGS="--port 4201".
+	PREFECT_UI_API_URL=/api $(PY) -m prefect server start --host 127.0.0.1 $(ARGS)
 
 stack: $(VENV)/.installed ## start a Prefect server and a worker in the background, and deploy the flows
 	@$(PY) deployments/stack.py up $(ARGS)

@@ -21,6 +21,7 @@ from networksecurity.champion.record import TrainingRecord
 from networksecurity.champion.registry import RegisteredVersion
 from networksecurity.exceptions import ConfigurationError
 
+from .display import begin
 from .parameters import TrainParameters
 from .steps import step
 from .tracking import ledger
@@ -82,7 +83,7 @@ def _ask(candidate: RegisteredVersion, proposed: Decision, seconds: int) -> Answ
     before = f"in place of version {proposed.champion}" if proposed.champion else "as the first champion"
     question = f"Put {name} in use, {before}?\n\n" + "\n".join(f"- {reason}" for reason in proposed.reasons)
     get_run_logger().warning("%s waits for an answer, for %s s: press Resume on %s", name, seconds, flow_run.ui_url)
-
+    begin("waiting for an answer")
     run, over = UUID(flow_run.id), Event()
 
     def give_up() -> None:

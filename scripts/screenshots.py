@@ -1,8 +1,9 @@
-"""Takes the pictures of the service's page and of MLflow's for the documentation, from real trainings on the samples.
+"""Takes the pictures of the pages of the service, MLflow and Prefect for the documentation, from what really runs.
 
-Usage: python scripts/screenshots.py [--folder docs/images] [--only serve | mlflow]
+Usage: python scripts/screenshots.py [--folder docs/images] [--only serve | mlflow | prefect]
 Trains in a temporary folder, and photographs in an installed Chromium: the service's page light, dark, on a phone, and
-where it asks for an address; in MLflow the comparison of all grid points, and the metrics of a train run.
+where it asks for an address; in MLflow the comparison of all grid points, and the metrics of a train run; in Prefect
+the deployments of `make stack`.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
@@ -22,9 +24,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+import yaml
 from mlflow import MlflowClient
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 PROJECT = Path(__file__).resolve().parents[1]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -87,11 +90,15 @@ def opened(url: str, width: int, height: int, scheme: Literal["light", "dark"] =
         browser.close()
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
     """Run MLflow's pages of the trainings in a folder, and yield their address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     database = environment(folder)["MLFLOW_TRACKING_URI"]
     command = ["-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port), "--workers", "1"]
     with subprocess.Popen(
@@ -176,12 +183,35 @@ def photograph_service(folder: Path, target: Path) -> None:
         save(page, target / "serve-addresses.png")
 
 
+def photograph_prefect(folder: Path, target: Path) -> None:
+    """Take the picture of Prefect's deployments, with a worker for them."""
+    stack, port = folder / "stack", free_port()
+    command = [sys.executable, str(PROJECT / "deployments" / "stack.py")]
+    started = [*command, "up", "--folder", str(stack), "--port", str(port)]
+    try:
+        subprocess.run(started, env=environment(folder), check=True)
+        password = b64encode((stack / "auth").read_bytes()).decode()
+        with opened("about:blank", 1500, 630, "dark") as page:
+            page.add_init_script(f"localStorage.setItem('prefect-password', '{password}')")
+            page.goto(f"http://127.0.0.1:{port}/deployments")
+            ready = page.get_by_text("Ready", exact=True)
+            deployments = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+            expect(ready).to_have_count(len(deployments), timeout=120_000)
+            page.wait_for_timeout(3_000)  # what is drawn slowly
+            save(page, target / "prefect-deployments.png")
+    finally:
+        subprocess.run([*command, "down", "--folder", str(stack)], check=True)
+
+
+SUBJECTS = {"serve": photograph_service, "mlflow": photograph_mlflow, "prefect": photograph_prefect}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=PROJECT / "docs" / "images")
-    parser.add_argument("--only", choices=("serve", "mlflow"))
+    parser.add_argument("--only", choices=tuple(SUBJECTS))
     options = parser.parse_args()
-    for subject, photograph in (("serve", photograph_service), ("mlflow", photograph_mlflow)):
+    for subject, photograph in SUBJECTS.items():
         if options.only in (None, subject):
             with tempfile.TemporaryDirectory(prefix="networksecurity-") as name:
                 photograph(Path(name), options.folder.resolve())

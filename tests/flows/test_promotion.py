@@ -1,3 +1,5 @@
+import logging
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -119,10 +121,16 @@ def page_of_a_paused_run(**answer):
         ({"approve": False, "comment": "not on a Friday"}, "keep", "Not approved: not on a Friday."),
     ],
 )
-def test_a_person_has_the_last_word(workplace, unverified, monkeypatch, answer, outcome, why):
+def test_a_person_has_the_last_word(workplace, unverified, monkeypatch, caplog, answer, outcome, why):
+    for name in ("prefect", "prefect.flow_runs"):
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
     monkeypatch.setattr(approval, "_SECONDS_BETWEEN_CHECKS", 1)
     with page_of_a_paused_run(**answer) as asked:
-        report = run(promotion="ask", approval_timeout=100).result()
+        state = run(promotion="ask", approval_timeout=100)
+    report, page = state.result(), rf"http://127\.0\.0\.1:\d+/\S+/{state.state_details.flow_run_id}"
+    (said,) = [record.getMessage() for record in caplog.records if record.module == "approval"]
+    waits = "version 1 of networksecurity-phishing waits for an answer, for 100 s: press Resume on "
+    assert re.fullmatch(waits + page, said)
     assert "Put version 1 of networksecurity-phishing in use, as the first champion?" in asked[0]
     assert "There is no champion yet." in asked[0]
     version, (event,) = champion()
