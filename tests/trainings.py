@@ -1,15 +1,31 @@
 """A quick training, as tests of its flow run it, and what it leaves."""
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import mlflow
+from prefect.states import State
 
 from flows.parameters import TrainParameters
 from flows.train import train
+from flows.training_report import TrainingReport
 from networksecurity.champion import changes
 from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.settings import settings
 from networksecurity.tracking.server import connect
 
-QUICK = {"source": "sample:1500", "models": "Decision Tree,Logistic Regression", "promotion": "off"}
+QUICK = {"source": "sample:1500", "models": "Decision Tree", "promotion": "off"}
+RIVALS = {"models": "Decision Tree,Logistic Regression"}
+"""What lets a quick training compare two models."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A quick training of two models, and the tracking database that it alone has written to."""
+
+    state: State
+    report: TrainingReport
+    database: Path
 
 
 def run(**parameters):

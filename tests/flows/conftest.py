@@ -1,10 +1,13 @@
 import os
+import shutil
 import subprocess
 from functools import partial
 
+import mlflow
 import pandera.strategies.pandas_strategies  # noqa: F401 (pytest rewrites it: not in two threads at once)
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from trainings import RIVALS, Trained, run
 from workplaces import working_in
 
 from networksecurity.settings import settings
@@ -21,6 +24,22 @@ def workplace(tmp_path, mlflow_database, prefect_server, computed, monkeypatch):
     """Return the folder of a flow, whose steps take from the cache what those of other tests have computed."""
     with working_in(tmp_path, mlflow_database, computed, monkeypatch):
         yield tmp_path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, mlflow_database, prefect_server, computed):
+    """Train two models, for the tests that only read what a training leaves."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch, working_in(folder, mlflow_database, computed, patch):
+        state = run(**RIVALS)
+        return Trained(state, state.result(), folder / mlflow_database.name)
+
+
+@pytest.fixture
+def before(workplace, trained):
+    """Begin where the training of `trained` has ended: its version is the candidate."""
+    mlflow.set_tracking_uri(f"sqlite:///{shutil.copy(trained.database, workplace)}")
+    return trained
 
 
 @pytest.fixture

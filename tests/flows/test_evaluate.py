@@ -3,8 +3,7 @@ import pytest
 from records import artifacts
 
 from flows.evaluate import evaluate, summarize
-from flows.parameters import EvaluateParameters, TrainParameters
-from flows.train import train
+from flows.parameters import EvaluateParameters
 from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import TrackingError
@@ -12,9 +11,8 @@ from networksecurity.settings import settings
 from networksecurity.tracking.server import connect
 
 
-def test_a_version_is_evaluated_on_labelled_rows(workplace, capsys):
-    trained = train(TrainParameters(source="sample:1500", models="Decision Tree", promotion="off"))
-    Registry(connect(settings()), trained.model_name).set_alias(CHAMPION, trained.model_version)
+def test_a_version_is_evaluated_on_labelled_rows(before, workplace, capsys):
+    Registry(connect(settings()), before.report.model_name).set_alias(CHAMPION, "1")
     state = evaluate(EvaluateParameters(source="sample:3000"), return_state=True)
     assert state.name == "Not worse"
     report = state.result()

@@ -1,31 +1,24 @@
 import pandas as pd
-import pytest
 from overriding import NOW, override
+from trainings import RIVALS, run
 
-from flows.parameters import ScoreParameters, TrainParameters
+from flows.parameters import ScoreParameters
 from flows.score import score
-from flows.train import train
 from networksecurity.data.contracts import WEBSITES
 from networksecurity.data.overrides import row_value
 from networksecurity.data.overrides.store import override_store
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.settings import settings
 
-pytestmark = pytest.mark.usefixtures("empty_workplace")
 
-
-def fit():
-    return train(TrainParameters(source="sample:600", models="Decision Tree", promotion="off"))
-
-
-def test_a_training_is_the_same_with_overrides_and_scores_are_not():
-    plain = fit()
-    rows = make_phishing_websites(600)
+def test_a_training_is_the_same_with_overrides_and_scores_are_not(trained, empty_workplace):
+    plain = trained.report
+    rows = make_phishing_websites(1_500)
     values = {row_value(row) for row in WEBSITES.to_X(WEBSITES.validate(rows).accepted).to_numpy().tolist()}
     about = {"contract": "websites", "covers": "row", "at": NOW, "until": NOW.replace(year=NOW.year + 50)}
     override_store(settings()).add([override(value, "phishing", **about) for value in values])
     settings.cache_clear()
-    again = fit()
+    again = run(**RIVALS).result()
     assert (again.data_sha256, again.test_metrics) == (plain.data_sha256, plain.test_metrics)
 
     rows.to_csv("rows.csv", index=False)
@@ -34,7 +27,7 @@ def test_a_training_is_the_same_with_overrides_and_scores_are_not():
         parameters = ScoreParameters(source="rows.csv", output="scored.csv", model_version="1", overrides=wanted)
         report = score(parameters, return_state=True).result()
         found[wanted] = pd.read_csv("scored.csv")
-        assert report.rows.n_overridden == (600 if wanted else 0)
+        assert report.rows.n_overridden == (1_500 if wanted else 0)
     assert set(found[True]["label"]) == {"phishing"}
     assert set(found[False]["label"]) == {"phishing", "legitimate"}
     assert (found[True]["phishing_probability"] == found[False]["phishing_probability"]).all()

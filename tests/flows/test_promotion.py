@@ -14,11 +14,14 @@ from trainings import champion, run
 
 from flows import approval
 from networksecurity.champion import changes, delivery
+from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.exceptions import (
     PromotionConflictError,
     PromotionError,
 )
+from networksecurity.settings import settings
+from networksecurity.tracking.server import connect
 
 
 @pytest.fixture
@@ -55,11 +58,11 @@ def test_the_first_model_that_holds_the_floors_is_promoted_and_an_equal_one_is_n
     assert report.promotion_sentence() in artifacts(state)["training-report"].data
 
 
-def test_a_model_of_the_sample_gives_way_to_one_of_a_file_and_does_not_replace_it(workplace, unverified):
-    make_phishing_websites(1_500, random_state=0).to_csv("rows.csv", index=False)
+def test_a_model_of_the_sample_gives_way_to_one_of_a_file_and_does_not_replace_it(before, unverified):
+    Registry(connect(settings()), before.report.model_name).set_alias(CHAMPION, "1")
+    make_phishing_websites(1_500).to_csv("rows.csv", index=False)
     synthetic = "has learned from the built-in sample, which is synthetic"
     for source, sentence in (
-        ("sample:1500", "promoted: There is no champion yet."),
         ("rows.csv", f"promoted: Version 1 {synthetic}."),
         ("sample:1500", f"version 2 stays: It {synthetic}; version 2 has not."),
     ):

@@ -14,13 +14,13 @@ import pytest
 from pydantic import ValidationError
 from reading import passes, write_large_csv
 from records import artifacts, task_tries
+from trainings import run as train
 from workplaces import working_in
 
 from flows import score as flow_module
 from flows.ingest import ingest
-from flows.parameters import IngestParameters, ScoreParameters, TrainParameters
+from flows.parameters import IngestParameters, ScoreParameters
 from flows.score import score, summarize
-from flows.train import train
 from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.data.mongodb import scores as scores_module
 from networksecurity.data.mongodb import server
@@ -40,30 +40,20 @@ COMMAND = [sys.executable, str(PROJECT / "flows" / "score.py")]
 MODEL = "networksecurity-phishing"
 
 
-def fit(version):
-    """Train a version of the model."""
-    state = train(
-        TrainParameters(source="sample:1500", models="Decision Tree", random_state=version, promotion="off"),
-        return_state=True,
-    )
-    assert state.is_completed()
-
-
 def promote(version):
     Registry(connect(settings()), MODEL).set_alias(CHAMPION, str(version))
 
 
 @pytest.fixture(scope="module")
-def databases(tmp_path_factory, mlflow_database, prefect_server, computed):
+def databases(tmp_path_factory, trained, computed):
     """Return a folder of tracking databases to copy: with one version, with a champion, with another version beside."""
     folder = tmp_path_factory.mktemp("databases")
-    database = folder / mlflow_database.name
-    with pytest.MonkeyPatch.context() as patch, working_in(folder, mlflow_database, computed, patch):
-        fit(1)
+    database = folder / trained.database.name
+    with pytest.MonkeyPatch.context() as patch, working_in(folder, trained.database, computed, patch):
         shutil.copy(database, folder / "one version")
         promote(1)
         shutil.copy(database, folder / "champion")
-        fit(2)
+        assert train().is_completed()
         shutil.copy(database, folder / "two versions")
     return folder
 

@@ -1,5 +1,4 @@
 import json
-import shutil
 from pathlib import Path
 
 import fsspec
@@ -7,7 +6,7 @@ import mlflow
 import pytest
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from records import task_states
-from trainings import run
+from trainings import RIVALS, run
 
 from flows.steps import result_storage
 from flows.train import train
@@ -23,65 +22,59 @@ NEVER_CACHED = {
 }  # fmt: skip
 
 
-def test_the_same_again_comes_from_the_cache_with_the_same_figures(workplace):
-    first, second = run(), run()
+def test_the_same_again_comes_from_the_cache_with_the_same_figures(before):
+    first, second = before.report, run(**RIVALS)
     states = task_states(second)
     assert {name for name, state in states.items() if state != "Cached"} == NEVER_CACHED
     assert [row.from_cache for row in second.result().leaderboard] == [True, True]
-    assert second.result().test_metrics == first.result().test_metrics
-    assert second.result().train_run_id != first.result().train_run_id
+    assert second.result().test_metrics == first.test_metrics
+    assert second.result().train_run_id != first.train_run_id
     pictures = [
-        Path(mlflow.artifacts.download_artifacts(run_id=each.result().test_run_id, artifact_path="roc_curve.png"))
-        for each in (first, second)
+        Path(mlflow.artifacts.download_artifacts(run_id=each.test_run_id, artifact_path="roc_curve.png"))
+        for each in (first, second.result())
     ]
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
 
-    anew = run(refresh=True)
+    anew = run(**RIVALS, refresh=True)
     assert "Cached" not in task_states(anew).values()
-    assert anew.result().test_metrics == first.result().test_metrics
-    assert anew.result().train_metrics == first.result().train_metrics
+    assert anew.result().test_metrics == first.test_metrics
+    assert anew.result().train_metrics == first.train_metrics
 
 
 def test_what_is_lost_or_damaged_in_the_storage_is_computed_anew(empty_workplace, csv):
     frame = make_phishing_websites(1_000, random_state=0).astype(object)
     frame.loc[3, "SFH"] = "abc"
-    first = run(source=csv(frame), models="Decision Tree").result()
+    first = run(source=csv(frame)).result()
     stored = empty_workplace / "storage"
-    for path in (*stored.glob("data/*.parquet"), *stored.glob("models/*.skops")):
+    for path in stored.glob("data/*.parquet"):
         content = bytearray(path.read_bytes())
         content[len(content) // 3] ^= 16
         path.write_bytes(content)
-    Path(first.quarantine).unlink()
-    damaged = run(source=csv(frame), models="Decision Tree")
+    for path in (Path(first.quarantine), *stored.glob("models/*.skops")):
+        path.unlink()
+    damaged = run(source=csv(frame))
     assert damaged.result().test_metrics == first.test_metrics
+    assert damaged.result().train_metrics == first.train_metrics
     states = task_states(damaged)
     assert states["validate"] == states["split"] == states["fit: Decision Tree"] == "Completed"
     assert states["search: Decision Tree"] == "Cached"
     assert Path(damaged.result().quarantine).exists()
 
-    shutil.rmtree(stored)
-    emptied = run(source=csv(frame), models="Decision Tree")
-    assert emptied.result().test_metrics == first.test_metrics
-    assert emptied.result().train_metrics == first.train_metrics
 
-
-def test_other_data_or_parameters_are_not_taken_from_the_cache(empty_workplace, csv):
-    frame = make_phishing_websites(1_000, random_state=0)
-    first = run(source=csv(frame), models="Decision Tree")
+def test_other_data_or_parameters_are_not_taken_from_the_cache(trained, csv):
+    frame = make_phishing_websites(1_500)
+    assert task_states(run(source=csv(frame)))["search: Decision Tree"] == "Cached"
     frame.loc[0, "SFH"] = {-1: 0, 0: 1, 1: -1}[frame.loc[0, "SFH"]]
-    changed = run(source=csv(frame), models="Decision Tree")
-    assert changed.result().data_sha256 != first.result().data_sha256
-    assert "Cached" not in task_states(changed).values()
-    other_seed = task_states(run(source=csv(frame), models="Decision Tree", random_state=1))
+    assert "Cached" not in task_states(run(source=csv(frame))).values()
+    other_seed = task_states(run(random_state=7))
     assert other_seed["validate"] == "Cached"
     assert other_seed["split"] == other_seed["search: Decision Tree"] == "Completed"
 
 
-def test_another_storage_does_not_take_results_that_refer_to_this_one(workplace, monkeypatch):
-    assert run(models="Decision Tree").is_completed()
+def test_another_storage_does_not_take_results_that_refer_to_this_one(workplace, trained, monkeypatch):
     monkeypatch.setenv("NETWORKSECURITY_STORAGE", str(workplace / "another"))
     settings.cache_clear()
-    again = run(models="Decision Tree")
+    again = run()
     assert again.is_completed()
     assert "Cached" not in task_states(again).values()
 
@@ -91,9 +84,9 @@ def test_results_lie_beside_the_data_where_that_is_a_url(empty_workplace, monkey
     monkeypatch.setenv("NETWORKSECURITY_STORAGE", url)
     settings.cache_clear()
     monkeypatch.setattr(train, "result_storage", result_storage(url))
-    first = run(models="Decision Tree")
+    first = run()
     with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: empty_workplace / "elsewhere"}):
-        second = run(models="Decision Tree")
+        second = run()
     never = NEVER_CACHED - {"track: Logistic Regression"}
     assert {name for name, state in task_states(second).items() if state != "Cached"} == never
     assert second.result().test_metrics == first.result().test_metrics

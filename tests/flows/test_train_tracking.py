@@ -1,5 +1,5 @@
 import pytest
-from trainings import QUICK, champion, logged_runs, run
+from trainings import QUICK, RIVALS, champion, logged_runs, run
 
 from flows import train as flow_module
 from flows import training_steps
@@ -18,34 +18,26 @@ from networksecurity.tracking.outcome import REASON_TAG
 from networksecurity.tracking.server import connect
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "reason"),
-    [
-        (KeyboardInterrupt(), "KILLED", "KeyboardInterrupt"),
-        (RuntimeError("at mongodb://me:hush@host/"), "FAILED", "RuntimeError: at mongodb://host/"),
-    ],
-)
-def test_whatever_ends_a_training_is_told_by_its_run(empty_workplace, monkeypatch, error, status, reason):
+def test_the_error_that_ends_a_training_is_reported_by_its_run_without_passwords(empty_workplace, monkeypatch):
     monkeypatch.setenv("MONGODB_URI", "mongodb://me:hush@host/")
     settings.cache_clear()
 
     def stop(*args):
-        raise error
+        raise RuntimeError("at mongodb://me:hush@host/")
 
     monkeypatch.setattr(flow_module, "_search", stop)
-    with pytest.raises(type(error)):
+    with pytest.raises(RuntimeError):
         train(TrainParameters(**QUICK))
     (logged,) = logged_runs()
-    assert logged.info.status == status
-    assert logged.data.tags[REASON_TAG] == reason
+    assert logged.info.status == "FAILED"
+    assert logged.data.tags[REASON_TAG] == "RuntimeError: at mongodb://host/"
 
 
-@pytest.mark.parametrize(("candidate_runs", "expected"), [("all", 3 + 1), ("best", 2), ("none", 0)])
-def test_runs_of_grid_points(workplace, candidate_runs, expected):
-    report = run(candidate_runs=candidate_runs).result()
+def test_only_the_best_point_of_each_grid_has_a_run_where_that_is_asked_for(workplace):
+    report = run(**RIVALS, candidate_runs="best").result()
     children = [run for run in logged_runs() if run.data.tags.get("mlflow.parentRunId") == report.train_run_id]
-    assert len(children) == expected
-    assert len(logged_runs()) == 2 + expected
+    assert sorted(run.data.params["model"] for run in children) == ["Decision Tree", "Logistic Regression"]
+    assert len(logged_runs()) == 2 + 2
 
 
 @pytest.fixture
@@ -60,7 +52,7 @@ def test_a_training_does_without_a_dead_tracking_server(empty_workplace, monkeyp
         away.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         away.setenv("NETWORKSECURITY_MLFLOW_TIMEOUT", "1")
         settings.cache_clear()
-        state = run(models="Decision Tree", promotion="auto", skip_unchanged=True)
+        state = run(promotion="auto", skip_unchanged=True)
         assert state.name == "Completed · tracking deferred"
         assert "`networksecurity tracking replay` delivers it" in state.message
         report = state.result()
@@ -70,7 +62,7 @@ def test_a_training_does_without_a_dead_tracking_server(empty_workplace, monkeyp
         assert "tracking replay" in shown
         assert "waits until MLflow can be reached" in shown
     settings.cache_clear()
-    anew = run(models="Decision Tree")  # which delivers what waits
+    anew = run()  # which delivers what waits
     assert anew.name == "Completed"
     named = {logged.info.run_name: logged.info.status for logged in logged_runs()}
     for name in (report.name, anew.result().name):
@@ -83,7 +75,7 @@ def test_a_training_does_without_a_dead_tracking_server(empty_workplace, monkeyp
 def test_a_training_survives_a_tracking_server_that_dies_in_its_middle(empty_workplace, monkeypatch, at_once):
     with monkeypatch.context() as away:
         away.setattr(training_steps.runs, "log_outcome", _unavailable)
-        state = run()
+        state = run(**RIVALS)
         assert state.name == "Completed · tracking deferred"
     (said,) = replay(connect(settings()), Ledger(Storage(settings().storage))).delivered
     assert said.startswith(f"training {state.result().name}: logged, version 1 of ")
@@ -102,10 +94,11 @@ def test_a_training_that_was_interrupted_goes_on_in_the_same_runs(empty_workplac
     with monkeypatch.context() as interrupted:
         interrupted.setattr(flow_module, "_compare", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(TrainParameters(**QUICK))
+            train(TrainParameters(**QUICK | RIVALS))
     (before,) = [logged for logged in logged_runs() if logged.info.run_name.startswith("train-")]
     assert before.info.status == "KILLED"
-    report = run().result()
+    assert before.data.tags[REASON_TAG] == "KeyboardInterrupt"
+    report = run(**RIVALS).result()
     assert report.train_run_id == before.info.run_id
     assert {logged.info.status for logged in logged_runs()} == {"FINISHED"}
     assert len(logged_runs()) == 2 + 3 + 1
