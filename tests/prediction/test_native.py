@@ -43,11 +43,14 @@ def always_native(monkeypatch):
     monkeypatch.setattr(native, "_crossover", lambda *_: 10**9)
 
 
+FORMS = [("most_frequent", False, 0.5), ("most_frequent", True, 0.25), ("knn", False, 0.25), ("knn", True, 0.5)]
+"""Each imputer with and without indicators, and a threshold."""
+
+
 @pytest.mark.parametrize(
-    ("imputer", "indicators", "threshold"),
-    [("most_frequent", False, 0.5), ("most_frequent", True, 0.25), ("knn", False, 0.25), ("knn", True, 0.5)],
+    ("name", "imputer", "indicators", "threshold"),
+    [(name, *form) for name in CANDIDATES for form in (FORMS if name in NATIVE else FORMS[1:2])],
 )
-@pytest.mark.parametrize("name", CANDIDATES)
 @pytest.mark.usefixtures("always_native")
 def test_the_native_form_predicts_as_the_pipeline_does(learned, name, imputer, indicators, threshold):
     model = fitted(learned, name, imputer=imputer, indicators=indicators, threshold=threshold)
@@ -88,9 +91,15 @@ def test_a_native_form_that_differs_is_not_used(learned, monkeypatch, wrong_by):
     assert (fast.score(X.to_numpy()) == model.predict_proba(X)[:, 1]).all()
 
 
-@pytest.mark.parametrize("indicators", [False, True])
-@pytest.mark.parametrize("imputer", ["most_frequent", "knn"])
-@pytest.mark.parametrize("name", ["Random Forest", "Extra Trees"])
+@pytest.mark.parametrize(
+    ("name", "imputer", "indicators"),
+    [
+        ("Random Forest", "most_frequent", False),
+        ("Random Forest", "knn", True),
+        ("Extra Trees", "most_frequent", True),
+        ("Extra Trees", "knn", False),
+    ],
+)
 def test_a_forest_beyond_its_native_form_predicts_to_the_last_digit_as_scikit_learn_does(
     learned, monkeypatch, name, imputer, indicators
 ):
