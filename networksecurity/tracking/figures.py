@@ -148,7 +148,7 @@ def _values_by_class(column: ColumnDescription, n_of: dict[str, int], ax: "Axes"
     else:
         ax.set_yticks([])
         ax.tick_params(labelsize="x-small")
-    ax.set_title(_short(column.name, 26), fontsize="small", parse_math=False)
+    ax.set_title(_short(column.name, 28), fontsize="small", parse_math=False)
 
 
 def _short(name: str, most: int) -> str:
@@ -277,7 +277,8 @@ def _known(known: KnownFeatures, ax: "Axes") -> None:
 
 
 def _drift(report: DriftReport, ax: "Axes") -> None:
-    drifted = [(column.name, column.psi or 0.0, column.verdict == "drift") for column in report.columns]
+    compared = [column for column in report.columns if column.psi is not None or column.verdict == "drift"]
+    drifted = [(column.name, column.psi or 0.0, column.verdict == "drift") for column in compared or report.columns]
     if len(drifted) > _MOST_COLUMNS:  # those that drifted, then those farthest from their reference
         drifted = sorted(drifted, key=lambda of: (not of[2], -of[1]))[:_MOST_COLUMNS]
     names, psi, red = zip(*drifted, strict=True)

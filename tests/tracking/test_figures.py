@@ -14,7 +14,9 @@ from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURE_DESCRIPTIONS, to_X_y
 from networksecurity.data.splitting import split
 from networksecurity.data.validation import validate
-from networksecurity.tracking.figures import draw, draw_nothing, draw_overview
+from networksecurity.monitoring.drift import ColumnDrift, DriftReport
+from networksecurity.monitoring.thresholds import Thresholds
+from networksecurity.tracking.figures import draw, draw_drift, draw_nothing, draw_overview
 from networksecurity.training.candidates import CANDIDATES, make_pipeline
 from networksecurity.training.explanation import explain
 
@@ -60,6 +62,18 @@ def test_features_are_called_by_their_descriptions(explanation, pictures):
     described = explanation.model_copy(update={"permutation_importance": tuple(importances)})
     title = "Logistic Regression · test rows"
     assert draw(explanation, title, FEATURE_DESCRIPTIONS) == draw(described, title) != pictures
+
+
+def test_a_column_that_was_not_compared_has_no_place_in_the_picture_of_drift():
+    def drawn(*columns):
+        return draw_drift(DriftReport.model_construct(columns=columns, thresholds=Thresholds()), "")
+
+    port = ColumnDrift(name="port", verdict="no_drift", reason="", psi=0.002)
+    left_out = ColumnDrift(name="y_score", verdict="not_compared", reason="no scores came with the new rows")
+    only_missing = ColumnDrift(name="Favicon", verdict="drift", reason="missing more often")
+    assert drawn(port, left_out) == drawn(port)
+    assert drawn(port, only_missing) != drawn(port)
+    assert drawn(left_out)
 
 
 def test_an_overview_is_small(explanation):
