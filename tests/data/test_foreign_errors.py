@@ -112,6 +112,7 @@ def test_texts_of_any_kind_are_read_or_refused(kind, data, tmp_path):
     [
         (".json", '[{"port": ' + "1" * 5_000 + "}]"),
         (".json", '[{"port": "\\ud800"}]'),
+        (".json", '[{"port": 1, "port": 1}]'),
         (".json", '[{"\\ud800": 1}]'),
         (".json", '[{"port": {"$numberLong": [1]}}]'),
         (".arff", "@attribute port {1_0}\n@data\n1_0\n"),
@@ -134,6 +135,15 @@ def test_workbooks_with_a_damaged_part_are_read_or_refused(part, data, tmp_path)
         old, new = (data.draw(st.sampled_from(PARTS[part]) | st.text(max_size=4)).encode() for _ in range(2))
         parts[part] = parts[part].replace(old, new, data.draw(st.integers(1, 3))) if old else parts[part][len(new) :]
     read_both(tmp_path / "rows.xlsx", to_zip(**parts))
+
+
+def test_a_sheet_that_is_listed_and_is_nowhere_makes_a_workbook_unreadable(tmp_path):
+    with zipfile.ZipFile(io.BytesIO(KINDS[".xlsx"])) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["xl/workbook.xml"] = parts["xl/workbook.xml"].replace(b'r:id="rId1"', b"")
+    (tmp_path / "rows.xlsx").write_bytes(to_zip(**parts))
+    with pytest.raises(DataError, match="invalid specification"):
+        File.at(str(tmp_path / "rows.xlsx")).read()
 
 
 @fuzzed()

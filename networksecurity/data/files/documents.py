@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import IO, Any
@@ -91,7 +92,7 @@ def _reason(exc: Exception) -> str:
 def _unwrapped(members: list[tuple[str, Any]]) -> Any:
     found = dict(members)
     if len(found) < len(members):
-        name = next(name for name, value in members if found[name] is not value)
+        name = next(name for name, count in Counter(name for name, _ in members).items() if count > 1)
         raise ValueError(f"an object has {shortened(name)} twice")
     if len(found) == 1 and (name := next(iter(found))) in _WRAPPED:
         return found[name]

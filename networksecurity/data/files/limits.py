@@ -91,10 +91,12 @@ class Cells:
     shown : str
     delimiter : str, optional
         What ends a cell besides the end of its line; by default only lines count, which may be longer.
+    has_lines : bool, default=True
+        Whether the end of a line ends a cell at all.
     """
 
-    def __init__(self, limits: Limits, shown: str, delimiter: str | None = None) -> None:
-        self._ends = [end.encode() for end in ("\n", "\r", delimiter) if end]
+    def __init__(self, limits: Limits, shown: str, delimiter: str | None = None, *, has_lines: bool = True) -> None:
+        self._ends = [end.encode() for end in ("\n\r" if has_lines else "") + (delimiter or "")]
         self._most = limits.cell if delimiter else limits.row
         self._refusal = too_much(
             f"{shown} has a {'cell' if delimiter else 'line'} of more than", self._most, "bytes", "max_cell_bytes"

@@ -2,6 +2,7 @@
 
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from networksecurity.data.files.limits import Limits
+from networksecurity.data.files.limits import Cells, Limits
 from networksecurity.exceptions import ConfigurationError, DataSourceError, listed, shortened
 
 _MOST_ROWS = 1 << 20
@@ -25,12 +26,13 @@ _ERRORS = (
     OSError,
     SyntaxError,
     TypeError,
+    UserWarning,
     ValueError,
     struct.error,
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What openpyxl raises for a workbook that is not as it should be; a SyntaxError is that of its XML."""
+"""What openpyxl raises for a workbook that is not as it should be; a SyntaxError is of its XML, a UserWarning of a sheet."""
 
 
 def read_workbook(
@@ -51,7 +53,7 @@ def read_workbook(
         It is no workbook, too much is packed in it, several sheets could be meant, or a formula was never computed.
     """
     try:
-        from openpyxl import load_workbook
+        import openpyxl  # noqa: F401
     except ImportError as exc:
         raise ConfigurationError(
             f"{shown} is an Excel workbook, for which openpyxl is needed: pip install 'networksecurity[excel]', or "
@@ -60,12 +62,12 @@ def read_workbook(
     try:
         with zipfile.ZipFile(file) as parts:
             limits.check_unpacked(sum(part.file_size for part in parts.infolist()), shown)
-            has_formulas = any(_has_formulas(parts, part) for part in parts.infolist())
-        rows = _rows(load_workbook(file, read_only=True, data_only=True, keep_links=False), sheet, shown, limits)
+            # All parts are looked through, for openpyxl takes the texts of all cells before the first row.
+            has_formulas = sum(_has_formulas(parts, part, shown, limits) for part in parts.infolist()) > 0
+        rows = _rows(_load(file, data_only=True), sheet, shown, limits)
         if has_formulas:
-            formulas = load_workbook(file, read_only=True, keep_links=False)
-            rows = _computed(rows, _rows(formulas, sheet, shown, limits), shown)
-        yield from _frames(rows, shown, batch_rows, is_text)
+            rows = _computed(rows, _rows(_load(file, data_only=False), sheet, shown, limits), shown)
+        yield from _frames(_within(rows, shown, limits), shown, batch_rows, is_text)
     except _ERRORS as exc:
         raise DataSourceError(
             f"{shown} is not a workbook (.xlsx) that can be read ({shortened(exc)}): save it anew in a spreadsheet "
@@ -73,16 +75,27 @@ def read_workbook(
         ) from exc
 
 
-def _has_formulas(parts: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
-    if not part.filename.startswith("xl/worksheets/"):
+def _load(file: IO[bytes], *, data_only: bool) -> Any:
+    from openpyxl import load_workbook
+
+    with warnings.catch_warnings():
+        # It would leave out a sheet whose part it does not find.
+        warnings.filterwarnings("error", "File contains an invalid specification", UserWarning)
+        return load_workbook(file, read_only=True, data_only=data_only, keep_links=False)
+
+
+def _has_formulas(parts: zipfile.ZipFile, part: zipfile.ZipInfo, shown: str, limits: Limits) -> bool:
+    """Return whether a part holds formulas; raise DataSourceError if a text in it is longer than a cell may be."""
+    if not part.filename.endswith(".xml"):
         return False
-    rest = b""
+    texts, is_sheet = Cells(limits, shown, "<", has_lines=False), part.filename.startswith("xl/worksheets/")
+    rest, found = b"", False
     with parts.open(part) as content:
         while chunk := content.read(1 << 20):
-            if _FORMULA.search(rest + chunk):
-                return True
+            texts.update(chunk)
+            found = found or (is_sheet and bool(_FORMULA.search(rest + chunk)))
             rest = chunk[-20:]
-    return False
+    return found
 
 
 def _rows(book: Any, wanted: str | None, shown: str, limits: Limits) -> Iterator[tuple[Any, ...]]:
@@ -118,6 +131,17 @@ def _rows_of(sheet: Any, shown: str, limits: Limits) -> Iterator[tuple[Any, ...]
         if _is_filled(row[limits.columns :]):
             limits.check_columns(len(row), shown)
         yield row[: limits.columns]
+
+
+def _within(rows: Iterator[tuple[Any, ...]], shown: str, limits: Limits) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows; refuse a text that is too long, and too much text: cells may share one, or hold it in pieces."""
+    n_all = 0
+    for row in rows:
+        for n_bytes in (len(cell.encode("utf-8", "surrogatepass")) for cell in row if isinstance(cell, str)):
+            limits.check_cell(n_bytes, shown)
+            n_all += n_bytes
+        limits.check_unpacked(n_all, shown)
+        yield row
 
 
 def _computed(

@@ -13,7 +13,7 @@ import zipfile
 import pandas as pd
 import pyarrow
 import pytest
-from formats import ROWS, to_parquet, to_xlsx, to_zip
+from formats import ROWS, share_texts, to_parquet, to_xlsx, to_zip
 from reading import configured, frames, read, refused
 
 from networksecurity.data import sources
@@ -44,6 +44,11 @@ def sparse_workbook():
     place = "xl/worksheets/sheet1.xml"
     parts[place] = parts[place].replace(b"</sheetData>", b'<row r="1000"><c r="XFD1000"><v>1</v></c></row></sheetData>')
     return to_zip(**parts)
+
+
+def workbook_of(text, n_cells=1):
+    """Return a workbook with a text in some cells, which is in the file once."""
+    return share_texts(to_xlsx([["key", "port"], *[["a text", 1]] * n_cells]), {b"<t>a text</t>": text})
 
 
 UNPACKED = "50,000 bytes, the limit: set NETWORKSECURITY_MAX_UNPACKED_BYTES"
@@ -87,6 +92,13 @@ BOMBS = {
         COLUMNS,
     ),
     "a cell": ("rows.csv", b"port,Result\n1," + b"1" * 1_001 + b"\n", CELL),
+    "a cell of a workbook": ("rows.xlsx", workbook_of(b"<t>" + b"x\n" * 501 + b"</t>"), CELL),
+    "a cell of a workbook in pieces": (
+        "rows.xlsx",
+        workbook_of(b"<r><t>" + b"x</t></r><r><t>" * 1_001 + b"x</t></r>"),
+        CELL,
+    ),
+    "a text of a workbook many times": ("rows.xlsx", workbook_of(b"<t>" + b"x" * 900 + b"</t>", 60), UNPACKED),
     "a line of ARFF": (
         "rows.arff",
         ARFF + b"1" * 16_001,
