@@ -15,15 +15,17 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from networksecurity.exceptions import ConfigurationError, NetworkSecurityException, TransientError
-from networksecurity.settings import Settings
+from networksecurity.parent import hidden_from_children
+from networksecurity.settings import Settings, may_be_secret, variable_of
 
 _log = logging.getLogger(__name__)
 
@@ -196,10 +198,13 @@ def _look_after(n_workers: int, settings: Settings, listener: socket.socket, ann
     def start() -> tuple[Connection, BaseProcess]:
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(settings, listener, theirs, n_workers))
-        process.start()
+        with hidden_from_children(_of_no_use()):
+            process.start()
         theirs.close()  # ours reports the worker's end when the worker's own is closed
         return ours, process
 
+    with hidden_from_children(filter(may_be_secret, os.environ)):  # it notes what processes share, and needs none
+        resource_tracker.ensure_running()
     workers: dict[int, tuple[Connection, BaseProcess]] = {}
     try:
         workers |= {number: start() for number in range(n_workers)}
@@ -230,6 +235,15 @@ def _look_after(n_workers: int, settings: Settings, listener: socket.socket, ann
         for _, process in workers.values():
             process.join(max(0.0, ended - time.monotonic()))
             process.kill()
+
+
+def _of_no_use() -> Iterator[str]:
+    """Yield the variables with secrets that a worker does without: it is handed the settings, and has no Prefect.
+
+    MLflow reads a token, and a store of its files any other, from the environment alone.
+    """
+    ours = {variable_of(field) for field in Settings.model_fields}
+    yield from (name for name in os.environ if may_be_secret(name) and (name in ours or name.startswith("PREFECT_")))
 
 
 def _work(settings: Settings, listener: socket.socket, pipe: Connection, n_workers: int) -> None:

@@ -214,10 +214,11 @@ def test_a_client_that_sends_nothing_whole_keeps_nobody_out(tmp_path, published)
 
 
 @contextmanager
-def two_workers(folder, published):
+def two_workers(folder, published, **environment):
     """Run the command with two workers, in a database of the test's own."""
     database = shutil.copy(published / "mlflow.db", folder)
-    with started(folder, f"sqlite:///{database}", "--workers", "2", NETWORKSECURITY_SERVE_REFRESH="0.2") as process:
+    environment["NETWORKSECURITY_SERVE_REFRESH"] = "0.2"
+    with started(folder, f"sqlite:///{database}", "--workers", "2", **environment) as process:
         yield process, Settings(mlflow_tracking_uri=address(database))
 
 
@@ -250,9 +251,14 @@ def test_workers_are_ready_at_once_reload_are_replaced_and_end_with_ctrl_c(tmp_p
         assert "Traceback" not in process.log()
 
 
-def test_workers_do_not_outlive_the_command(tmp_path, published):
-    with two_workers(tmp_path, published) as (process, _):
-        _, others = process.others()
+def test_workers_get_the_secrets_that_mlflow_reads_and_do_not_outlive_the_command(tmp_path, published):
+    ours = {"NETWORKSECURITY_SERVE_TOKEN", "NETWORKSECURITY_SIGNING_KEY", "DAGSHUB_USER_TOKEN", "MONGODB_URI"}
+    needed = {"MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY"}
+    secrets = dict.fromkeys(ours | needed | {"PREFECT_API_AUTH_STRING"}, "mongodb://jane:canary-of-sixteen@host")
+    with two_workers(tmp_path, published, **secrets) as (process, _):
+        workers, others = process.others()
+        assert {frozenset(secrets.keys() & worker.environ()) for worker in workers} == {frozenset(needed)}
+        assert all(secrets.keys() & other.environ().keys() <= needed for other in others)
         process.signal(signal.SIGKILL)
         assert psutil.wait_procs(others, timeout=60)[1] == []
 
