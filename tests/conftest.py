@@ -8,6 +8,7 @@ import gc
 import pickle
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -270,8 +271,10 @@ def command(monkeypatch, capsys):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["networksecurity", *map(str, arguments)])
+        before = signal.getsignal(signal.SIGTERM)
         with pytest.raises(SystemExit) as ended:
             cli.main()
+        signal.signal(signal.SIGTERM, before)
         printed = capsys.readouterr()
         return ended.value.code or 0, printed.out, printed.err
 

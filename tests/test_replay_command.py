@@ -132,19 +132,21 @@ def test_code_that_git_does_not_give_is_said_in_one_line(command, training, chec
         assert reason in err
 
 
-def test_a_commit_is_replayed_with_the_settings_of_the_checkout_and_ctrl_c_leaves_nothing_of_it(
-    command, training, checkout, monkeypatch, tmp_path
+@pytest.mark.parametrize(("number", "ends_with"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_commit_is_replayed_with_the_settings_of_the_checkout_and_its_end_leaves_nothing_of_it(
+    number, ends_with, command, training, checkout, monkeypatch, tmp_path
 ):
     seen = tmp_path / "seen"
     folder = checkout(
         "import os, pathlib, signal\n"
         f"pathlib.Path({str(seen)!r}).write_text(pathlib.Path(__file__).parents[1].joinpath('.env').read_text())\n"
-        "os.kill(os.getppid(), signal.SIGINT)\n"
+        f"os.kill(os.getppid(), signal.{number})\n"
+        f"{'signal.pause()' if number == 'SIGTERM' else ''}\n"
     )
     (folder / ".env").write_text("# of the checkout")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = {*tmp_path.iterdir(), seen}
-    assert command("replay", training.name)[0] == 130
+    assert command("replay", training.name)[0] == ends_with
     assert seen.read_text() == "# of the checkout"
     assert len(git(folder, "worktree", "list").splitlines()) == 1
     assert set(tmp_path.iterdir()) == before

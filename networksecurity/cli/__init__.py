@@ -2,10 +2,11 @@
 
 Each group of commands is a module of its own, added to `app`. Each command imports what it needs itself: options are
 read before anything slow is imported. The exit code is 0 on success, 1 after an error, 2 after a wrong option, 130
-after Ctrl-C; `evaluate` and `check` have some of their own.
+after Ctrl-C, 143 after SIGTERM; `evaluate` and `check` have some of their own.
 """
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -90,6 +91,7 @@ def main() -> None:
     complete_streams()
     for name, value in NO_TELEMETRY.items():
         os.environ.setdefault(name, value)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what a command has begun is undone, as after Ctrl-C
     code = 0
     try:
         with while_somebody_reads():

@@ -144,7 +144,9 @@ def _train(recorded: "Recorded", command: list[str], folder: Path) -> dict[str, 
     ) as training:
         try:
             report, _ = training.communicate()
-        except KeyboardInterrupt:  # it has reached the training, too, which ends its processes before its folder goes
+        except (KeyboardInterrupt, SystemExit) as exc:  # the training ends its processes before its folder goes
+            if isinstance(exc, SystemExit):  # of SIGTERM; Ctrl-C has reached it, too
+                training.terminate()
             with suppress(subprocess.TimeoutExpired):
                 training.wait(_SECONDS_TO_END)
             training.kill()
