@@ -43,7 +43,7 @@ coverage: $(VENV)/.installed-dev ## run the tests and list the lines of the core
 	$(PY) -m coverage report
 
 faults: $(VENV)/.installed-dev ## run the long campaigns of faults and made-up inputs, for hours; ARGS="-k tracking"
-	FUZZ=200 $(PY) -m pytest -m "faults or hypothesis" -s $(ARGS)
+	FUZZ=200 $(PY) -m pytest -m "faults or hypothesis" --timeout 14400 -s $(ARGS)
 
 lint: $(VENV)/.installed-dev ## check format, style and types
 	$(PY) -m ruff format --check .

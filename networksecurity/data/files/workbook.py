@@ -32,7 +32,7 @@ _ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What openpyxl raises for a workbook that is not as it should be; a SyntaxError is of its XML, a UserWarning of a sheet."""
+"""What openpyxl raises for a workbook that is not as it should be: a SyntaxError for XML, a UserWarning for a sheet."""
 
 
 def read_workbook(
