@@ -54,9 +54,17 @@ def pytest_xdist_auto_num_workers():
     return (os.cpu_count() or 1) + 2
 
 
+# Files with real servers and workers take minutes: one that begins late is waited for in the end.
+_LONGEST = """
+test_deployed test_ended_runs test_command test_serve_command test_one_answer test_team_stack test_replay_command
+test_tracking_faults test_survivors test_left_overs test_canaries
+"""
+_PLACES = {name: place for place, name in enumerate(_LONGEST.split())}
+
+
 def pytest_collection_modifyitems(config, items):
     """Put what takes longest first, and leave out the long campaigns unless they are asked for."""
-    items.sort(key=lambda item: item.path.parent.name != "flows")
+    items.sort(key=lambda item: (_PLACES.get(item.path.stem, len(_PLACES)), item.path.parent.name != "flows"))
     if "faults" not in config.option.markexpr:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("faults")])
         items[:] = [item for item in items if not item.get_closest_marker("faults")]
@@ -114,6 +122,19 @@ def mlflow_database(made_once):
 
     made = made_once("mlflow", lambda folder: MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments())
     return made / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def prefect_database(made_once):
+    """Make an empty database of a Prefect server to copy, whose migrations take seconds, too."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+
+    def make(folder):
+        command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+        subprocess.run(command, env=kept | {"PREFECT_HOME": str(folder)}, capture_output=True, check=True)
+
+    made = made_once("prefect", make)
+    return made / "prefect.db"
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from functools import partial
 import mlflow
 import pandera.strategies.pandas_strategies  # noqa: F401 (pytest rewrites it: not in two threads at once)
 import pytest
+from deployed import deployed
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from trainings import RIVALS, Trained, run
 from workplaces import working_in
@@ -62,9 +63,13 @@ def csv(workplace):
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(tmp_path_factory, mlflow_database, prefect_database):
     """Return the folder in which the commands of a module keep Prefect's, MLflow's and stored data."""
-    return tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.mktemp("home")
+    (home / "prefect").mkdir()
+    shutil.copy(prefect_database, home / "prefect")
+    shutil.copy(mlflow_database, home)
+    return home
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +107,22 @@ def command(request, environment, tmp_path):
 def served_command(command, prefect_server):
     """Run a module's `COMMAND` with the Prefect server of all tests, which is quicker than with one of its own."""
     return partial(command, PREFECT_API_URL=PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="module")
+def mongodb_uri(mongod):
+    database = f"networksecurity_tests_{os.getpid()}"
+    yield f"{mongod.uri}/{database}.rows"
+    mongod.client.drop_database(database)
+
+
+@pytest.fixture(scope="module")
+def prefect(home, mongodb_uri):
+    """Run a team's own Prefect server, with a worker, for the tests of a module."""
+    with deployed(home / "prefect", home / "mlflow.db", mongodb_uri) as prefect:
+        yield prefect
+
+
+@pytest.fixture(scope="module")
+def tracked(prefect):
+    return mlflow.MlflowClient(prefect.environment["MLFLOW_TRACKING_URI"])

@@ -1,38 +1,28 @@
-"""A team's own Prefect: a real server and a real process worker on this machine, told by the commands of the docs."""
+"""What a team's Prefect does with our deployments: on request, by the clock, and on what a run has found."""
 
 import json
-import os
 import re
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
+from deployed import DEAD_AFTER, one_line
 from leash import LEASH
 from listening import Handler, listening
 from made_tables import SHOP, shop
-from mlflow import MlflowClient
 from playwright.sync_api import expect
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterKey,
-    DeploymentFilter,
-    DeploymentFilterId,
     FlowRunFilter,
     FlowRunFilterId,
 )
 from prefect.client.schemas.schedules import IntervalSchedule
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.schemas.automations import AutomationCore
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -41,178 +31,8 @@ from networksecurity.data.sample import make_phishing_websites
 
 PROJECT = Path(__file__).resolve().parents[2]
 MODEL = "networksecurity-phishing"
-DEAD_AFTER = "60"  # seconds: two heartbeats, the least that makes sense
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
-
-
-class Prefect:
-    """A server, what its workers inherit, and the client that looks at both."""
-
-    def __init__(self, folder, port, environment):
-        self.folder = folder
-        self.environment = environment
-        self.client = SyncPrefectClient(api=f"http://127.0.0.1:{port}/api")
-        self._processes = {}
-
-    def start(self, name, *command):
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                [*LEASH, sys.executable, "-m", "prefect", *command],
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def children(self, name):
-        return psutil.Process(self._processes[name].pid).children(recursive=True)
-
-    def log(self, name):
-        return (self.folder / f"{name}.log").read_text()
-
-    def end(self, name, how=signal.SIGTERM):
-        """End a process and whatever it has started, by force where it takes its time."""
-        process = self._processes.pop(name)
-        children = [] if process.poll() is not None else psutil.Process(process.pid).children(recursive=True)
-        for one in (process, *children):
-            with suppress(psutil.NoSuchProcess):
-                one.send_signal(how)
-        _, alive = psutil.wait_procs(children, timeout=30)
-        for one in alive:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
-        with suppress(subprocess.TimeoutExpired):  # a worker has been seen to wait for a server that was busy
-            process.wait(timeout=30)
-        process.kill()
-        process.wait()
-
-    def kill(self, name):
-        """Kill a process, and nothing that it has started; return what starts it again."""
-        process = self._processes.pop(name)
-        process.kill()
-        process.wait()
-        command = process.args[process.args.index("prefect") + 1 :]
-        return lambda: self.start(name, *command)
-
-    def end_all(self):
-        for name in reversed(list(self._processes)):
-            self.end(name)
-
-    def command(self, *command):
-        return subprocess.run(
-            [sys.executable, *command],
-            cwd=PROJECT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    def wait(self, what, seconds=240):
-        """Return the first true value of `what`, which is asked again and again."""
-        deadline = time.monotonic() + seconds
-        while not (found := what()):
-            if time.monotonic() > deadline:
-                pytest.fail(f"waited in vain; the worker says: {self.log('worker')[-3000:]}")
-            time.sleep(0.5)
-        return found
-
-    def deployment(self, name):
-        return self.client.read_deployment_by_name(name)
-
-    def runs(self, name):
-        """Return the runs of a deployment, the newest first."""
-        wanted = DeploymentFilter(id=DeploymentFilterId(any_=[self.deployment(name).id]))
-        return self.client.read_flow_runs(deployment_filter=wanted, sort=FlowRunSort.START_TIME_DESC)
-
-    def submit(self, name, **parameters):
-        given = self.deployment(name).parameters["parameters"] | parameters
-        return self.client.create_flow_run_from_deployment(self.deployment(name).id, parameters={"parameters": given})
-
-    def rest(self, name):
-        """Switch off what the clock would start in the middle of a test."""
-        deployment = self.deployment(name)
-        (schedule,) = (one for one in deployment.schedules if one.active)
-        self.client.request("PATCH", f"/deployments/{deployment.id}/schedules/{schedule.id}", json={"active": False})
-
-    def ended(self, run):
-        return self.wait(lambda: (found := self.client.read_flow_run(run.id)).state.is_final() and found)
-
-    def run(self, name, **parameters):
-        run = self.ended(self.submit(name, **parameters))
-        assert run.state.is_completed(), run.state.message
-        return run
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def one_line(said, sentence):
-    """Check that a log says a sentence once, and nothing of what only follows from it."""
-    assert said.count(sentence) == 1
-    for noise in ("Crash", "EventsWorker", "leaked", "Traceback", "Terminated", "segmentation fault"):
-        assert not [line for line in said.splitlines() if noise in line]
-
-
-def is_up(prefect):
-    return prefect.client.api_healthcheck() is None
-
-
-@pytest.fixture(scope="module")
-def mongodb_uri(mongod):
-    database = f"networksecurity_tests_{os.getpid()}"
-    yield f"{mongod.uri}/{database}.rows"
-    mongod.client.drop_database(database)
-
-
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory, mlflow_database, mongodb_uri):
-    folder, port = tmp_path_factory.mktemp("prefect"), free_port()
-    ours = ("PREFECT_", "MLFLOW_", "MONGODB_", "DAGSHUB_", "NETWORKSECURITY_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
-        "PWD": str(PROJECT),  # as a shell would say
-        "DO_NOT_TRACK": "1",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{shutil.copy(mlflow_database, folder)}",
-        "NETWORKSECURITY_STORAGE": str(folder / "storage"),
-        "PREFECT_HOME": str(folder),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_WORKER_QUERY_SECONDS": "2",
-    }
-    with ExitStack() as stack:
-        prefect = Prefect(folder, port, environment)
-        stack.callback(prefect.end_all)
-        prefect.start("server", "server", "start", "--host", "127.0.0.1", "--port", str(port))
-        deadline = time.monotonic() + 240
-        while not is_up(prefect):
-            if time.monotonic() > deadline:
-                pytest.fail(f"the server does not start: {prefect.log('server')[-3000:]}")
-            time.sleep(0.2)
-        # Only the server is told where MongoDB is: a run hears of it through the pool's Secret block.
-        prefect.environment = environment | {"MONGODB_URI": mongodb_uri}
-        done = prefect.command("deployments/bootstrap.py", "--share", "MONGODB_URI", "--dead-after", DEAD_AFTER)
-        assert done.returncode == 0, done.stderr
-        prefect.environment = environment
-        done = prefect.command("-m", "prefect", "--no-prompt", "deploy", "--all")
-        assert done.returncode == 0, done.stdout + done.stderr
-        prefect.rest("monitor/monitor")
-        prefect.rest("train/retrain")
-        prefect.rest("score/score")
-        prefect.start("worker", "worker", "start", "--pool", "networksecurity")
-        yield prefect
-
-
-@pytest.fixture(scope="module")
-def tracked(prefect):
-    return MlflowClient(prefect.environment["MLFLOW_TRACKING_URI"])
 
 
 def write_csv(prefect, n_rows, random_state, inverted=None):
@@ -511,181 +331,9 @@ def test_a_failure_is_told_by_what_is_set_up_once(prefect, inbox):
     assert "there is no file" in message["body"]
 
 
-@pytest.mark.parametrize("cores", ["1", "2"])  # a fit is in a thread, or in a process of its own
-def test_a_run_that_takes_too_long_is_ended_whatever_it_computes(prefect, tracked, cores):
-    before, deployment = len(prefect.log("worker")), prefect.deployment("train/train")
-    limited = {"NETWORKSECURITY_TIME_LIMIT": "12", "NETWORKSECURITY_CORES": cores}
-    run = prefect.client.create_flow_run_from_deployment(
-        deployment.id,
-        parameters={"parameters": {"source": "sample:20000", "models": ["Gradient Boosting"]}},
-        job_variables={"env": deployment.job_variables["env"] | limited},
-    )
-    prefect.wait(lambda: ("search: Gradient Boosting", "Running") in task_states(prefect, run))
-    ended = prefect.ended(run)
-    assert (ended.state_name, ended.state.type) == ("TimedOut", "FAILED")
-    assert "longer than 12 s" in ended.state.message
-    assert "NETWORKSECURITY_TIME_LIMIT" in ended.state.message
-    prefect.wait(lambda: not prefect.children("worker"), seconds=60)
-    one_line(prefect.log("worker")[before:], "longer than 12 s")
-    experiment = tracked.get_experiment_by_name("networksecurity").experiment_id
-    (logged,) = tracked.search_runs([experiment], f"tags.`prefect.flow_run_id` = '{run.id}'")
-    assert logged.info.status == "FAILED"
-    assert logged.data.tags["networksecurity.reason"].startswith("TimeLimitError: ")
-
-
-def grid_points(tracked, output):
-    """Return the figures of every grid point of the training that a command has told of, but for the times."""
-    (parent,) = re.search(r"/runs/(\w{32})", output).groups()
-    experiment = tracked.get_experiment_by_name("networksecurity-grid").experiment_id
-    found = tracked.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'", max_results=1000)
-    return {
-        run.info.run_name: {name: of for name, of in run.data.metrics.items() if not name.endswith("time")}
-        for run in found
-    }
-
-
-def test_a_cluster_finds_what_threads_find(prefect, tracked, dask_cluster):
-    models = "AdaBoost,Random Forest,Decision Tree"
-    options = ("--source", "sample:1200", "--models", models, "--promotion", "off", "--verbose")
-    kept = prefect.environment
-    on_cluster = {
-        "NETWORKSECURITY_TASK_RUNNER": "dask",
-        "DASK_ADDRESS": dask_cluster.address,
-        "NETWORKSECURITY_STORAGE": dask_cluster.storage,
-    }
-    outputs = []
-    for environment in (kept, kept | on_cluster):
-        prefect.environment = environment
-        try:
-            done = prefect.command("flows/train.py", *options)
-        finally:
-            prefect.environment = kept
-        assert done.returncode == 0, done.stderr
-        outputs.append(done)
-    here, there = (grid_points(tracked, done.stdout) for done in outputs)
-    assert here == there
-    assert len(here) == 26
-    assert f"Connecting to an existing Dask cluster at {dask_cluster.address}" in outputs[1].stderr
-    table = [re.findall(r"^ +\d   .*?  (?=[\d.]+ s)", done.stdout, re.MULTILINE) for done in outputs]
-    assert len(table[0]) == 3
-    assert table[0] == table[1]
-
-
-def test_a_cluster_that_is_not_there_is_said_in_one_line(prefect, closed_port):
-    address = f"tcp://127.0.0.1:{closed_port}"
-    wrong = {"NETWORKSECURITY_TASK_RUNNER": "dask", "DASK_ADDRESS": address, "NETWORKSECURITY_DASK_TIMEOUT": "1"}
-    kept = prefect.environment
-    for environment, message in (
-        (kept | wrong, f"error: the Dask scheduler at {address} cannot be reached: .*; start one with .*"),
-        (
-            {name: value for name, value in (kept | wrong).items() if name != "PREFECT_API_URL"},
-            "error: DASK_ADDRESS is set and PREFECT_API_URL is not: .*",
-        ),
-    ):
-        prefect.environment = environment
-        try:
-            done = prefect.command("flows/train.py")
-        finally:
-            prefect.environment = kept
-        assert done.returncode == 1
-        assert re.search(f"^{message}$", done.stderr, re.MULTILINE), done.stderr
-        assert "Traceback" not in done.stderr
-
-
-def task_states(prefect, run):
-    tasks = prefect.client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
-    return {(task.name, task.state_name) for task in tasks}  # a retried one is there twice
-
-
-def test_cancelling_ends_a_run_and_all_its_processes(prefect, tracked):
-    before = len(prefect.log("worker"))
-    run = prefect.submit("train/train", source="sample:20000", models=["Gradient Boosting"])
-    prefect.wait(lambda: ("search: Gradient Boosting", "Running") in task_states(prefect, run))
-    done = prefect.command("-m", "prefect", "flow-run", "cancel", str(run.id))
-    assert done.returncode == 0, done.stderr
-    assert prefect.ended(run).state_name == "Cancelled"
-    prefect.wait(lambda: not prefect.children("worker"))
-    one_line(prefect.log("worker")[before:], "Flow run was cancelled.")
-    experiment = tracked.get_experiment_by_name("networksecurity").experiment_id
-    (logged,) = tracked.search_runs([experiment], f"tags.`prefect.flow_run_id` = '{run.id}'")
-    assert logged.info.status == "KILLED"
-
-
-def test_a_run_ends_with_its_worker(prefect, tracked):
-    run = prefect.submit("train/train", source="sample:20000", models=["Gradient Boosting"])
-    prefect.wait(lambda: ("search: Gradient Boosting", "Running") in task_states(prefect, run))
-    family = prefect.children("worker")
-    assert any("loky" in " ".join(one.cmdline()) for one in family)
-    start_again = prefect.kill("worker")
-    try:
-        _, alive = psutil.wait_procs(family, timeout=90)
-        assert [one.cmdline() for one in alive] == []
-        assert prefect.ended(run).state_name == "Crashed"
-        experiment = tracked.get_experiment_by_name("networksecurity").experiment_id
-        (logged,) = tracked.search_runs([experiment], f"tags.`prefect.flow_run_id` = '{run.id}'")
-        assert logged.info.status == "KILLED"
-    finally:
-        start_again()
-
-
-def test_a_killed_worker_leaves_no_slot_held_and_its_run_can_go_on(prefect):
-    run = prefect.submit("train/retrain", source="sample:4000", models=["Decision Tree", "Gradient Boosting"])
-    prefect.wait(lambda: ("search: Decision Tree", "Completed") in task_states(prefect, run))
-    # Of a second one there is no need.
-    assert prefect.ended(prefect.submit("train/retrain", source="sample")).state_name == "Cancelled"
-
-    prefect.end("worker", signal.SIGKILL)
-    crashed = prefect.ended(run)
-    assert crashed.state_name == "Crashed"
-    assert "no heartbeat" in crashed.state.message
-
-    prefect.start("worker", "worker", "start", "--pool", "networksecurity")
-    done = prefect.command("-m", "prefect", "flow-run", "retry", str(run.id))
-    assert done.returncode == 0, done.stderr
-    assert prefect.ended(run).state_name == "Completed"
-    assert ("search: Decision Tree", "Cached") in task_states(prefect, run)
-
-
 @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
 def test_a_server_takes_the_template_of_a_pool(prefect, kind):
     options = ("--pool", kind, "--type", kind, "--template", f"deployments/{kind}-pool.yaml")
     done = prefect.command("deployments/bootstrap.py", *options)
     assert done.returncode == 0, done.stderr
     assert prefect.client.read_work_pool(kind).type == kind
-
-
-def test_stack_ends_what_it_started_and_nothing_else(prefect, tmp_path):
-    here = Prefect(tmp_path, port := free_port(), prefect.environment | {"PREFECT_HOME": str(tmp_path)})
-    here.environment["MONGODB_URI"] = "mongodb://jane:hush@127.0.0.1:9/db.rows"
-    options = ("--port", str(port), "--folder", str(tmp_path))
-    notes = tmp_path / "processes.json"
-    try:
-        done = here.command("deployments/stack.py", "up", *options)
-        assert done.returncode == 0, done.stderr
-        assert f"Prefect is here: http://127.0.0.1:{port}\n" in done.stdout
-        assert httpx.get(f"http://127.0.0.1:{port}/api/admin/version").status_code == 401
-        password = tmp_path / "auth"
-        assert (tmp_path.stat().st_mode & 0o77, password.stat().st_mode & 0o777) == (0, 0o600)
-        here.client = SyncPrefectClient(api=f"http://127.0.0.1:{port}/api", auth_string=password.read_text())
-        assert here.wait(lambda: here.client.read_workers_for_work_pool("networksecurity"))
-        assert {one.name for one in here.client.read_deployments()} == {
-            "train",
-            "retrain",
-            "ingest",
-            "monitor",
-            "score",
-            "evaluate",
-        }
-        started = [psutil.Process(note["pid"]) for note in json.loads(notes.read_text()).values()]
-        assert len(started) == 2
-        server, worker = (one.environ() for one in started)
-        assert "MONGODB_URI" in worker
-        assert "MONGODB_URI" not in server
-    finally:
-        done = here.command("deployments/stack.py", "down", *options)
-    assert done.stdout == "ended: server, worker\n"
-    assert not [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-
-    # A number that was ours may be another's by now.
-    notes.write_text(json.dumps({"server": {"pid": os.getpid(), "started": "before", "port": port}}))
-    assert "nothing" in here.command("deployments/stack.py", "down", *options).stdout
