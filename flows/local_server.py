@@ -1,8 +1,8 @@
 """The Prefect server of a single run: started before the slow imports, ended with the process.
 
 Prefect can start one by itself, but first imports its whole server into our process, for seconds. Here the server is
-the first process to start and comes up beside the flow's imports: `python -m` this module, with PORT and LOG. If a
-Prefect profile names another server, that process finds out and exits.
+the first process to start and comes up beside the flow's imports: `python -m` this module, with PORT, LOG and the
+run's process ID. If a Prefect profile names another server, that process finds out and exits.
 """
 
 import atexit
@@ -60,7 +60,7 @@ def local_server() -> Iterator[Callable[[], None]]:
 def _start(port: int) -> subprocess.Popen:
     # The same folders in the same order: another one may hold something else of this package's name.
     path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
-    command = [sys.executable, "-P", "-m", f"{__package__}.local_server", str(port), LOG]
+    command = [sys.executable, "-P", "-m", f"{__package__}.local_server", str(port), LOG, str(os.getpid())]
     # Ctrl-C reaches every process of the terminal. The server inherits this mask and lives on: Prefect records how the
     # run ended before we end the server.
     with ctrl_c_blocked():
@@ -109,9 +109,9 @@ def end_server(server: subprocess.Popen) -> None:
         server.wait()
 
 
-def serve(port: int, log_name: str) -> None:
-    """Run Prefect's server in this process, unless Prefect's settings name another."""
-    end_with_parent()
+def serve(port: int, log_name: str, parent: int) -> None:
+    """Run Prefect's server in this process, as long as its parent lives, unless Prefect's settings name another."""
+    end_with_parent(parent)
     gc.disable()  # as in `flows.launch`
     from prefect.settings import get_current_settings
 
@@ -149,4 +149,4 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), sys.argv[2])
+    serve(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

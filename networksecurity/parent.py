@@ -10,18 +10,23 @@ from threading import Thread, current_thread, main_thread
 _SECONDS_BETWEEN_LOOKS = 1.0
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int) -> None:
     """End this process at once, without cleaning up, within about a second of the end of the one that started it.
+
+    `parent` is that one's process ID, which it must tell: it may end before this process could ask for it.
 
     For processes that keep nothing of their own: a pool's workers, the Prefect server of a single run. Linux could send
     a signal instead (`PR_SET_PDEATHSIG`), but does so already when the *thread* that started the process ends.
     """
-    after_parent(lambda: os._exit(1))
+    after_parent(lambda: os._exit(1), parent)
 
 
-def after_parent(action: Callable[[], object]) -> None:
-    """Call a function in a thread of its own, within about a second of the end of the process that started this one."""
-    Thread(target=_watch, args=[os.getppid(), action], name="parent", daemon=True).start()
+def after_parent(action: Callable[[], object], parent: int | None = None) -> None:
+    """Call a function in a thread of its own, within about a second of the end of the process that started this one.
+
+    `parent` is that one's process ID; without it, it is taken to be still alive.
+    """
+    Thread(target=_watch, args=[parent or os.getppid(), action], name="parent", daemon=True).start()
 
 
 def _watch(parent: int, action: Callable[[], object]) -> None:

@@ -52,9 +52,16 @@ def fitting(n_jobs: int, backend: MakeBackend | None, on_fit: Callable[[], None]
         with threadpool_limits(1):
             yield
     else:
-        pool = _Pool(initializer=end_with_parent)
+        pool = _Pool(initializer=_end_with_parent)
         with children_deaf_to_ctrl_c(), parallel_config(pool, inner_max_num_threads=1):
             yield
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    assert parent.pid is not None
+    end_with_parent(parent.pid)
 
 
 def _processes() -> list[BaseProcess]:
