@@ -85,6 +85,8 @@ class Cluster(DaskTaskRunner):
         if sys.platform == "linux":
             # All workers are forks of one process, hence one that takes the place of another gets no secret either.
             dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
+        # A worker would load the script of the flow again, which works as a part of its package only.
+        vars(sys.modules["__main__"]).pop("__file__", None)
         # Ctrl-C reaches every process of the terminal. The workers inherit this thread's mask: the flow ends them.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:

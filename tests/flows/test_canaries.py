@@ -56,6 +56,12 @@ def web():
         yield url
 
 
+def reports_to_prefect(process):
+    """Return whether it is a Prefect server of one run, a program that it asks about its machine, or a Dask worker."""
+    commands = [" ".join(one.cmdline()) for one in (process, process.parent()) if one]
+    return any("flows.local_server" in command for command in commands) or "multiprocessing.forkserver" in commands[0]
+
+
 class Watch:
     """Looks at the processes of a command while it runs: which others have a secret?"""
 
@@ -75,12 +81,12 @@ class Watch:
             for one in family:
                 try:
                     command, environment = one.cmdline(), str(one.environ())
+                    may_have = [OF_PREFECT] if reports_to_prefect(one) else []
                 except psutil.Error:
                     continue
                 if not command or command == ours:  # it has not begun to be another
                     continue
                 self.seen.add(" ".join(command))
-                may_have = [OF_PREFECT] if "flows.local_server" in command else []
                 for secret in {*SPELLINGS} - {*may_have}:
                     if secret in environment or secret in str(command):
                         self.told.add(f"{secret}: {command}")
@@ -102,13 +108,14 @@ FLOWS = {
     "ingest": (1, *SOURCE),  # nobody may log in
 }
 MORE = {
+    "train a champion": (0, "--source", "sample:3000", "--models", "Random Forest"),
     "train on a cluster": (0, "--source", "sample:400", "--models", "Decision Tree", "--promotion", "off"),
     "train from a page that is not there": (1, "--source", "{web}/none.csv?token={canary}"),
     "train from an address with a password": (2, "--source", "http://jane:{canary}@127.0.0.1/rows.csv"),
     "train from a database": (1, "--source", "mongodb"),
     "train without a model": (1, "--source", "sample:60", "--models", "AdaBoost", "--cv", "40"),
     "train beside a dead server": (0, "--source", "sample:400", "--models", "Decision Tree"),
-    "score": (0, *SOURCE, "--output", "scored.csv"),
+    "score": (1, *SOURCE, "--output", "scored.csv"),  # nor read what is set by hand
     "score into a database": (1, "--source", "sample:500", "--output", "mongodb"),
     "monitor": (0, *SOURCE),
     "monitor a database": (1, "--source", "mongodb"),
@@ -121,7 +128,7 @@ COMMANDS = {
     "champion history": (0,),
     "champion rollback": (1,),
     "tracking list": (0,),
-    "tracking replay": (1,),
+    "tracking replay": (0,),
     "quarantine list": (1,),
     "feedback list": (1,),
     "overrides list": (1,),
@@ -175,10 +182,8 @@ def test_no_secret_comes_out_of_the_service(secrets, environment, home, tmp_path
         process = subprocess.Popen(command, cwd=tmp_path, env=place, stdout=subprocess.PIPE, stderr=log, text=True)
         url = re.search(r"http://[\w.:]+", process.stdout.readline())[0]
         answers = []
-        for token in ("", CANARY, f"{CANARY}x"):
-            with httpx.Client(
-                base_url=url, params={"token": CANARY}, headers={"Authorization": f"Bearer {token}"}
-            ) as to:
+        for headers in ({}, *({"Authorization": f"Bearer {token}"} for token in (CANARY, f"{CANARY}x"))):
+            with httpx.Client(base_url=url, params={"token": CANARY}, headers=headers) as to:
                 pages = ("/", "/model", "/ready", "/health", "/openapi.json", "/docs", "/none")
                 answers += [to.get(page) for page in pages]
                 answers += [to.post(page, json={"url": CANARY}) for page in ("/predict", "/feedback")]

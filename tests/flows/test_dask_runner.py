@@ -33,7 +33,10 @@ if __name__ == "__main__":
             pass
         tell()
     print("MONGODB_URI" in os.environ)
+else:  # as the script of a flow, whose imports are those of a package
+    raise ImportError(__name__)
 """
+PROJECT = Path(__file__).resolve().parents[2]
 SECRETS = ["MONGODB_URI", "MLFLOW_TRACKING_TOKEN", "NETWORKSECURITY_SIGNING_KEY", "DAGSHUB_USER_TOKEN"]
 OF_STORAGE, OF_PREFECT = "AWS_SECRET_ACCESS_KEY", "PREFECT_API_AUTH_STRING"
 
@@ -41,9 +44,12 @@ OF_STORAGE, OF_PREFECT = "AWS_SECRET_ACCESS_KEY", "PREFECT_API_AUTH_STRING"
 @pytest.mark.parametrize("storage", ["file:///nowhere", "memory://elsewhere"])
 def test_workers_get_the_secrets_of_prefect_and_of_a_storage_elsewhere_and_no_others(storage, tmp_path):
     secrets = dict.fromkeys([*SECRETS, OF_STORAGE, OF_PREFECT], "mongodb://jane:canary-of-sixteen@host")
+    places = {"NETWORKSECURITY_STORAGE": storage, "PREFECT_HOME": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+    script = tmp_path / "script.py"
+    script.write_text(CLUSTER)
     done = subprocess.run(
-        [sys.executable, "-c", CLUSTER],
-        env=os.environ | secrets | {"NETWORKSECURITY_STORAGE": storage, "PREFECT_HOME": str(tmp_path)},
+        [sys.executable, script],
+        env=os.environ | secrets | places,
         capture_output=True,
         text=True,
         check=False,
