@@ -103,7 +103,6 @@ def main() -> None:
         print(f"networksecurity: error: {with_short_words(exc.format_message())}", file=sys.stderr)
         code = exc.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
         code = 130
     except Exception as exc:  # noqa: BLE001 (the boundary: what else escapes is a bug)
         report_bug(exc)

@@ -46,11 +46,11 @@ def test_what_is_lost_or_damaged_in_the_storage_is_computed_anew(empty_workplace
     frame.loc[3, "SFH"] = "abc"
     first = run(source=csv(frame)).result()
     stored = empty_workplace / "storage"
-    for path in stored.glob("data/*.parquet"):
-        content = bytearray(path.read_bytes())
-        content[len(content) // 3] ^= 16
-        path.write_bytes(content)
-    for path in (Path(first.quarantine), *stored.glob("models/*.skops")):
+    damaged_rows, *lost_rows = sorted(stored.glob("data/*.parquet"))
+    content = bytearray(damaged_rows.read_bytes())
+    content[len(content) // 3] ^= 16
+    damaged_rows.write_bytes(content)
+    for path in (Path(first.quarantine), *lost_rows, *stored.glob("models/*.skops")):
         path.unlink()
     damaged = run(source=csv(frame))
     assert damaged.result().test_metrics == first.test_metrics
