@@ -135,7 +135,9 @@ def score_intervals(
         precision = np.divide(tp, called, out=np.zeros_like(tp), where=called > 0)
         with np.errstate(invalid="ignore"):  # a resample of one class
             curves = auc / (n_phishing * n_legitimate), (found_there * precision).sum(axis=1) / n_phishing
-        return np.column_stack([*curves, (weight @ of_rows) / called[:, -1:]])
+        # Not `weight @ of_rows`: the last digit of BLAS depends on its number of threads.
+        totals = (np.einsum("ij,j->i", weight, loss) for loss in of_rows.T)
+        return np.column_stack([*curves, *(total / called[:, -1] for total in totals)])
 
     n_resamples = int(np.clip(_MOST_CELLS // len(y), _FEWEST, _N_RESAMPLES_OF_SCORES))
     at_once = max(1, _CELLS_AT_ONCE // len(y))

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 from sklearn import metrics
+from threadpoolctl import threadpool_limits
 
 from networksecurity.training.evaluation import evaluate
 from networksecurity.training.intervals import difference, intervals, score_intervals
@@ -112,6 +113,16 @@ def test_a_figure_of_the_scores_lies_within_its_interval_and_copies_do_not_narro
     for name, (low, high) in once.items():
         assert low < figures[name] < high
         assert tenfold[name] == pytest.approx((low, high))
+
+
+def test_the_threads_of_blas_change_no_digit():
+    generator, found = np.random.default_rng(0), {}
+    for n_rows in (500, 650, 780):
+        y_true, y_score = generator.integers(2, size=n_rows), generator.random(n_rows)
+        for n_threads in (1, 2):
+            with threadpool_limits(n_threads, user_api="blas"):
+                found[n_rows, n_threads] = score_intervals(y_true, y_score, np.arange(n_rows))
+        assert found[n_rows, 1] == found[n_rows, 2]
 
 
 def test_of_many_rows_fewer_resamples_are_drawn(monkeypatch):
