@@ -19,12 +19,12 @@ from prefect.serializers import JSONSerializer
 from prefect.tasks import exponential_backoff
 from pydantic import Field, ValidationError
 from pydantic_core import to_jsonable_python
+from threadpoolctl import threadpool_limits
 
 from networksecurity.data.storage import Storage, references
 from networksecurity.exceptions import ConfigurationError, StorageError, TransientError
 from networksecurity.settings import settings
 from networksecurity.tracking.provenance import code_version
-from networksecurity.training.threads import limited_threads
 
 from .display import Work, show
 from .rows import source_of
@@ -129,7 +129,7 @@ def one_thread(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
     @functools.wraps(function)  # threadpoolctl's own decorator cannot be sent to a cluster
     def on_one_thread(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        with limited_threads():
+        with threadpool_limits(1):
             return function(*args, **kwargs)
 
     return on_one_thread

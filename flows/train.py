@@ -25,6 +25,7 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 from prefect.states import Completed, State
 from prefect.task_runners import TaskRunner
+from threadpoolctl import threadpool_limits
 
 from networksecurity.champion.decision import Decision
 from networksecurity.champion.delivery import Delivered
@@ -137,7 +138,12 @@ def train(parameters: TrainParameters = TrainParameters()) -> TrainingReport | S
     course = Course(first_record(parameters, asked))
     reaching = tasks.reach.submit(parameters.create_repo, parameters.public_repo)
     try:
-        with temporary_settings({PREFECT_TASKS_REFRESH_CACHE: True} if parameters.refresh else {}):
+        # This thread keeps BLAS to one: else a step that ends would give it more in the middle of another's sum, whose
+        # last digit depends on it.
+        with (
+            threadpool_limits(1, user_api="blas"),
+            temporary_settings({PREFECT_TASKS_REFRESH_CACHE: True} if parameters.refresh else {}),
+        ):
             return _train(parameters, source, course, reaching)
     except BaseException as exc:  # Ctrl-C, cancellation, SIGTERM too: do not wait for results that nobody will read
         if not isinstance(exc, Exception):

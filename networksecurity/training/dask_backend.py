@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from joblib import parallel_config
 from joblib.parallel import ParallelBackendBase
+from threadpoolctl import threadpool_limits
 
 from networksecurity.exceptions import SearchAbandonedError
-from networksecurity.training.threads import limited_threads
 
 _ALL_AT_ONCE = 100_000
 """Fits handed to the scheduler at a time. It knows the workers, and those that join later get their share."""
@@ -122,5 +122,5 @@ def _outside(function: Callable[..., Any], *arguments: Any, **options: Any) -> A
 
 
 def _on_one_thread(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    with limited_threads(), parallel_config(backend="sequential"):
+    with threadpool_limits(1), parallel_config(backend="sequential"):
         return function(*arguments, **options)

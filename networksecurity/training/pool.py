@@ -13,10 +13,10 @@ from joblib import parallel_config
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 from joblib.parallel import LokyBackend, ParallelBackendBase
+from threadpoolctl import threadpool_limits
 
 from networksecurity.parent import children_deaf_to_ctrl_c, end_with_parent, hidden_from_children
 from networksecurity.settings import may_be_secret
-from networksecurity.training.threads import limited_threads
 
 MakeBackend = Callable[[Callable[[], None]], ParallelBackendBase]
 """Makes a joblib backend that runs fits elsewhere and calls the given function after each."""
@@ -49,7 +49,7 @@ def fitting(n_jobs: int, backend: MakeBackend | None, on_fit: Callable[[], None]
         with parallel_config(backend(on_fit)):
             yield
     elif n_jobs == 1:
-        with limited_threads():
+        with threadpool_limits(1):
             yield
     else:
         pool = _Pool(initializer=_end_with_parent)

@@ -31,12 +31,12 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid, PredefinedSplit
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
+from threadpoolctl import threadpool_limits
 
 from networksecurity.training.candidates import DECISION_THRESHOLD, STEP, Candidate, Imputer, make_pipeline
 from networksecurity.training.masking import FeatureGroups, show_masked
 from networksecurity.training.pool import MakeBackend, fitting
 from networksecurity.training.shared_fits import MADE_OF_STAGES, FitPlan, SharedScorer, mark, plan_fits
-from networksecurity.training.threads import limited_threads
 
 _SECONDS_BETWEEN_REPORTS = 1.0
 
@@ -274,7 +274,7 @@ def fit_best(
     how = {"imputer": imputer, "random_state": random_state, "threshold": threshold}
     pipeline = make_pipeline(candidate, params, indicators=bool(feature_groups), **how)
     shown = show_masked(X, y, feature_groups, random_state=random_state)
-    with limited_threads(n_threads):
+    with threadpool_limits(n_threads):
         return pipeline.fit(shown.X, shown.y)
 
 

@@ -9,6 +9,7 @@ import pytest
 from prefect import task
 from pydantic import ValidationError
 from records import artifacts, task_states
+from threadpoolctl import threadpool_info, threadpool_limits
 from trainings import RIVALS, logged_runs, run
 
 from flows import thread_runner, training_steps
@@ -31,7 +32,7 @@ from networksecurity.tracking.markdown import known_table
 from networksecurity.tracking.outcome import REASON_TAG
 from networksecurity.tracking.server import connect
 from networksecurity.tracking.view import PAGES
-from networksecurity.training import candidates, selection
+from networksecurity.training import candidates, leakage, selection
 from networksecurity.training.evaluation import BOUNDS
 from networksecurity.training.label_rule import rule_of
 
@@ -139,6 +140,22 @@ def test_a_model_that_cannot_be_compared_again_does_not_end_the_training(workpla
         ("Logistic Regression", "best"),
         ("Decision Tree", "not compared"),
     ]
+
+
+def test_blas_has_one_thread_throughout_a_training(workplace, monkeypatch):
+    def threads():
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    def note(*args, **how):
+        seen.append(threads())
+        return leakage_ledger(*args, **how)
+
+    seen, leakage_ledger = [], leakage.leakage_ledger
+    monkeypatch.setattr(leakage, "leakage_ledger", note)
+    with threadpool_limits(2, user_api="blas"):
+        assert run(random_state=8).is_completed()  # which nothing else has computed
+        assert threads() == {2}
+    assert seen == [{1}]
 
 
 def test_invalid_rows_are_set_aside_and_said(workplace, csv):
