@@ -303,6 +303,14 @@ def command(monkeypatch, capsys):
 
 
 @pytest.fixture
+def hears_ctrl_c():
+    """Let this process hear Ctrl-C also where a shell has started it in the background, deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
 def closed_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))  # bound and not listening: refuses, and nobody else can take it

@@ -132,6 +132,7 @@ def test_code_that_git_does_not_give_is_said_in_one_line(command, training, chec
         assert reason in err
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 @pytest.mark.parametrize(("number", "ends_with"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_commit_is_replayed_with_the_settings_of_the_checkout_and_its_end_leaves_nothing_of_it(
     number, ends_with, command, training, checkout, monkeypatch, tmp_path

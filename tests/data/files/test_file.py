@@ -58,15 +58,12 @@ def test_a_missing_file_is_named_in_full(tmp_path, monkeypatch):
     refused(DataSourceError, f"{'x' * 300}.csv", says="cannot be read")
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_while_a_file_is_read_is_no_error_of_the_file(tmp_path, monkeypatch):
     (tmp_path / "x.csv").write_text(CSV)
     monkeypatch.setattr(Cells, "update", lambda *_: signal.raise_signal(signal.SIGINT))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            read(tmp_path / "x.csv")
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        read(tmp_path / "x.csv")
 
 
 def test_a_folder_is_refused(tmp_path):
