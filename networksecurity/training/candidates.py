@@ -110,54 +110,28 @@ CANDIDATES: dict[str, Candidate] = {
     )
 }
 
+
+def _of_addresses(name: str, param_grid: Mapping[str, Sequence[Any]], **others: Any) -> Candidate:
+    """Return a candidate of the websites as it competes on the features of addresses."""
+    return replace(CANDIDATES[name], param_grid=param_grid, **{"start": "features"} | others)
+
+
 ADDRESS_CANDIDATES: dict[str, Candidate] = {
     candidate.name: candidate
     for candidate in (
-        Candidate(
-            "Random Forest",
-            "sklearn.ensemble:RandomForestClassifier",
-            {"n_estimators": (32, 128, 256)},
-            cost=4,
-            start="features",
-        ),
-        Candidate(
-            "Decision Tree",
-            "sklearn.tree:DecisionTreeClassifier",
-            {"max_leaf_nodes": (30, 60, 120)},
-            cost=2,
-            start="features",
-        ),
-        Candidate(
+        _of_addresses("Random Forest", {"n_estimators": (32, 128, 256)}),
+        _of_addresses("Decision Tree", {"max_leaf_nodes": (30, 60, 120)}),
+        _of_addresses(
             "Gradient Boosting",
-            "sklearn.ensemble:GradientBoostingClassifier",
             {"learning_rate": (0.1, 0.2), "n_estimators": (64, 128, 256)},
-            cost=7,
             params={"max_depth": 4, "subsample": 0.7},
-            start="features",
         ),
-        Candidate(
-            "Logistic Regression",
-            "sklearn.linear_model:LogisticRegression",
-            {"C": (0.1, 1.0)},
-            cost=1,
-            params={"max_iter": 1000},
-            start="scaled features",
-        ),
-        Candidate(
-            "AdaBoost",
-            "sklearn.ensemble:AdaBoostClassifier",
-            {"learning_rate": (1.0, 0.5), "n_estimators": (64, 128)},
-            cost=6,
-            start="features",
-        ),
-        Candidate(
+        _of_addresses("Logistic Regression", {"C": (0.1, 1.0)}, start="scaled features"),
+        _of_addresses("AdaBoost", {"learning_rate": (1.0, 0.5), "n_estimators": (64, 128)}),
+        _of_addresses(
             "Hist Gradient Boosting",
-            "sklearn.ensemble:HistGradientBoostingClassifier",
             {"learning_rate": (0.06, 0.1), "max_leaf_nodes": (7, 15)},
-            cost=3,
             params={"max_iter": 200},
-            enabled=False,
-            start="features",
         ),
         Candidate(
             "Character N-grams",
