@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, unquote_plus
 
-from pydantic import AliasChoices, Field, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import AliasGenerator, Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from networksecurity.exceptions import ConfigurationError
@@ -28,10 +28,30 @@ Seconds = Hours = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False
 """A time that every library can wait for: 11 days at most, as seconds."""
 
 
+_WITHOUT_PREFIX = {
+    "dask_address",
+    *("mongodb_uri", "mongodb_database", "mongodb_collection"),
+    *("mlflow_tracking_uri", "mlflow_experiment_name"),
+    *("dagshub_repo", "dagshub_user_token", "dagshub_client_host"),
+}
+"""Fields whose environment variables are named as those programs name them."""
+
+
+def variable_of(field: str) -> str:
+    """Return the environment variable that sets a field.
+
+    Examples
+    --------
+    >>> variable_of("mongodb_uri"), variable_of("cores")
+    ('MONGODB_URI', 'NETWORKSECURITY_CORES')
+    """
+    return (field if field in _WITHOUT_PREFIX else f"networksecurity_{field}").upper()
+
+
 class Settings(BaseSettings):
     """Endpoints, secrets, folders and limits of this installation.
 
-    Every field is read from the environment variable of its alias, or else from `NETWORKSECURITY_<FIELD>`.
+    Every field is read from the environment variable that `variable_of` names, or else from `NETWORKSECURITY_<FIELD>`.
     """
 
     model_config = SettingsConfigDict(
@@ -43,6 +63,7 @@ class Settings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
         populate_by_name=True,
+        alias_generator=AliasGenerator(validation_alias=variable_of),
     )
 
     storage: str = Field(
@@ -60,24 +81,16 @@ class Settings(BaseSettings):
     )
     dask_address: str | None = Field(
         default=None,
-        validation_alias=AliasChoices("DASK_ADDRESS"),
         description="scheduler of the Dask cluster, as tcp://host:8786; by default a cluster on this machine",
     )
     dask_timeout: Seconds = Field(default=10.0, description="seconds to wait for a Dask scheduler")
 
-    mongodb_uri: SecretStr | None = Field(
-        default=None,
-        validation_alias=AliasChoices("MONGODB_URI"),
-        description="connection string of the source `mongodb`",
-    )
+    mongodb_uri: SecretStr | None = Field(default=None, description="connection string of the source `mongodb`")
     mongodb_database: str = Field(
-        default="networksecurity",
-        validation_alias=AliasChoices("MONGODB_DATABASE"),
-        description="database, if the connection string names none",
+        default="networksecurity", description="database, if the connection string names none"
     )
     mongodb_collection: str = Field(
         default="phishing_websites",
-        validation_alias=AliasChoices("MONGODB_COLLECTION"),
         description="collection of websites that the source `mongodb` reads; those of another contract are beside it",
     )
     mongodb_timeout: Seconds = Field(default=10.0, description="seconds to wait for a MongoDB server")
@@ -98,15 +111,9 @@ class Settings(BaseSettings):
     max_cell_bytes: PositiveInt = Field(default=1_000_000, description="bytes that one cell of a text may have")
 
     mlflow_tracking_uri: SecretStr | None = Field(
-        default=None,
-        validation_alias=AliasChoices("MLFLOW_TRACKING_URI"),
-        description="MLflow server or database; by default mlflow.db in the project's folder",
+        default=None, description="MLflow server or database; by default mlflow.db in the project's folder"
     )
-    mlflow_experiment_name: str = Field(
-        default="networksecurity",
-        validation_alias=AliasChoices("MLFLOW_EXPERIMENT_NAME"),
-        description="experiment under which runs are logged",
-    )
+    mlflow_experiment_name: str = Field(default="networksecurity", description="experiment under which runs are logged")
     mlflow_registered_model_name: str = Field(
         default="networksecurity-phishing",
         description="name under which models of websites are registered; those of another contract under "
@@ -119,17 +126,10 @@ class Settings(BaseSettings):
 
     dagshub_repo: str | None = Field(
         default=None,
-        validation_alias=AliasChoices("DAGSHUB_REPO"),
         description="DagsHub repository, as owner/name, whose MLflow server is used instead of MLFLOW_TRACKING_URI",
     )
-    dagshub_user_token: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("DAGSHUB_USER_TOKEN"), description="access token of a DagsHub user"
-    )
-    dagshub_client_host: str = Field(
-        default="https://dagshub.com",
-        validation_alias=AliasChoices("DAGSHUB_CLIENT_HOST"),
-        description="address of DagsHub",
-    )
+    dagshub_user_token: SecretStr | None = Field(default=None, description="access token of a DagsHub user")
+    dagshub_client_host: str = Field(default="https://dagshub.com", description="address of DagsHub")
 
     signing_key: SecretStr | None = Field(
         default=None,
@@ -226,9 +226,7 @@ def settings() -> Settings:
             raise ConfigurationError(not_utf8)
         return Settings()
     except ValidationError as exc:
-        problems = "; ".join(
-            f"{_variable(str(error['loc'][0]))}: {in_words(error, Settings)}" for error in exc.errors()
-        )
+        problems = "; ".join(f"{error['loc'][0]}: {in_words(error, Settings)}" for error in exc.errors())
         raise ConfigurationError(f"the environment or .env holds a value that cannot be used: {problems}") from None
     except UnicodeDecodeError:
         raise ConfigurationError(not_utf8) from None
@@ -263,23 +261,6 @@ def without_secrets(environment: Mapping[str, str], *, but: str | None = None) -
     return {
         name: value for name, value in environment.items() if not may_be_secret(name) or (but and name.startswith(but))
     }
-
-
-def variable_of(field: str) -> str:
-    """Return the environment variable that sets a field.
-
-    Examples
-    --------
-    >>> variable_of("mongodb_uri"), variable_of("cores")
-    ('MONGODB_URI', 'NETWORKSECURITY_CORES')
-    """
-    alias = Settings.model_fields[field].validation_alias
-    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else _variable(field)
-
-
-def _variable(place: str) -> str:
-    """Return the environment variable of a validation error's place: a field, or already the alias of one."""
-    return f"{Settings.model_config.get('env_prefix')}{place}".upper() if place in Settings.model_fields else place
 
 
 _GIVEN_BY_NAME = r"((?:key|token|secret|passw|pwd|credential|sig|auth)[\w.-]{0,30}(?:=|%3D)).*"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args, get_origin
 
-from pydantic import AliasChoices, BaseModel
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -63,17 +63,12 @@ def briefly(message: str, value: object) -> str:
 
 
 def _field_at(place: Sequence[int | str], model: type[BaseModel]) -> FieldInfo | None:
-    names = {alias: name for name, of in model.model_fields.items() for alias in _aliases(of)}
-    field = model.model_fields.get(names.get(str(place[0]), str(place[0])))
+    named = {str(of.validation_alias or name): of for name, of in model.model_fields.items()}
+    field = named.get(str(place[0]))
     inner = field.annotation if field else None
     if len(place) > 1 and isinstance(inner, type) and issubclass(inner, BaseModel):
         return _field_at(place[1:], inner)
     return field
-
-
-def _aliases(field: FieldInfo) -> list[str]:
-    alias = field.validation_alias
-    return [str(name) for name in alias.choices] if isinstance(alias, AliasChoices) else []
 
 
 def _number(field: FieldInfo) -> str:

@@ -6,27 +6,19 @@ import pytest
 from fuzzing import fuzzed
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic import AliasChoices, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 
 from networksecurity.exceptions import ConfigurationError
-from networksecurity.settings import PROJECT_FOLDER, Settings, reveals, settings, without_credentials
+from networksecurity.settings import PROJECT_FOLDER, Settings, reveals, settings, variable_of, without_credentials
 
 SECRETS = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
-
-
-def variable(name):
-    """Name the environment variable that is documented for a field."""
-    alias = Settings.model_fields[name].validation_alias
-    if isinstance(alias, AliasChoices):
-        alias = alias.choices[0]
-    return alias or f"NETWORKSECURITY_{name.upper()}"
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch):
     """Let neither this machine's environment nor its .env reach a test."""
     for name in Settings.model_fields:
-        monkeypatch.delenv(variable(name), raising=False)
+        monkeypatch.delenv(variable_of(name), raising=False)
         monkeypatch.delenv(f"NETWORKSECURITY_{name.upper()}", raising=False)
     monkeypatch.setitem(Settings.model_config, "env_file", None)
     settings.cache_clear()
@@ -171,7 +163,7 @@ _PIECES = [
 _VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\0")) | st.lists(st.sampled_from(_PIECES)).map(
     "".join
 )
-_NAMES = st.sampled_from(list(map(variable, Settings.model_fields)))
+_NAMES = st.sampled_from(list(map(variable_of, Settings.model_fields)))
 
 
 @fuzzed()
@@ -197,7 +189,7 @@ def test_any_file_of_settings_is_understood_or_refused(tmp_path, pieces):
 class TestSecrets:
     @pytest.mark.parametrize("name", SECRETS)
     def test_they_are_shown_nowhere_unless_asked_for(self, name, monkeypatch):
-        monkeypatch.setenv(variable(name), "scheme://user:hunter2@host/")
+        monkeypatch.setenv(variable_of(name), "scheme://user:hunter2@host/")
         read = settings()
         shown = (repr(read), str(read), str(read.model_dump()), read.model_dump_json())
         assert "hunter2" not in "".join(shown)
@@ -235,7 +227,7 @@ class TestExample:
     EXAMPLES = re.findall(r"^#?\s*([A-Z][A-Z0-9_]*)=(.*)$", TEXT, re.MULTILINE)
 
     def test_it_lists_each_variable_once_and_no_other(self):
-        assert sorted(name for name, _ in self.EXAMPLES) == sorted(map(variable, Settings.model_fields))
+        assert sorted(name for name, _ in self.EXAMPLES) == sorted(map(variable_of, Settings.model_fields))
 
     def test_it_sets_nothing_until_it_is_edited(self):
         assert all(line.startswith("#") for line in self.TEXT.splitlines() if line.strip())
