@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel
 
+from networksecurity.interrupt import hear_ctrl_c
 from networksecurity.settings import NO_TELEMETRY, PROJECT_FOLDER, without_credentials
 from networksecurity.surroundings import (
     bypass_proxies,
@@ -96,6 +97,7 @@ def run(
     signal.signal(signal.SIGTERM, terminate)
     atexit.register(gc.freeze)  # what is left at the end goes with the process
     try:
+        hear_ctrl_c()
         refuse_lost_folder()
         refuse_proxies(os.environ)
         if wrong := list(find_wrong(parameters)):

@@ -8,6 +8,9 @@ if __name__ == "__main__":  # options are read before the slow imports below
     from pathlib import Path
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from networksecurity.interrupt import end_of_ctrl_c
+
+    end_of_ctrl_c()
     from flows.commands import run_command
 
     sys.exit(run_command("train"))

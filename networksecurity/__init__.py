@@ -3,9 +3,16 @@
 This package knows nothing of Prefect; `flows/` wires it into jobs.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+__version__: str
 
-try:
-    __version__ = version("networksecurity")
-except PackageNotFoundError:  # run from a checkout that was not installed
-    __version__ = "0+checkout"
+
+def __getattr__(name: str) -> str:
+    """Return the version, which takes longer to find than the rest of this module, when it is asked for."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("networksecurity")
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        return "0+checkout"

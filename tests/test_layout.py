@@ -28,7 +28,12 @@ ORDER = [
     {"networksecurity.settings"},
     {"networksecurity.wrong_values"},
     {"networksecurity.finding"},
-    {"networksecurity.deadline", "networksecurity.parent", "networksecurity.surroundings"},
+    {
+        "networksecurity.deadline",
+        "networksecurity.interrupt",
+        "networksecurity.parent",
+        "networksecurity.surroundings",
+    },
     {"networksecurity.exceptions"},
     {"networksecurity"},  # its version
 ]

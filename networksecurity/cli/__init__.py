@@ -27,6 +27,7 @@ from networksecurity.cli.replay import replay
 from networksecurity.cli.tracking import tracking
 from networksecurity.cli.verdicts import check, serve
 from networksecurity.exceptions import NetworkSecurityException
+from networksecurity.interrupt import hear_ctrl_c
 from networksecurity.settings import NO_TELEMETRY
 from networksecurity.surroundings import (
     bypass_proxies,
@@ -94,6 +95,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what a command has begun is undone, as after Ctrl-C
     code = 0
     try:
+        hear_ctrl_c()
         with while_somebody_reads():
             code = app(standalone_mode=False)  # otherwise Typer draws a box around its errors
     except NetworkSecurityException as exc:
