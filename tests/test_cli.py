@@ -248,3 +248,20 @@ def test_a_corrected_file_without_its_columns_is_refused(command, target, collec
     code, _, err = command("quarantine", "resubmit", "corrected.csv")
     assert code == 1
     assert "31 missing" in err
+
+
+@pytest.mark.integration
+def test_the_first_command_in_a_new_folder_prints_its_own_lines_alone(tmp_path):
+    """MLflow says that it makes the tables of its database, which is nobody's question."""
+    environment = os.environ | {"PYTHONPATH": str(PROJECT), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    done = subprocess.run(
+        [sys.executable, "-m", "networksecurity", "check", "https://example.com/"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: no version of ")

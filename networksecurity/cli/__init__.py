@@ -19,7 +19,7 @@ from networksecurity.cli.contract import contract
 from networksecurity.cli.data import data
 from networksecurity.cli.doctor import doctor
 from networksecurity.cli.feedback import feedback
-from networksecurity.cli.flows import add_flows
+from networksecurity.cli.flows import COMMANDS, add_flows
 from networksecurity.cli.options import examples
 from networksecurity.cli.overrides import overrides
 from networksecurity.cli.quarantine import quarantine
@@ -63,6 +63,8 @@ def _show_help_or_version(
         print(context.get_help())
     else:
         refuse_lost_folder()
+    if context.invoked_subcommand not in COMMANDS:  # which have a log file for what else MLflow has to say
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     if context.invoked_subcommand != "doctor":  # which says first what goes to a proxy
         bypass_proxies(os.environ)
 
