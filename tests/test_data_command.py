@@ -28,6 +28,7 @@ def test_rows_are_described_in_text_and_as_json(command, source):
     assert code == 0
     assert "rows: 599 valid, 1 not valid" in text
     assert "drift: not compared, for networksecurity-phishing has no champion" in text
+    assert "values (legitimate | phishing rows)" in text
     assert re.search(r"SSLfinal_State +0 +-1: \d+ \| \d+  0: \d+ \| \d+  1: \d+ \| \d+", text)
     code, text, _ = command("data", "describe", source, "--json")
     found = json.loads(text)
@@ -49,6 +50,7 @@ def test_one_html_file_holds_all_with_pictures_and_the_drift_from_the_champion(c
     assert written.count('src="data:image/png;base64,') == 2
     assert not re.search(r"(src|href)=[\"'](?!data:)", written)
     assert "conflicts: " in written
+    assert "<th>values (legitimate | phishing rows)</th>" in written
     assert command("data", "describe", source, "--html", page)[0] == 1  # and nothing is overwritten
 
 

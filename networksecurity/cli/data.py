@@ -71,7 +71,7 @@ def describe(
         return
     for line in (rows.shown, *_sentences(found, validated.report), compared):
         print(line)
-    print_table(_table(found), title="Values, with legitimate and phishing rows")
+    print_table(_table(found), title="Values of each column")
 
 
 def _compare(accepted: "pd.DataFrame", of_rows: "contracts.Contract") -> "tuple[DriftReport | None, str]":
@@ -127,7 +127,7 @@ def _table(found: "Description") -> "pd.DataFrame":
     import pandas as pd
 
     rows = [(column.name, column.n_missing, _values(column)) for column in found.columns]
-    return pd.DataFrame(rows, columns=["column", "missing", "values"])
+    return pd.DataFrame(rows, columns=["column", "missing", "values (legitimate | phishing rows)"])
 
 
 def _page(
@@ -154,6 +154,7 @@ body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
 img {{ max-width: 100%; background: white; }}
 table {{ border-collapse: collapse; }}
 th, td {{ border-bottom: 1px solid #8888; padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; }}
+td {{ white-space: pre-wrap; }}
 </style>
 <h1>{escape(shown)}</h1>
 <ul>

@@ -69,9 +69,11 @@ def read_workbook(
             rows = _computed(rows, _rows(_load(file, data_only=False), sheet, shown, limits), shown)
         yield from _frames(_within(rows, shown, limits), shown, batch_rows, is_text)
     except _ERRORS as exc:
+        # Of these two the message is about openpyxl's code.
+        is_raw = isinstance(exc, AttributeError | TypeError)
+        reason = "one of its sheets, perhaps a chart, is not complete" if is_raw else shortened(exc)
         raise DataSourceError(
-            f"{shown} is not a workbook (.xlsx) that can be read ({shortened(exc)}): save it anew in a spreadsheet "
-            "program"
+            f"{shown} is not a workbook (.xlsx) that can be read ({reason}): save it anew in a spreadsheet program"
         ) from exc
 
 
@@ -127,7 +129,7 @@ def _rows_of(sheet: Any, shown: str, limits: Limits) -> Iterator[tuple[Any, ...]
     sheet.reset_dimensions()  # those that a sheet says of itself are often wrong, and cut it
     for number, row in enumerate(sheet.iter_rows(values_only=True)):
         if number == _MOST_ROWS:
-            raise DataSourceError(f"{shown} has more than {_MOST_ROWS:,} rows, which no workbook can have")
+            raise DataSourceError(f"{shown} has more than {_MOST_ROWS:,} rows, as no workbook can: save it anew")
         if _is_filled(row[limits.columns :]):
             limits.check_columns(len(row), shown)
         yield row[: limits.columns]

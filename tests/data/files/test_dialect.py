@@ -170,11 +170,13 @@ def test_one_of_several_sheets_is_named(tmp_path):
     refused(DataSourceError, f"{path}!none", says="has no worksheet none, only Sheet, Sheet1, Sheet2")
 
 
-def to_xlsx_with_chart(*sheets):
+def to_xlsx_with_chart(*sheets, is_drawn=True):
     """Return a workbook whose first sheet is a chart."""
     book = openpyxl.Workbook()
     book.remove(book.active)
-    book.create_chartsheet("Chart").add_chart(BarChart())
+    chart = book.create_chartsheet("Chart")
+    if is_drawn:
+        chart.add_chart(BarChart())
     for rows in sheets:
         sheet = book.create_sheet()
         for row in rows:
@@ -189,6 +191,8 @@ def test_a_chart_is_no_sheet_of_rows(tmp_path):
     assert read(path).to_numpy().tolist() == ROWS
     refused(DataSourceError, f"{path}!Chart", says="has no worksheet Chart, only Sheet")
     refused(DataSourceError, written(tmp_path, "rows.xlsx", to_xlsx_with_chart()), says="has no worksheet that can be")
+    empty = written(tmp_path, "rows.xlsx", to_xlsx_with_chart([["port", "Result"], *ROWS], is_drawn=False))
+    refused(DataSourceError, empty, says="perhaps a chart, is not complete): save it anew")
 
 
 def test_the_cells_of_a_workbook_keep_their_values(tmp_path):
@@ -326,9 +330,17 @@ def to_feather():
         ("rows.json", '[{"port": 1}] [{"port": -1}]', "something stands behind the array"),
         ("rows.json", '{"port": {"0": 1}, "Result": {"0": 1}}', "whole tables or columns (port, Result): write one"),
         ("rows.json", '{"data": [{"port": 1}]}', "whole tables or columns (data): write one object for each row"),
-        ("rows.arff", "@attribute port {1,-1}\n@data\n{x}\n", "has a sparse row that cannot be read: x"),
+        (
+            "rows.arff",
+            "@attribute port {1,-1}\n@data\n{x}\n",
+            "has a sparse row that cannot be read, correct it or save it as CSV: x",
+        ),
         ("rows.arff", "@attribute port {1,-1}\n@data\n{0 1, 0 -1}\n", "has a sparse row that cannot be read"),
-        ("rows.arff", "@attribute port {1,-1}\n@data\n1 % good\n", "port holds what its type does not allow: 1 % good"),
+        (
+            "rows.arff",
+            "@attribute port {1,-1}\n@data\n1 % good\n",
+            "port holds what its type does not allow, correct either: 1 % good",
+        ),
         (
             "rows.arff",
             "@attribute port {1,-1}\n@attribute b {1}\n@data\n1,1,{5}\n",
