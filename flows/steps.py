@@ -82,7 +82,7 @@ class WithStoredData(JSONSerializer):
         """
         result = super().loads(blob)
         if not all(map(storage().holds, references(result))):
-            raise StorageError("what the result refers to is gone")
+            raise StorageError("what the result refers to is gone: compute it anew")
         return result
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.parameters import TrainParameters
+from networksecurity import exceptions
 from networksecurity.data.addresses.features import ADDRESS_FEATURES
 from networksecurity.data.schema import DOMAINS, FEATURES, canonical_name, left_out
 
@@ -28,14 +29,20 @@ def site():
     return re.findall(r"(?m)[\w./-]+\.md\b", (PROJECT / "mkdocs.yml").read_text().partition("\nnav:\n")[2])
 
 
-def messages():
-    """Return the texts of the code, with … for what is filled in."""
+def nodes():
     for path in [*PROJECT.glob("networksecurity/**/*.py"), *PROJECT.glob("flows/*.py")]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.JoinedStr):
-                yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield node.value
+        yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def text_of(node):
+    """Return a text of the code, with … for what is filled in; None for anything else."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+
+
+def explained():
+    return re.findall(r"(?m)^#### (.+)$", section("docs/operations.md", "What to do when …"))
 
 
 def first_cells(text):
@@ -128,11 +135,35 @@ def test_every_package_is_in_the_reference_of_the_site():
 
 
 def test_every_message_that_is_explained_is_one_of_the_code():
-    sentences = re.findall(r"(?m)^#### (.+)$", section("docs/operations.md", "What to do when …"))
+    sentences = explained()
     assert len(sentences) >= 170
     assert len(set(sentences)) == len(sentences)
-    known = list(messages())
+    known = [text for node in nodes() if (text := text_of(node)) is not None]
     assert [sentence for sentence in sentences if not any(of.startswith(sentence) for of in known)] == []
+
+
+# What a message asks of its reader; other messages are explained.
+ASKS = re.compile(
+    r"(^|[:;,] |\b(and|or) )(add|call|change|choose|compute|correct|delete|find|give|leave|move|name|rename|replay|run"
+    r"|save|say|see|send|set|split|start|train|try|use|wait|write)\b|\b((checks|known) are|must|needs|needed|one of)\b"
+)
+# Parts of another message, which is explained.
+PARTS = {"AddressError", "SearchAbandonedError", "StoredModelError"}
+
+
+def test_every_message_says_what_to_do_or_is_explained():
+    of_errors = {name for name in vars(exceptions) if name.endswith("Error")} - PARTS
+    raised = [
+        text_of(node.exc.args[0])
+        for node in nodes()
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and getattr(node.exc.func, "id", None) in of_errors
+    ]
+    sentences = tuple(explained())
+    whole = [text for text in raised if text and re.search(r"[a-z]", text)]
+    assert len(whole) > 200
+    assert [text for text in whole if not text.startswith(sentences) and not ASKS.search(text)] == []
 
 
 def test_every_message_has_an_explanation_below_it():

@@ -232,7 +232,7 @@ def replay(server: TrackingServer, ledger: Ledger, signing_key: SecretStr | None
 def _deliver(server: TrackingServer, record: Record, ledger: Ledger, signing_key: SecretStr | None) -> str:
     with ledger.held(record) as is_ours:
         if not is_ours:
-            raise NetworkSecurityException("another process delivers it")
+            raise NetworkSecurityException("another process delivers it: wait for that one")
         match record:
             case CheckRecord():
                 deliver_check(server, record)

@@ -412,6 +412,7 @@ def _reading(what: str, version: RegisteredVersion) -> Iterator[None]:
 def _number(version: str) -> int:
     if not str(version).isdecimal():
         raise TrackingError(
-            f"the registry answered with a version that is no number: {shortened(version) or 'nothing'}"
+            f"the registry answered with a version that is no number ({shortened(version) or 'nothing'}): correct "
+            "MLFLOW_TRACKING_URI"
         )
     return int(version)

@@ -99,7 +99,7 @@ def without_header(source: Source, columns: tuple[str, ...]) -> Source:
         It is no file.
     """
     if not isinstance(source, File | Url):
-        raise ConfigurationError(f"{source.shown} is no file: --header none is for files of text")
+        raise ConfigurationError(f"{source.shown} is no file: leave out --header none, which is for files of text")
     return replace(source, columns=columns)
 
 

@@ -95,7 +95,7 @@ def split(
     (1000, 0)
     """
     if not 0 < test_size < 1:
-        raise ConfigurationError(f"test_size is a share between 0 and 1, not {test_size}")
+        raise ConfigurationError(f"test_size must be a share between 0 and 1, not {test_size}")
     codes = contract.groups(accepted)
     in_test = is_test(accepted, test_size=test_size, random_state=random_state, contract=contract)
     y = contract.to_y(accepted)

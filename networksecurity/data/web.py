@@ -126,7 +126,7 @@ class Url:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):  # the last of a host that is no name
             # Without the cause: its text may quote a piece of a password that was not percent-escaped.
             raise ConfigurationError(
-                f"{self.shown} is not, or leads to something that is not, an http(s) URL"
+                f"{self.shown} is not, or leads to something that is not, an http(s) URL: correct it"
             ) from None
         except httpx.RequestError as exc:
             raise SourceUnavailableError(
@@ -168,7 +168,7 @@ class Url:
 
     def _check_redirect(self, of: "URL", to: "URL") -> None:
         if to.scheme not in ("http", "https"):
-            raise DataSourceError(f"{self.shown} redirects to {shortened(to.scheme, 20)}:, which is not followed")
+            raise DataSourceError(f"{self.shown} redirects to {shortened(to.scheme, 20)}:: name an address of http(s)")
         if self.any_redirect:
             return
         where = None

@@ -147,11 +147,12 @@ def compare(
     '1 of 31 columns drifted: Favicon'
     """
     if y_score is not None and len(y_score) != len(rows):
-        raise DataValidationError(f"{len(rows)} rows to compare came with {len(y_score)} scores")
+        raise DataValidationError(f"{len(rows)} rows to compare came with {len(y_score)} scores: give one for each")
     seen = contract.to_watched(rows)
     absent = [column.name for column in contract.watched if column.name not in seen and column.name != contract.target]
     if absent:
-        raise DataValidationError(f"rows to compare lack {counted(len(absent), 'feature')}: {', '.join(absent)}")
+        lacks = counted(len(absent), "feature")
+        raise DataValidationError(f"rows to compare lack {lacks}: give them {', '.join(absent)}")
     report = partial(
         DriftReport,
         n_rows=len(rows),

@@ -222,7 +222,7 @@ def score_counts(y_score: np.ndarray, counted: np.ndarray | None = None) -> tupl
     """
     scores = np.asarray(y_score, dtype="float64")
     if not scores.size or not ((scores >= 0) & (scores <= 1)).all():
-        raise DataValidationError("scores are probabilities of phishing, one for each row and each between 0 and 1")
+        raise DataValidationError("scores must be probabilities of phishing, one for each row and each between 0 and 1")
     return tuple(np.histogram(scores if counted is None else scores[counted], SCORE_EDGES)[0].tolist())
 
 

@@ -99,7 +99,7 @@ def check_addresses(
         There are none.
     """
     if not texts:
-        raise DataValidationError("there are no addresses to check")
+        raise DataValidationError("there are no addresses to check: give at least one")
     contract = Addresses()
     accepted, rejected = contract.validation(with_target=False).add(pd.DataFrame({URL: texts}))
     problems = dict(zip(rejected.index, rejected[REASONS], strict=True))

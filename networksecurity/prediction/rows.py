@@ -60,10 +60,10 @@ def _read_json(body: bytes, max_rows: int) -> Question:
         content.keys() <= {"rows", "explain"} and isinstance(rows, list) and all(type(row) is dict for row in rows)
     ):
         raise DataValidationError(
-            "`rows` is not a list of rows, {feature: value, …}, or stands beside more than `explain`"
+            "`rows` must be a list of rows, {feature: value, …}, and nothing but `explain` may stand beside it"
         )
     if not isinstance(explain, bool):
-        raise DataValidationError("`explain` is neither true nor false")
+        raise DataValidationError("`explain` must be true or false")
     if len(rows) > max_rows:
         raise _too_many(max_rows)
     return Question(rows, explain)
@@ -74,7 +74,7 @@ def _read_csv(body: bytes, max_rows: int) -> Question:
         lines = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
         header = [name.strip() for name in next(lines, [])]
         if len(set(header)) < len(header):
-            raise DataValidationError("the CSV has two columns of the same name")
+            raise DataValidationError("the CSV has two columns of the same name: rename one")
         rows = []
         for cells in lines:
             if not cells:  # an empty line
@@ -87,7 +87,9 @@ def _read_csv(body: bytes, max_rows: int) -> Question:
                 raise _too_many(max_rows)
             rows.append(dict(zip(header, cells, strict=True)))
     except (UnicodeDecodeError, csv.Error) as exc:
-        raise DataValidationError(f"the body is not CSV in UTF-8 ({type(exc).__name__})") from None
+        raise DataValidationError(
+            f"the body is not CSV in UTF-8 ({type(exc).__name__}): correct it, or send JSON"
+        ) from None
     return Question(rows)
 
 
@@ -136,7 +138,7 @@ def predict(
         There are more than `MAX_EXPLAINED` to explain.
     """
     if not rows:
-        raise DataValidationError("there are no rows")
+        raise DataValidationError("there are no rows: send at least one")
     if explainer and len(rows) > MAX_EXPLAINED:
         raise TooManyRowsError(f"more than {MAX_EXPLAINED} rows to explain: send them in parts, or without `explain`")
     read = _read(rows, contract)

@@ -67,7 +67,9 @@ def open_repository(
         raise TrackingError(f"there is no DagsHub at {host} ({user.status_code}): correct DAGSHUB_CLIENT_HOST")
     found = _ask(host, f"repos/{repo}", token, seconds)
     if found.status_code not in (200, 404):
-        raise TrackingError(f"DagsHub at {host} does not show the repository {repo} ({found.status_code})")
+        raise TrackingError(
+            f"DagsHub at {host} does not show the repository {repo} ({found.status_code}): try again later"
+        )
     missing = found.status_code == 404
     if missing and not create:
         raise TrackingError(

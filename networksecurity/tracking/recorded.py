@@ -52,7 +52,9 @@ def read_recorded(server: TrackingServer, experiment_name: str, wanted: str) -> 
             raise TrackingError(f"the training {name} has not finished: there is nothing to compare with")
         tags = train.data.tags
         if PARAMETERS_TAG not in tags:
-            raise TrackingError(f"the training {name} was made by a version that did not record its parameters")
+            raise TrackingError(
+                f"the training {name} was made by a version that did not record its parameters: name a later one"
+            )
         named = tags.get(CONTRACT_TAG, "websites") in CONTRACTS
         return Recorded(
             name=name,

@@ -95,7 +95,9 @@ def leakage_ledger(
         require_both_classes(contract.to_y(rows), f"{side} rows")
     shared = np.intersect1d(contract.groups(train), contract.groups(test))
     if len(shared):
-        raise DataValidationError(f"{len(shared)} {contract.group}s are in both the training and the test rows")
+        raise DataValidationError(
+            f"{len(shared)} {contract.group}s are in both the training and the test rows: split by them"
+        )
 
     rows = pd.concat([train, test], ignore_index=True)
     scores, seen = _random_splits(model, rows, len(test), finish, random_state, contract)

@@ -173,7 +173,7 @@ class Table(Contract):
     def make_probe(self, examples: pd.DataFrame | None = None) -> pd.DataFrame:
         """Return rows put together from cells of different examples, each column missing once where it may be."""
         if examples is None:
-            raise ConfigurationError(f"{self.name} has no built-in sample to make rows from")
+            raise ConfigurationError(f"{self.name} has no built-in sample to make rows from: give examples")
         rng = np.random.default_rng(0)
         made = examples.apply(lambda column: column.to_numpy()[rng.permutation(len(column))]).reset_index(drop=True)
         for row, (name, of) in enumerate(self.table.features.items()):

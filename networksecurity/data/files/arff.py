@@ -75,7 +75,7 @@ def _attributes(lines: Iterator[str], shown: str, limits: Limits) -> list[Attrib
         if keyword == "@data" and found:
             name, count = Counter(of.name for of in found).most_common(1)[0]
             if count > 1:
-                raise DataSourceError(f"{shown} has two attributes of one name: {shortened(name)}")
+                raise DataSourceError(f"{shown} has two attributes of one name, rename one: {shortened(name)}")
             return found
         if keyword == "@attribute":
             found.append(_attribute(line.strip(), shown))
@@ -88,14 +88,14 @@ def _attributes(lines: Iterator[str], shown: str, limits: Limits) -> list[Attrib
 def _attribute(line: str, shown: str) -> Attribute:
     match = _ATTRIBUTE.match(line)
     if match is None:
-        raise DataSourceError(f"{shown} is not ARFF that can be read: {shortened(line)}")
+        raise DataSourceError(f"{shown} is not ARFF that can be read, correct it or save it as CSV: {shortened(line)}")
     name, kind = _unquoted(match[1]), match[2].strip()
     if kind.startswith("{"):
         values = tuple(_unquoted(cell) for cell in _split(kind[1 : kind.rindex("}")]))
         return Attribute(name, all(map(_is_number, values)), values)
     if (kind_of_values := kind.split()[0].casefold()) not in _NUMERIC | _TEXT:
         raise DataSourceError(
-            f"{shown}: {shortened(name, 100)} is of a type that cannot be read, {shortened(kind, 80)}"
+            f"{shown}: {shortened(name, 100)} is of a type that cannot be read, {shortened(kind, 80)}: leave it out"
         )
     return Attribute(name, kind_of_values in _NUMERIC)
 
@@ -105,7 +105,10 @@ def _row(line: str, attributes: list[Attribute], shown: str) -> list[str | None]
         return _sparse_row(line[1:-1].strip(), attributes, shown)
     cells = [_value(cell) for cell in _split(line)]
     if len(cells) != len(attributes):
-        raise DataSourceError(f"{shown}: it has {len(attributes)} attributes, and rows of {len(cells)} values")
+        raise DataSourceError(
+            f"{shown}: it has {len(attributes)} attributes, and rows of {len(cells)} values: correct it, or save it as "
+            "CSV"
+        )
     return cells
 
 
@@ -115,9 +118,13 @@ def _sparse_row(text: str, attributes: list[Attribute], shown: str) -> list[str 
     while end < len(text):
         match = _SPARSE.match(text, end)
         if match is None or int(match[1]) in found:
-            raise DataSourceError(f"{shown} has a sparse row that cannot be read: {shortened(text)}")
+            raise DataSourceError(
+                f"{shown} has a sparse row that cannot be read, correct it or save it as CSV: {shortened(text)}"
+            )
         if int(match[1]) >= len(attributes):
-            raise DataSourceError(f"{shown}: a row names attribute {match[1]}, there are {len(attributes)} (from 0)")
+            raise DataSourceError(
+                f"{shown}: a row names attribute {match[1]}, there are {len(attributes)} (from 0): correct it"
+            )
         found[int(match[1])] = _value(match[2])
         end = match.end()
     return [found.get(place, of.default) for place, of in enumerate(attributes)]
@@ -159,7 +166,8 @@ def _column(cells: np.ndarray, of: Attribute, shown: str, *, as_text: bool) -> p
     ]
     if wrong:
         raise DataSourceError(
-            f"{shown}: {shortened(of.name, 80)} holds what its type does not allow: {listed(wrong, 3, 100)}"
+            f"{shown}: {shortened(of.name, 80)} holds what its type does not allow, correct either: "
+            f"{listed(wrong, 3, 100)}"
         )
     column = pd.Series(cells, dtype="str" if as_text or not of.is_numeric else object)
     return column if as_text or not of.is_numeric else pd.to_numeric(column)

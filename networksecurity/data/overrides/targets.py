@@ -51,8 +51,8 @@ def find_targets(
         raise ConfigurationError("--covers is for --contract addresses: other rows are covered one by one")
     if not is_file:
         raise ConfigurationError(
-            f"{quoted(what)} is no file of rows that ends in {ENDINGS}; for a domain or an address add "
-            "--contract addresses"
+            f"{quoted(what)} is no file of rows that ends in {ENDINGS}; add --contract addresses for a domain or an "
+            "address"
         )
     return _rows_of(sources.parse_file(what, settings, contract).read().frame, contract)
 
@@ -68,7 +68,7 @@ def make_overrides(
         There are none or too many, or the reason or the name is empty or too long.
     """
     if not 0 < len(targets) <= MOST_IN_FORCE:
-        raise DataValidationError(f"{len(targets):,} overrides at once: between 1 and {MOST_IN_FORCE:,} are possible")
+        raise DataValidationError(f"{len(targets):,} overrides at once: give between 1 and {MOST_IN_FORCE:,}")
     about = {"contract": contract, "label": label, "reason": reason.strip(), "by": by.strip(), "at": at, "until": until}
     try:
         return [Override(covers=covers, value=value, **about) for covers, value in targets]

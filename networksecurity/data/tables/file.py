@@ -159,7 +159,9 @@ def read_table(path: Path) -> TableFile:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
-            raise ConfigurationError(f"{path} is larger than {_MAX_BYTES:,} bytes: it describes no table")
+            raise ConfigurationError(
+                f"{path} is larger than {_MAX_BYTES:,} bytes: name the file that describes the table"
+            )
         text = content.decode("utf-8-sig")
     except FileNotFoundError as exc:
         raise ConfigurationError(f"there is no file {path}") from exc
@@ -195,10 +197,10 @@ def parse_table(text: str) -> TableFile:
     for feature in features.values():
         _refuse_contradiction(feature)
     if not features:
-        raise ConfigurationError("the schema has no column besides the target: there is nothing to learn from")
+        raise ConfigurationError("the schema has no column besides the target: add those to learn from")
     for what, names in (("group", document.group), ("keys", document.keys)):
         if document.target in names:
-            raise ConfigurationError(f"the target {document.target!r} is also among the {what}")
+            raise ConfigurationError(f"the target {document.target!r} is also among the {what}: leave it out there")
     if both := [name for name in document.keys if name in features]:
         raise ConfigurationError(f"{listed(both)}: a key is not given to a model, so it cannot be in the schema too")
     return TableFile(
@@ -249,9 +251,9 @@ def _columns(schema: dict[str, Any]) -> dict[str, pa.Column]:
         raise ConfigurationError(f"schema: {listed(unknown)} is not supported; known are {', '.join(_SCHEMA_KEYS)}")
     columns = schema.get("columns")
     if not isinstance(columns, dict) or not columns:
-        raise ConfigurationError("schema.columns is missing: it holds a line for each column")
+        raise ConfigurationError("schema.columns is missing: give a line for each column")
     if len(columns) > _MAX_COLUMNS:
-        raise ConfigurationError(f"schema.columns has {len(columns):,} columns, more than {_MAX_COLUMNS:,}")
+        raise ConfigurationError(f"schema.columns has {len(columns):,} columns: name at most {_MAX_COLUMNS:,}")
     for name, column in columns.items():
         if not isinstance(name, str) or not name.strip() or len(name) > _MAX_NAME or not name.isprintable():
             raise ConfigurationError(
@@ -300,7 +302,8 @@ def _refuse_contradiction(feature: Feature) -> None:
     limits: list[Any] = []
     for check, passes in feature.checks:
         if check.name not in ("isin", "notin") and (check.name == "str_length") == is_number:
-            raise ConfigurationError(f"column {name}: {check.name} is no check of {'numbers' if is_number else 'text'}")
+            kind = "numbers" if is_number else "text"
+            raise ConfigurationError(f"column {name}: {check.name} is no check of {kind}: leave it out")
         if check.name == "str_length":
             continue
         values = [value for key, value in check.statistics.items() if key.endswith(("_value", "_values"))]
