@@ -5,7 +5,10 @@ import os
 import re
 import signal
 import time
+from functools import partial
 from typing import Any, NoReturn
+
+from prefect.logging.handlers import PrefectConsoleHandler
 
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.parent import after_parent
@@ -26,9 +29,20 @@ def begin_under_worker(flow: Any, flow_run: Any, state: Any) -> None:
     force. A worker that is killed would leave its runs to nobody.
     """
     if flow_run.deployment_id:
+        _outlive_reader()
         after_parent(_end_as_told)
         for name in (_FLOW_RUNS, _TASK_RUNS):
             logging.getLogger(name).addFilter(_in_one_line)
+
+
+def _outlive_reader() -> None:
+    """Let a run go on without its worker, which reads its log: rich would exit at the first line that nobody reads.
+
+    A task then crashed, or the run itself, before it had recorded its end in MLflow and in Prefect.
+    """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, PrefectConsoleHandler):
+            handler.console.on_broken_pipe = partial(setattr, handler.console, "quiet", True)
 
 
 def _end_as_told() -> NoReturn:

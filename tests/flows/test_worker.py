@@ -1,7 +1,9 @@
 import logging
+import os
 from types import SimpleNamespace
 
 import pytest
+from prefect.logging.handlers import PrefectConsoleHandler
 
 from flows import ending, worker
 from networksecurity.exceptions import DataSourceError
@@ -51,3 +53,15 @@ def test_tasks_that_fail_because_their_run_is_ended_are_not_said(said):
         logging.getLogger("prefect.task_runs").error(failed)
     ending.call_off()
     assert said == [failed]
+
+
+def test_a_log_that_nobody_reads_any_more_does_not_end_a_run(monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stream:  # noqa: PTH123 (a number)
+        monkeypatch.setattr(logging.getLogger(), "handlers", [PrefectConsoleHandler(stream)])
+        monkeypatch.setattr(worker, "after_parent", lambda action: None)
+        worker.begin_under_worker(None, SimpleNamespace(deployment_id="1"), None)
+        for _ in range(2):
+            logging.getLogger("any").error("nobody reads this")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
