@@ -5,6 +5,7 @@ changed, can end the interpreter.
 """
 
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingCla
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import Tree
 
-from networksecurity.exceptions import DataSourceError, one_line
+from networksecurity.exceptions import DataSourceError, one_line, shortened
 
 TRUSTED_TYPES = [
     "networksecurity.training.address_features.AddressFeatures",
@@ -33,6 +34,44 @@ TRUSTED_TYPES = [
 """What skops may load besides its own safe list: compiled trees and calibrators, which hold numbers only, what reads
 addresses, the dtypes by which columns were told apart, and the band of unsure rows."""
 
+MODEL_TYPES = {
+    *TRUSTED_TYPES,
+    "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn.calibration.CalibratedClassifierCV",
+    "sklearn.compose._column_transformer.ColumnTransformer",
+    "sklearn.dummy.DummyClassifier",
+    "sklearn.ensemble._forest.ExtraTreesClassifier",
+    "sklearn.ensemble._forest.RandomForestClassifier",
+    "sklearn.ensemble._gb.GradientBoostingClassifier",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
+    "sklearn.ensemble._voting.VotingClassifier",
+    "sklearn.ensemble._weight_boosting.AdaBoostClassifier",
+    "sklearn.feature_extraction.text.TfidfTransformer",
+    "sklearn.feature_extraction.text.TfidfVectorizer",
+    "sklearn.impute._base.MissingIndicator",
+    "sklearn.impute._base.SimpleImputer",
+    "sklearn.impute._knn.KNNImputer",
+    "sklearn.isotonic.IsotonicRegression",
+    "sklearn.linear_model._logistic.LogisticRegression",
+    "sklearn.model_selection._classification_threshold.FixedThresholdClassifier",
+    "sklearn.pipeline.FeatureUnion",
+    "sklearn.pipeline.Pipeline",
+    "sklearn.preprocessing._data.QuantileTransformer",
+    "sklearn.preprocessing._data.StandardScaler",
+    "sklearn.preprocessing._encoders.OneHotEncoder",
+    "sklearn.preprocessing._encoders.OrdinalEncoder",
+    "sklearn.preprocessing._label.LabelEncoder",
+    "sklearn.tree._classes.DecisionTreeClassifier",
+    "sklearn.tree._classes.DecisionTreeRegressor",
+    "sklearn.tree._classes.ExtraTreeClassifier",
+}
+"""What the stored models of the candidates hold, beside types of Python and numpy; a test compares this with models of
+all of them. skops trusts every estimator of scikit-learn, also those whose compiled code trusts arrays unseen here."""
+
 _MOST_UNPACKED = 20
 """Times its size that a file may unpack to, beside 10 MB; skops itself packs nothing."""
 _LEAF = -1
@@ -41,7 +80,7 @@ _BOOSTING = GradientBoostingClassifier, HistGradientBoostingClassifier
 
 
 def load_model(content: bytes) -> Any:
-    """Return the estimator of a skops file; no type outside skops' list and `TRUSTED_TYPES` is loaded.
+    """Return the estimator of a skops file; no type that none of our models holds is loaded.
 
     Raises
     ------
@@ -52,18 +91,32 @@ def load_model(content: bytes) -> Any:
     import skops.io
 
     errors = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, OSError, EOFError)
-    foreign = (skops.io.exceptions.UntrustedTypesFoundException, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+    refused = (skops.io.exceptions.UntrustedTypesFoundException, zipfile.BadZipFile, NotImplementedError, RuntimeError)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MOST_UNPACKED * len(content) + 10_000_000:
                 raise ValueError(f"it unpacks to more than {_MOST_UNPACKED} times its size")
+            if foreign := types_in(archive) - MODEL_TYPES:
+                raise ValueError(f"it holds {shortened(min(foreign))}, which is part of no model of this package")
         model = skops.io.loads(content, trusted=TRUSTED_TYPES)
         if not isinstance(model, BaseEstimator):
             raise ValueError("it holds no estimator")
         check_arrays(model)
-    except (*errors, *foreign, ImportError, MemoryError) as exc:
+    except (*errors, *refused, ImportError, MemoryError) as exc:
         raise DataSourceError(f"the model file cannot be loaded: {one_line(exc)}") from exc
     return model
+
+
+def types_in(archive: zipfile.ZipFile) -> set[str]:
+    """Return the names of the types in a skops file, but for those of Python and numpy: skops has its own list."""
+    found: set[str] = set()
+
+    def note(node: dict[str, Any]) -> None:
+        if "__class__" in node:
+            found.add(f"{node.get('__module__')}.{node['__class__']}")
+
+    json.loads(archive.read("schema.json"), object_hook=note)
+    return {name for name in found if name.partition(".")[0] not in ("builtins", "numpy")}
 
 
 def check_arrays(model: Any) -> None:

@@ -1,20 +1,27 @@
 import io
 import json
 import zipfile
+from itertools import product
+from typing import get_args
 
 import numpy as np
 import pytest
 import skops.io
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from networksecurity.data.model_files import check_arrays, load_model
+from networksecurity.data.addresses.sample import make_addresses
+from networksecurity.data.model_files import MODEL_TYPES, check_arrays, load_model, types_in
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import to_X_y
 from networksecurity.data.validation import validate
 from networksecurity.exceptions import DataSourceError
-from networksecurity.training.candidates import CANDIDATES, get_classifier, make_pipeline
+from networksecurity.training.calibration import Method, calibrate
+from networksecurity.training.candidates import BY_CONTRACT, CANDIDATES, Imputer, get_classifier, make_pipeline
+from networksecurity.training.domain import with_domain_check
+from networksecurity.training.label_rule import LabelRule, with_rule
 
 WITH_TREES = [
     "Decision Tree",
@@ -24,6 +31,14 @@ WITH_TREES = [
     "Gradient Boosting",
     "Hist Gradient Boosting",
 ]
+
+SMALL = {
+    "classifier__estimator__n_estimators": 2,
+    "characters__ngrams__ngrams__max_features": 100,
+    "classifier__estimator__ngrams__ngrams__ngrams__max_features": 100,
+    "classifier__estimator__boosting__classifier__max_iter": 2,
+}
+"""Parameters of candidates that take long."""
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +62,51 @@ def first_tree(model):
     return found.tree_.children_left, found.tree_.children_right, found.tree_.feature
 
 
-@pytest.mark.parametrize("name", CANDIDATES)
-def test_a_sound_model_is_loaded(learned, name):
-    model, X = fitted(learned, name), learned[0]
-    assert (load_model(skops.io.dumps(model)).predict(X) == model.predict(X)).all()
+def rows_of(contract, learned):
+    """Return rows for the candidates of a contract."""
+    X, y = learned
+    if contract == "addresses":
+        table = make_addresses(100)
+        return table[["url"]], (table["label"] == "phishing").astype(int)
+    numbers = X.iloc[:, :4].astype(float)
+    table = numbers.assign(word=np.where(X["SFH"] == 1, "a", "b")) if contract == "categories" else numbers
+    return (X if contract == "websites" else table), y
+
+
+def stored_models(contract, X, y):
+    """Yield a small model of each candidate of a contract, and of one all that a training may make of it."""
+    for candidate in BY_CONTRACT[contract].values():
+        model = make_pipeline(candidate, threshold=0.5)
+        takes = model.get_params().keys() & SMALL.keys()
+        yield model.set_params(**{name: SMALL[name] for name in takes}).fit(X, y)
+    if contract != "websites":
+        return
+    tree = CANDIDATES["Decision Tree"]
+    for imputer, indicators in product(get_args(Imputer), (False, True)):
+        model = make_pipeline(tree, imputer=imputer, indicators=indicators, threshold=0.5).fit(X, y)
+        yield with_domain_check(model)
+    yield with_rule(model, LabelRule(band=(0.4, 0.6)))
+    for method in get_args(Method):
+        calibrated = calibrate(model[-1].estimator_, y, model.predict_proba(X)[:, 1], method)
+        yield with_rule(model, LabelRule(), calibrated)
+
+
+def test_every_model_that_may_be_stored_is_loaded_and_no_type_is_allowed_that_none_holds(learned):
+    found = set()
+    for contract in BY_CONTRACT:
+        X, y = rows_of(contract, learned)
+        for model in stored_models(contract, X, y):
+            content = skops.io.dumps(model)
+            assert (load_model(content).predict(X) == model.predict(X)).all()
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                found |= types_in(archive)
+    assert found | {"numpy.dtype"} == MODEL_TYPES
+
+
+def test_an_estimator_that_none_of_our_models_holds_is_refused_before_it_is_made(learned):
+    content = skops.io.dumps(KNeighborsClassifier().fit(*learned))
+    with pytest.raises(DataSourceError, match="it holds sklearn.neighbors._classification.KNeighborsClassifier, which"):
+        load_model(content)
 
 
 @pytest.mark.parametrize("name", WITH_TREES)

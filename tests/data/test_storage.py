@@ -68,7 +68,7 @@ def test_model_file_of_a_type_that_is_not_trusted_is_refused(storage, accepted):
     X, y = to_X_y(accepted)
     model = AdaBoostClassifier(n_estimators=2).fit(X.fillna(0), y)
     model.estimators_[0].surprise = DataRef(sha256="", n_rows=0)
-    with pytest.raises(DataSourceError, match="cannot be loaded: Untrusted types .*DataRef"):
+    with pytest.raises(DataSourceError, match="cannot be loaded: it holds .*DataRef, which"):
         storage.get_model(storage.put_model(model))
 
 
