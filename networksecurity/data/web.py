@@ -10,9 +10,9 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from email.message import Message
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -20,7 +20,8 @@ from urllib.parse import unquote, urlsplit
 
 from networksecurity.data.files import ENDINGS, File, kind_of
 from networksecurity.data.files.limits import Limits, too_much
-from networksecurity.data.raw import Batches, Check, Digest, Rows
+from networksecurity.data.files.reading import Reading
+from networksecurity.data.raw import Batches, Digest, Rows
 from networksecurity.deadline import end_within
 from networksecurity.exceptions import ConfigurationError, DataSourceError, SourceUnavailableError, one_line, shortened
 from networksecurity.settings import Settings, without_credentials
@@ -39,9 +40,9 @@ _CONTENT_TYPES = {
 }
 
 
-@dataclass(frozen=True)
-class Url:
-    """A file on a web server."""
+@dataclass(frozen=True, kw_only=True)
+class Url(Reading):
+    """A file on a web server, shown by its address without credentials and query."""
 
     address: str = field(repr=False)
     """It may hold user, password and token."""
@@ -50,33 +51,21 @@ class Url:
     time_limit: float
     """Seconds that the whole download may take."""
     most_bytes: int
-    limits: Limits
-    """As of `File`."""
     any_redirect: bool
     """Whether to follow redirects that are not safe."""
-    columns: tuple[str, ...] | None = None
-    """As of `File`."""
-    check: Check | None = field(default=None, repr=False, compare=False)
-    """As of `File`."""
-    is_text: Callable[[object], bool] | None = field(default=None, repr=False, compare=False)
-    """As of `File`."""
 
     @classmethod
     def of(cls, address: str, settings: Settings) -> Self:
         """Return the file at an address, under the limits of an installation."""
         return cls(
-            address,
+            address=address,
+            shown=without_credentials(address),
             timeout=settings.http_timeout,
             time_limit=settings.http_time_limit,
             most_bytes=settings.max_download_bytes,
             limits=Limits.of(settings),
             any_redirect=settings.http_redirects == "any",
         )
-
-    @property
-    def shown(self) -> str:
-        """The address without credentials and query."""
-        return without_credentials(self.address)
 
     def read(self) -> Rows:
         """Download the file and return all rows; the errors are those of `fetch` and `File.read`."""
@@ -134,16 +123,8 @@ class Url:
                 f"({type(exc).__name__}: {one_line(exc)}): check the address and the network; "
                 f"NETWORKSECURITY_HTTP_TIMEOUT is {self.timeout:g} s"
             ) from exc
-        found = File(
-            path,
-            kind,
-            self.shown,
-            columns=self.columns,
-            limits=self.limits,
-            check=self.check,
-            is_text=self.is_text,
-        )
-        return found.fetch(folder)
+        how = {of.name: getattr(self, of.name) for of in fields(Reading)}
+        return File(path=path, kind=kind, **how).fetch(folder)
 
     def _download(self, path: Path, started: float) -> str:
         """Write the file to `path`, and return which kind it is of."""

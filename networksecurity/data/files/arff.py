@@ -5,7 +5,7 @@ Read here and not by SciPy, which knows no strings, no sparse rows and no batche
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO
@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from networksecurity.data.files.limits import Limits
+from networksecurity.data.files.reading import Reading
 from networksecurity.exceptions import DataSourceError, listed, shortened
 
 _CELL = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^,]*"""
@@ -41,14 +41,8 @@ class Attribute:
         return "0" if self.values is None else self.values[0]
 
 
-def read_arff(
-    text: IO[str],
-    shown: str,
-    limits: Limits,
-    batch_rows: int | None,
-    is_text: Callable[[object], bool] | None,
-) -> Iterator[pd.DataFrame]:
-    """Yield the rows, at most `batch_rows` at a time; columns that `is_text` accepts as their text.
+def read_arff(text: IO[str], how: Reading, batch_rows: int | None) -> Iterator[pd.DataFrame]:
+    """Yield the rows, at most `batch_rows` at a time.
 
     Raises
     ------
@@ -56,20 +50,15 @@ def read_arff(
         It has no attributes, too many, or no rows of as many values, or a value is not what its attribute says.
     """
     lines = (line for line in text if line.strip() and not line.lstrip().startswith("%"))
-    attributes = _attributes(lines, shown, limits)
-    rows = (_row(line.strip(), attributes, shown) for line in lines)
+    attributes = _attributes(lines, how)
+    rows = (_row(line.strip(), attributes, how.shown) for line in lines)
     while batch := list(islice(rows, batch_rows)):
         cells = np.array(batch, dtype=object)
-        yield pd.DataFrame(
-            {
-                of.name: _column(cells[:, place], of, shown, as_text=bool(is_text and is_text(of.name)))
-                for place, of in enumerate(attributes)
-            }
-        )
+        yield pd.DataFrame({of.name: _column(cells[:, place], of, how) for place, of in enumerate(attributes)})
 
 
-def _attributes(lines: Iterator[str], shown: str, limits: Limits) -> list[Attribute]:
-    found = []
+def _attributes(lines: Iterator[str], how: Reading) -> list[Attribute]:
+    found, shown = [], how.shown
     for line in lines:
         keyword = line.split(maxsplit=1)[0].casefold()
         if keyword == "@data" and found:
@@ -79,7 +68,7 @@ def _attributes(lines: Iterator[str], shown: str, limits: Limits) -> list[Attrib
             return found
         if keyword == "@attribute":
             found.append(_attribute(line.strip(), shown))
-            limits.check_columns(len(found), shown)
+            how.limits.check_columns(len(found), shown)
         elif keyword != "@relation":
             break
     raise DataSourceError(f"{shown} is not ARFF: it has no @relation, @attribute and @data")
@@ -156,7 +145,7 @@ def _is_number(value: str | None) -> bool:
     return value is None or _NUMBER.fullmatch(value) is not None
 
 
-def _column(cells: np.ndarray, of: Attribute, shown: str, *, as_text: bool) -> pd.Series:
+def _column(cells: np.ndarray, of: Attribute, how: Reading) -> pd.Series:
     distinct = dict.fromkeys(cells.tolist())
     allowed = None if of.values is None else set(of.values)
     wrong = [
@@ -166,8 +155,9 @@ def _column(cells: np.ndarray, of: Attribute, shown: str, *, as_text: bool) -> p
     ]
     if wrong:
         raise DataSourceError(
-            f"{shown}: {shortened(of.name, 80)} holds what its type does not allow, correct either: "
+            f"{how.shown}: {shortened(of.name, 80)} holds what its type does not allow, correct either: "
             f"{listed(wrong, 3, 100)}"
         )
-    column = pd.Series(cells, dtype="str" if as_text or not of.is_numeric else object)
-    return column if as_text or not of.is_numeric else pd.to_numeric(column)
+    if not of.is_numeric or how.keeps_text(of.name):
+        return pd.Series(cells, dtype="str")
+    return pd.to_numeric(pd.Series(cells, dtype=object))

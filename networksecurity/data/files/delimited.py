@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import IO, Any
@@ -13,7 +13,8 @@ from pandas.api.types import infer_dtype
 from networksecurity.data.files.compression import passing
 from networksecurity.data.files.dialect import Dialect, recognise
 from networksecurity.data.files.formulas import is_for_people, restored
-from networksecurity.data.files.limits import Cells, Limits, Size
+from networksecurity.data.files.limits import Cells, Size
+from networksecurity.data.files.reading import Reading
 from networksecurity.exceptions import DataSourceError
 
 _SAMPLE = 1 << 16
@@ -28,7 +29,7 @@ _LOST = "Calling read(nbytes) on source failed"
 """What pandas says of an exception without a value in a read, as Ctrl-C raises it; others come out as they are."""
 
 
-def look(file: IO[bytes], shown: str, limits: Limits, columns: Sequence[str] | None) -> Dialect:
+def look(file: IO[bytes], how: Reading) -> Dialect:
     """Return how a text is written, from its beginning.
 
     Raises
@@ -39,7 +40,7 @@ def look(file: IO[bytes], shown: str, limits: Limits, columns: Sequence[str] | N
     sample = file.read(_SAMPLE)
     if len(sample) == _SAMPLE and not re.search(rb"[\r\n]", sample):
         sample += file.read(_LONGEST_HEADER - _SAMPLE)
-    _refuse_binary(sample, shown)
+    _refuse_binary(sample, how.shown)
     cut = b""
     if len(sample) >= _SAMPLE:  # the last line may be cut
         lines = re.split(rb"(?<=[\r\n])[^\r\n]*\Z", sample)[0]
@@ -47,8 +48,8 @@ def look(file: IO[bytes], shown: str, limits: Limits, columns: Sequence[str] | N
     else:
         sample.decode()  # all of it is there: no character is cut
     text = sample.decode(errors="replace")
-    dialect = recognise(text, shown, columns, is_cut=bool(cut))
-    limits.check_columns(max(dialect.width, cut.count(dialect.delimiter.encode()) + 1), shown)
+    dialect = recognise(text, how.shown, how.columns, is_cut=bool(cut))
+    how.limits.check_columns(max(dialect.width, cut.count(dialect.delimiter.encode()) + 1), how.shown)
     found = pd.read_csv(io.StringIO(text.removeprefix("\ufeff")), nrows=0, **_options(dialect)).columns
     return replace(dialect, columns=tuple(map(str, found)))
 
@@ -63,21 +64,15 @@ def _options(dialect: Dialect) -> dict[str, Any]:
     }
 
 
-def read_delimited(
-    file: IO[bytes],
-    dialect: Dialect,
-    shown: str,
-    limits: Limits,
-    batch_rows: int | None,
-    is_text: Callable[[object], bool] | None,
-) -> Iterator[pd.DataFrame]:
-    """Yield the rows, at most `batch_rows` at a time; columns that `is_text` accepts as their text.
+def read_delimited(file: IO[bytes], dialect: Dialect, how: Reading, batch_rows: int | None) -> Iterator[pd.DataFrame]:
+    """Yield the rows, at most `batch_rows` at a time.
 
     Raises
     ------
     DataSourceError
         Rows have more cells than there are names or fewer, values where the name is missing, or too many bytes.
     """
+    limits, shown = how.limits, how.shown
     counted = _Delimiters(dialect, shown)
     cells, of_batch = Cells(limits, shown, dialect.delimiter), Size(limits, f"{shown}: a batch of {batch_rows} rows")
     # A quote that is not closed would make one cell of the rest.
@@ -87,7 +82,7 @@ def read_delimited(
         _interrupts(),
         pd.read_csv(
             passing(file, *seen_by),
-            dtype={name: "str" for name in dialect.columns if is_text and is_text(name)},
+            dtype={name: "str" for name in dialect.columns if how.keeps_text(name)},
             keep_default_na=False,
             na_values=[""],
             low_memory=False,

@@ -3,13 +3,14 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import IO, Any
 
 import pandas as pd
 
 from networksecurity.data.files.limits import Limits, too_much
+from networksecurity.data.files.reading import Reading
 from networksecurity.exceptions import DataSourceError, listed, shortened
 
 _CHUNK = 1 << 18
@@ -18,31 +19,23 @@ _WRAPPED = {"$oid", "$numberInt", "$numberLong", "$numberDouble", "$numberDecima
 """How mongoexport writes what JSON has no type for."""
 
 
-def read_json(
-    text: IO[str],
-    shown: str,
-    limits: Limits,
-    batch_rows: int | None,
-    is_text: Callable[[object], bool] | None,
-) -> Iterator[pd.DataFrame]:
-    """Yield the rows, at most `batch_rows` at a time; columns that `is_text` accepts as their text.
+def read_json(text: IO[str], how: Reading, batch_rows: int | None) -> Iterator[pd.DataFrame]:
+    """Yield the rows, at most `batch_rows` at a time.
 
     Raises
     ------
     DataSourceError
         It is no JSON, holds something other than objects, or they have too many names.
     """
-    objects = _objects(text, shown, limits)
+    objects = _objects(text, how.shown, how.limits)
     names: dict[str, None] = {}
     while batch := list(islice(objects, batch_rows)):
         for one in batch:
             names |= dict.fromkeys(one)
-            limits.check_columns(len(names), shown)
+            how.limits.check_columns(len(names), how.shown)
         # As objects: whole numbers beside missing ones would become floats, and large ones lose digits.
         frame = pd.DataFrame({name: pd.Series([one.get(name) for one in batch], dtype=object) for name in names})
-        yield frame.apply(
-            lambda column: _as_text(column) if is_text and is_text(column.name) else column.infer_objects()
-        )
+        yield how.typed(frame, lambda cell: cell if isinstance(cell, str) else json.dumps(cell))
 
 
 def _objects(text: IO[str], shown: str, limits: Limits) -> Iterator[dict[str, Any]]:
@@ -97,9 +90,3 @@ def _unwrapped(members: list[tuple[str, Any]]) -> Any:
     if len(found) == 1 and (name := next(iter(found))) in _WRAPPED:
         return found[name]
     return found
-
-
-def _as_text(column: pd.Series) -> pd.Series:
-    return column.map(lambda cell: cell if isinstance(cell, str) else json.dumps(cell), na_action="ignore").astype(
-        "str"
-    )

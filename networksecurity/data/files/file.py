@@ -15,7 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Self
 
@@ -24,34 +24,24 @@ import pyarrow
 
 from networksecurity.data.file_kinds import ARCHIVE, ENDINGS, EXCEL, format_of, kind_of
 from networksecurity.data.files.limits import DEFAULT, Limits
+from networksecurity.data.files.reading import Reading
 from networksecurity.data.files.table import Table, head_of, open_table
-from networksecurity.data.raw import Batches, Check, Digest, Rows, storable
+from networksecurity.data.raw import Batches, Digest, Rows, storable
 from networksecurity.data.schema import FEATURES, canonical_name
 from networksecurity.exceptions import ConfigurationError, DataSourceError, shortened
 
 
-@dataclass(frozen=True)
-class File:
+@dataclass(frozen=True, kw_only=True)
+class File(Reading):
     """A file on this machine."""
 
     path: Path
     kind: str
     """What its name ends in; see `file_kinds`."""
-    shown: str
-    """The path; of a download, its address without credentials."""
     state: tuple[int, int, int] | None = None
     """Size in bytes, time of modification in ns and inode when it was fetched: a later reading expects the same."""
-    member: str | None = None
-    """The file in an archive, or the sheet of a workbook, that is meant; by default the only one with rows."""
-    columns: tuple[str, ...] | None = None
-    """The names of the columns, the target last, of a file that has none in its first line."""
     notes: tuple[str, ...] = ()
     """What of it is read in a way that its name does not tell; known once it was fetched."""
-    limits: Limits = DEFAULT
-    check: Check | None = field(default=None, repr=False, compare=False)
-    """What its first rows have to pass before the others are read."""
-    is_text: Callable[[object], bool] | None = field(default=None, repr=False, compare=False)
-    """Which columns of a file that is no Parquet are read as their text; by default all as what they look like."""
 
     @classmethod
     def at(cls, text: str, limits: Limits = DEFAULT) -> Self | None:
@@ -73,9 +63,10 @@ class File:
             return None
         outer, _, member = text.rpartition("!")
         if member and (kind := kind_of(outer)) and format_of(kind) in (ARCHIVE, EXCEL):
-            return cls(_absolute(outer), kind, f"{_absolute(outer)}!{member}", member=member, limits=limits)
+            path = _absolute(outer)
+            return cls(path=path, kind=kind, shown=f"{path}!{member}", member=member, limits=limits)
         if kind := kind_of(path.name):
-            return cls(path, kind, str(path), limits=limits)
+            return cls(path=path, kind=kind, shown=str(path), limits=limits)
         if os.path.isdir(path):  # noqa: PTH112 (unlike Path's, it takes a name that is too long)
             raise _is_a_folder(str(path))
         if os.path.exists(path):  # noqa: PTH110
@@ -93,7 +84,7 @@ class File:
         fetched = replace(self, state=None)
         with fetched._opened() as file, ExitStack() as open_files:
             state = _state(os.fstat(file.fileno()))
-            return replace(self, state=state, notes=fetched._table(file, open_files).notes)
+            return replace(self, state=state, notes=open_table(file, open_files, self.kind, self).notes)
 
     def read(self) -> Rows:
         """Return all rows.
@@ -151,22 +142,10 @@ class File:
         return storable(frame, but=others)
 
     def _checked_table(self, file: IO[bytes], open_files: ExitStack) -> Table:
-        table = self._table(file, open_files)
+        table = open_table(file, open_files, self.kind, self)
         if self.check and (head := table.head()) is not None:
             self.check(self._storable(head, None))
         return table
-
-    def _table(self, file: IO[bytes], open_files: ExitStack) -> Table:
-        return open_table(
-            file,
-            open_files,
-            kind=self.kind,
-            shown=self.shown,
-            limits=self.limits,
-            member=self.member,
-            columns=self.columns,
-            is_text=self.is_text,
-        )
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.compute
 
-from networksecurity.data.files.limits import Limits
+from networksecurity.data.files.reading import Reading
 from networksecurity.exceptions import one_line
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _damage_by_pandas() -> Iterator[None]:
         raise pyarrow.ArrowInvalid(one_line(exc)) from exc
 
 
-def read_parquet(file: IO[bytes], shown: str, limits: Limits) -> pd.DataFrame:
+def read_parquet(file: IO[bytes], how: Reading) -> pd.DataFrame:
     """Return all rows.
 
     Raises
@@ -33,22 +33,22 @@ def read_parquet(file: IO[bytes], shown: str, limits: Limits) -> pd.DataFrame:
         There are too many columns or bytes.
     """
     # An open file, because pandas would make columns of a path with `key=value` in it.
-    with _damage_by_pandas(), _opened(file, shown, limits) as parquet:
-        frame = _unfolded(parquet.read(use_pandas_metadata=True), shown, limits).to_pandas()
+    with _damage_by_pandas(), _opened(file, how) as parquet:
+        frame = _unfolded(parquet.read(use_pandas_metadata=True), how).to_pandas()
     return frame.reset_index(drop=frame.index.name is None)
 
 
 def read_parquet_batches(
-    file: IO[bytes], shown: str, limits: Limits, batch_rows: int, is_exact: Callable[[object], bool] | None
+    file: IO[bytes], how: Reading, batch_rows: int, is_exact: Callable[[object], bool] | None
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows, at most `batch_rows` at a time; columns that `is_exact` accepts in Arrow's own types.
 
     The errors are those of `read_parquet`.
     """
     # Read ahead, whole row groups would be in memory.
-    with _damage_by_pandas(), _opened(file, shown, limits, pre_buffer=False, buffer_size=1 << 16) as parquet:
+    with _damage_by_pandas(), _opened(file, how, pre_buffer=False, buffer_size=1 << 16) as parquet:
         for batch in parquet.iter_batches(batch_rows):
-            table = _unfolded(pyarrow.Table.from_batches([batch]), shown, limits)
+            table = _unfolded(pyarrow.Table.from_batches([batch]), how)
             if is_exact:
                 yield _with_exact(table, is_exact)
             else:
@@ -56,15 +56,15 @@ def read_parquet_batches(
                 yield frame.reset_index(drop=frame.index.name is None)
 
 
-def _opened(file: IO[bytes], shown: str, limits: Limits, **options: Any) -> "ParquetFile":
+def _opened(file: IO[bytes], how: Reading, **options: Any) -> "ParquetFile":
     """Open a file; refuse too many columns and cells, of which each takes a byte at least, however well packed."""
     from pyarrow.parquet import ParquetFile
 
     parquet = ParquetFile(file, **options)
     about = parquet.metadata
-    limits.check_columns(about.num_columns, shown)
+    how.limits.check_columns(about.num_columns, how.shown)
     n_bytes = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
-    limits.check_unpacked(max(n_bytes, about.num_rows * about.num_columns), shown)
+    how.limits.check_unpacked(max(n_bytes, about.num_rows * about.num_columns), how.shown)
     return ParquetFile(file, read_dictionary=_folded(about), metadata=about, **options)
 
 
@@ -80,9 +80,9 @@ def _folded(about: "FileMetaData") -> list[str]:
     ]
 
 
-def _unfolded(table: pyarrow.Table, shown: str, limits: Limits) -> pyarrow.Table:
+def _unfolded(table: pyarrow.Table, how: Reading) -> pyarrow.Table:
     """Return a table with columns of text as such, after a check of how long they get."""
-    n_bytes = 0
+    limits, shown, n_bytes = how.limits, how.shown, 0
     for place, column in enumerate(table.columns):
         is_folded = pyarrow.types.is_dictionary(column.type)
         kind = column.type.value_type if is_folded else column.type

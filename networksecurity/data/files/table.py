@@ -4,9 +4,9 @@ import io
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 import pandas as pd
@@ -15,7 +15,8 @@ from networksecurity.data.file_kinds import ARCHIVE, DELIMITED, EXCEL, JSON, PAR
 from networksecurity.data.files import arff, delimited, documents, parquet, workbook
 from networksecurity.data.files.compression import ZIP, choose_member, looks_like, open_member, passing, unpacked
 from networksecurity.data.files.dialect import Dialect
-from networksecurity.data.files.limits import Cells, Limits, Size
+from networksecurity.data.files.limits import Cells, Size
+from networksecurity.data.files.reading import Reading
 from networksecurity.data.raw import Digest
 from networksecurity.exceptions import shortened
 
@@ -23,17 +24,7 @@ _HEAD = 20
 """Rows by which a table is recognised."""
 
 
-def open_table(
-    file: IO[bytes],
-    open_files: ExitStack,
-    *,
-    kind: str,
-    shown: str,
-    limits: Limits,
-    member: str | None = None,
-    columns: Sequence[str] | None = None,
-    is_text: Callable[[object], bool] | None = None,
-) -> "Table":
+def open_table(file: IO[bytes], open_files: ExitStack, kind: str, how: Reading) -> "Table":
     """Return the table in a file; what is unpacked stays open until `open_files` ends.
 
     Parameters
@@ -43,33 +34,25 @@ def open_table(
     open_files : ExitStack
     kind : str
         What its name ends in.
-    shown : str
-        The file, for messages.
-    limits : Limits
-    member : str, optional
-        Which file of an archive, or sheet of a workbook, is meant.
-    columns : sequence of str, optional
-        Names for the columns of a text that has none.
-    is_text : function of a name, optional
-        Which columns of anything but Parquet are read as their text.
+    how : Reading
     """
     packed_as = format_of(kind)
     if not head_of(file).startswith(ZIP) or packed_as in (EXCEL, PARQUET):
         if packed_as == ARCHIVE:
             raise zipfile.BadZipFile("it is no zip archive")
-        return Table(file, file, packed_as, shown, limits, columns, member, is_text)
+        return Table(file, file, packed_as, how)
     archive = open_files.enter_context(zipfile.ZipFile(file))
     if packed_as != ARCHIVE and looks_like(archive) == EXCEL:
         said = ("it is an Excel workbook, despite its name",)
-        return Table(file, file, EXCEL, shown, limits, columns, member, is_text, said)
-    chosen = choose_member(archive, member, shown)
-    limits.check_unpacked(chosen.file_size, shown)  # more than this is never unpacked
-    content, contained = open_files.enter_context(open_member(archive, chosen, shown)), kind_of(chosen.filename)
+        return Table(file, file, EXCEL, how, said)
+    chosen = choose_member(archive, how.member, how.shown)
+    how.limits.check_unpacked(chosen.file_size, how.shown)  # more than this is never unpacked
+    content, contained = open_files.enter_context(open_member(archive, chosen, how.shown)), kind_of(chosen.filename)
     contained_format = format_of(contained or ".csv")
     if contained_format in (EXCEL, PARQUET):  # they are not read from the front to the end
         content = _copied(content, open_files)
     said = (f"the file {shortened(chosen.filename)} of the archive is read",)
-    return Table(file, content, contained_format, shown, limits, columns, None, is_text, said)
+    return Table(file, content, contained_format, replace(how, member=None), said)
 
 
 def head_of(file: IO[bytes]) -> bytes:
@@ -94,11 +77,7 @@ class Table:
     content: IO[bytes]
     """The same, or the member of the archive that it is; it may be compressed."""
     format: str
-    shown: str
-    limits: Limits
-    columns: Sequence[str] | None
-    sheet: str | None
-    is_text: Callable[[object], bool] | None
+    how: Reading
     opened_as: tuple[str, ...] = ()
     """What is to be said of the archive."""
 
@@ -124,35 +103,31 @@ class Table:
             digest = None
         dialect = self._dialect() if self.format == DELIMITED else None
         self.content.seek(0)
-        texts = others or self.is_text
+        how = replace(self.how, is_text=others or self.how.is_text)
         if is_stream:
-            yield from self._read_text(batch_rows, texts, digest, dialect)
+            yield from self._read_text(how, batch_rows, digest, dialect)
         elif self.format == EXCEL:
-            yield from workbook.read_workbook(self.content, self.shown, self.limits, batch_rows, texts, self.sheet)
+            yield from workbook.read_workbook(self.content, how, batch_rows)
         elif batch_rows is None:
-            yield parquet.read_parquet(self.content, self.shown, self.limits)
+            yield parquet.read_parquet(self.content, how)
         else:
-            yield from parquet.read_parquet_batches(self.content, self.shown, self.limits, batch_rows, others)
+            yield from parquet.read_parquet_batches(self.content, how, batch_rows, others)
 
     def _read_text(
-        self,
-        batch_rows: int | None,
-        others: Callable[[object], bool] | None,
-        digest: Digest | None,
-        dialect: Dialect | None,
+        self, how: Reading, batch_rows: int | None, digest: Digest | None, dialect: Dialect | None
     ) -> Iterator[pd.DataFrame]:
         head = head_of(self.content)
         source = passing(self.content, digest) if digest else self.content
-        content = unpacked(source, head, Size(self.limits, self.shown))
+        content = unpacked(source, head, Size(how.limits, how.shown))
         if dialect:
-            yield from delimited.read_delimited(content, dialect, self.shown, self.limits, batch_rows, others)
+            yield from delimited.read_delimited(content, dialect, how, batch_rows)
         else:
             reader = documents.read_json
             if self.format != JSON:  # JSON has no need of lines
-                reader, content = arff.read_arff, passing(content, Cells(self.limits, self.shown))
+                reader, content = arff.read_arff, passing(content, Cells(how.limits, how.shown))
             text = io.TextIOWrapper(content, "utf-8-sig")
             try:
-                yield from reader(text, self.shown, self.limits, batch_rows, others)
+                yield from reader(text, how, batch_rows)
             finally:
                 text.detach()  # it would close the file, which may have more to come
         if digest:
@@ -160,8 +135,8 @@ class Table:
 
     def _dialect(self) -> Dialect:
         self.content.seek(0)
-        content = unpacked(self.content, head_of(self.content), Size(self.limits, self.shown))
-        return delimited.look(content, self.shown, self.limits, self.columns)
+        content = unpacked(self.content, head_of(self.content), Size(self.how.limits, self.how.shown))
+        return delimited.look(content, self.how)
 
 
 def _drain(file: IO[bytes]) -> None:
