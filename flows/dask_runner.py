@@ -1,7 +1,6 @@
 """Prefect's runner for a Dask cluster; the only module that imports prefect_dask."""
 
 import os
-import signal
 import sys
 from multiprocessing import resource_tracker
 from typing import Any
@@ -14,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 from prefect_dask import DaskTaskRunner
 
 from networksecurity.exceptions import ClusterUnavailableError, ConfigurationError
-from networksecurity.parent import hidden_from_children
+from networksecurity.parent import ctrl_c_blocked, hidden_from_children
 from networksecurity.settings import may_be_secret, settings
 
 from .thread_runner import Threads
@@ -88,9 +87,8 @@ class Cluster(DaskTaskRunner):
         # A worker would load the script of the flow again, which works as a part of its package only.
         vars(sys.modules["__main__"]).pop("__file__", None)
         # Ctrl-C reaches every process of the terminal. The workers inherit this thread's mask: the flow ends them.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            with hidden_from_children(filter(_is_of_no_use, os.environ)):
+            with ctrl_c_blocked(), hidden_from_children(filter(_is_of_no_use, os.environ)):
                 # Python would start this helper with the first worker, and unblock the signal.
                 resource_tracker.ensure_running()
                 _ = self.client
@@ -99,8 +97,6 @@ class Cluster(DaskTaskRunner):
                 f"the Dask scheduler at {self.address} cannot be reached: {exc}; start one with "
                 "`python -m dask scheduler`, or correct DASK_ADDRESS"
             ) from exc
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._is_connected = True
 
     def __enter__(self) -> "Cluster":

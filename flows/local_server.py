@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from networksecurity.exceptions import ConfigurationError, NetworkSecurityException
-from networksecurity.parent import ctrl_c_blocked, end_with_parent
+from networksecurity.parent import alone_in, ctrl_c_blocked, end_with_parent
 from networksecurity.settings import without_secrets
 
 from .ending import before_the_end
@@ -126,26 +126,14 @@ def serve(port: int, log_name: str, parent: int) -> None:
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            with _alone_in(settings.home):
+            # Two that make or migrate the tables of one database at once break it.
+            with alone_in(settings.home):
                 await super().startup(sockets)
 
     app = partial(create_app, ephemeral=True, final=True)
     gc.freeze()
     gc.enable()
     Server(uvicorn.Config(app, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on")).run()
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Let other servers of a folder wait: two that make or migrate the tables of one database at once break it."""
-    import fcntl
-
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(opened)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,6 @@ from .training_report import (
 from .training_steps import Checked, Chosen, Fetched, Findings, Sides, Winner
 from .worker import begin_under_worker
 
-_FINDINGS = ("train_metrics", "test_metrics", "leakage", "known", "reference", "labelling")
 _SECONDS_TO_END = 40
 """Time for an interrupted training to record that in MLflow and in Prefect before its process is ended."""
 
@@ -218,7 +217,7 @@ def _learn(
         pictures=findings.explained.pictures,
         tags=course.origin | data_tags(parameters, fetched, checked.accepted, sides.train, searched),
         warning=searches.warning or None,
-        **{name: getattr(findings, name) for name in _FINDINGS},
+        **findings.figures(),
     )
     logged, decision = course.deliver(parameters, searches.tracked)
     report = _report(parameters, source, checked, sides, searches, findings, course, logged, decision)
@@ -397,11 +396,7 @@ def _report(
         leaderboard=searches.leaderboard,
         selection=searches.selection,
         failed=searches.failed,
-        train_metrics=findings.train_metrics,
-        test_metrics=findings.test_metrics,
-        leakage=findings.leakage,
-        known=findings.known,
-        labelling=findings.labelling,
+        **findings.figures(),
         tracking=tracking_server().address if logged else None,
         experiment_id=logged.training.experiment_id if logged else None,
         train_run_id=logged.training.train_run_id if logged else None,

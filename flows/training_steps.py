@@ -124,6 +124,10 @@ class Findings(BaseModel, frozen=True):
     reference: ReferenceProfile
     labelling: Labelling
 
+    def figures(self) -> dict[str, Any]:
+        """Return all of it but the explanation, by name."""
+        return {name: of for name, of in self if name != "explained"}
+
 
 def _rows(train: DataRef, contract: Contract) -> tuple[pd.DataFrame, np.ndarray]:
     return contract.to_X_y(storage().get_frame(train))

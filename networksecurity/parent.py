@@ -1,10 +1,11 @@
-"""Processes of ours: they end with the one that started them, leave Ctrl-C to it, and get none of its secrets."""
+"""Processes of ours: they end with their parent, leave Ctrl-C and its secrets to it, and wait for each other."""
 
 import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread, current_thread, main_thread
 
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -72,3 +73,16 @@ def hidden_from_children(names: Iterable[str]) -> Iterator[None]:
         yield
     finally:
         os.environ.update(hidden)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Let other processes that want to be alone in a folder wait until the context ends."""
+    import fcntl
+
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)

@@ -4,6 +4,7 @@ import time
 from asyncio import AbstractEventLoop, BaseTransport, TimerHandle
 from collections import defaultdict
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from math import inf
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,11 +18,6 @@ _TO_BE_REFUSED = 1.0
 _MAY_BE_LATE = 1.0
 """Seconds for which a connection that has not sent a whole head keeps its place when another wants it."""
 _BETWEEN_CHECKS = 0.5
-_REFUSALS = {
-    408: "Request Timeout",
-    429: "Too Many Requests",
-    503: "Service Unavailable",
-}
 
 
 @dataclass
@@ -174,7 +170,7 @@ class LimitedHttp(HttpToolsProtocol):
         if self.transport.is_closing():
             self.transport.abort()
             return
-        reason = _REFUSALS[status].encode()
+        reason = HTTPStatus(status).phrase.encode()
         again = b"" if status == 408 else b"retry-after: 1\r\n"
         self.transport.write(
             b"HTTP/1.1 %d %b\r\n%bconnection: close\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"

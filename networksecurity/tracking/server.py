@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -34,6 +34,7 @@ from networksecurity.exceptions import (
     TrackingUnavailableError,
     one_line,
 )
+from networksecurity.parent import alone_in
 from networksecurity.settings import PROJECT_FOLDER, Settings, is_escaped, without_credentials
 from networksecurity.tracking.connection import (
     TO_SERVER,
@@ -348,19 +349,10 @@ def _has_tables(uri: str, is_file: bool) -> bool:
 
 def _open_file(path: Path, uri: str, touch: Callable[[], None]) -> None:
     """Create or migrate MLflow's tables if need be, one process at a time: two at once break them."""
-    import fcntl
-
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with alone_in(path.parent):
         # MLflow tries for 100 s before it reports that a file is not a database, or not writable.
-        connection = sqlite3.connect(path, timeout=_LONGEST_PROBE)
-        try:
+        with closing(sqlite3.connect(path, timeout=_LONGEST_PROBE)) as connection:
             connection.execute("PRAGMA user_version")
-        finally:
-            connection.close()
         migrate(path, uri)
         touch()
-    finally:
-        os.close(folder)

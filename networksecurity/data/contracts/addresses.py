@@ -136,14 +136,6 @@ class Addresses(Contract):
         """Make up addresses under reserved names."""
         return make_addresses(n_samples, random_state=random_state)
 
-    def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:
-        """Return the normalized addresses, str."""
-        return accepted[[URL]]
-
-    def to_y(self, accepted: pd.DataFrame) -> np.ndarray:
-        """Return the label."""
-        return accepted[TARGET].to_numpy("int8")
-
     def is_own(self, column: object) -> bool:  # noqa: ARG002 (an address is passed on with its prediction)
         """Return False: the address as it was given stands beside its prediction."""
         return False

@@ -123,14 +123,16 @@ class Contract(ABC):
     def validation(self, *, max_rejected: float = 0.05, with_target: bool = True) -> RowValidation:
         """Return what checks raw rows; see `validation.Validation` for the parameters."""
 
-    @abstractmethod
     def groups(self, accepted: pd.DataFrame) -> np.ndarray:
         """Return one number per row, equal where rows are of the same group, and the same in every process.
+
+        Rows that are equal to a model are a group by default.
 
         Returns
         -------
         groups : ndarray of shape (n_samples,), uint64
         """
+        return self.distinct(accepted)
 
     @abstractmethod
     def distinct(self, accepted: pd.DataFrame) -> np.ndarray:
@@ -162,13 +164,13 @@ class Contract(ABC):
         accepted, _ = self.validation(with_target=False).add(self.make_sample(_N_PROBES))
         return self.to_X(accepted)
 
-    @abstractmethod
     def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return what a model is given of accepted rows, of shape (n_samples, n_columns)."""
+        return accepted[list(self.columns)]
 
-    @abstractmethod
     def to_y(self, accepted: pd.DataFrame) -> np.ndarray:
         """Return the label of accepted rows, int8 of shape (n_samples,): 1 is phishing."""
+        return accepted[self.target].to_numpy("int8")
 
     @abstractmethod
     def is_own(self, column: object) -> bool:
@@ -204,9 +206,9 @@ class Contract(ABC):
     def watched(self) -> tuple[Column, ...]:
         """The columns that drift compares: codes, numbers and categories; the target last."""
 
-    @abstractmethod
     def to_watched(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return the columns of `watched` of accepted rows, and the target only of rows that have one."""
+        return accepted[[of.name for of in self.watched if of.name in accepted]]
 
     @property
     def alike(self) -> bool:

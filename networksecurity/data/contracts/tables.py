@@ -181,14 +181,6 @@ class Table(Contract):
                 made.loc[row % len(made), name] = np.nan
         return made
 
-    def to_X(self, accepted: pd.DataFrame) -> pd.DataFrame:
-        """Return the features: float64 and text."""
-        return accepted[list(self.columns)]
-
-    def to_y(self, accepted: pd.DataFrame) -> np.ndarray:
-        """Return the label."""
-        return accepted[self.target].to_numpy("int8")
-
     def is_own(self, column: object) -> bool:
         """Return whether a column is one of the features, by any of its names."""
         return self.canonical_name(column) in self.table.features
@@ -204,10 +196,6 @@ class Table(Contract):
     def watched(self) -> tuple[Column, ...]:
         """The features and the target."""
         return (*(of.column for of in self.table.features.values()), Column(self.target, "code"))
-
-    def to_watched(self, accepted: pd.DataFrame) -> pd.DataFrame:
-        """Return the features, and the target of rows that have one."""
-        return accepted[[of.name for of in self.watched if of.name in accepted]]
 
     @property
     def alike(self) -> bool:

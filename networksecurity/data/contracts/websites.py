@@ -131,10 +131,6 @@ class Websites(Contract):
         """Return what checks raw rows against the domains of the features."""
         return Validation(max_rejected=max_rejected, with_target=with_target, positive=self.positive)
 
-    def groups(self, accepted: pd.DataFrame) -> np.ndarray:
-        """Return the rows' feature vectors as numbers."""
-        return vector_codes(accepted)
-
     def distinct(self, accepted: pd.DataFrame) -> np.ndarray:
         """Return the rows' feature vectors as numbers."""
         return vector_codes(accepted)
@@ -176,10 +172,6 @@ class Websites(Contract):
     def watched(self) -> tuple[Column, ...]:
         """The 31 columns."""
         return self.stored
-
-    def to_watched(self, accepted: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows."""
-        return accepted
 
 
 WEBSITES = Websites()
