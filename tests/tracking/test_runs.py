@@ -53,10 +53,15 @@ def test_the_page_of_trainings_has_no_grid_points_and_shows_the_columns_that_mat
     assert {run.data.tags[SIDE_TAG] for run in of_trainings} == {"train", "test"}
     shown = done.client.get_experiment(done.training.experiment_id).tags
     assert shown["mlflow.experimentKind"] == "custom_model_development"
-    columns = json.loads(shown[f"mlflow.sharedViewState.{KEY}"])["selectedColumns"]
+    view = json.loads(shown[f"mlflow.sharedViewState.{KEY}"])
+    columns = view["selectedColumns"]
     first = ["params.`model`", "metrics.`f1_score`", "metrics.`f1_score_gap`", "metrics.`precision`"]
     assert columns[:5] == [*first, "metrics.`recall_score`"]
     assert set(columns[1:5]) <= {f"metrics.`{name}`" for run in of_trainings for name in run.data.metrics}
+    charted = [chart["metricKey"] for chart in view["compareRunCharts"]]
+    assert charted[:3] == ["f1_score", "precision", "recall_score"]
+    assert all(set(charted) - {"f1_score_gap"} <= run.data.metrics.keys() for run in of_trainings)
+    assert {chart["metricSectionId"] for chart in view["compareRunCharts"]} == {view["compareRunSections"][0]["uuid"]}
     grid = done.client.get_experiment(done.training.grid_experiment_id)
     assert grid.name == "networksecurity-grid"
 
