@@ -45,4 +45,6 @@ def _is_plainly_right(option: str, value: str, parameters: Any) -> bool:
     path = os.path.expanduser(value)  # noqa: PTH111 (unlike Path, it takes a name that is too long)
     if kind_of(value) and os.path.isfile(path) and os.access(path, os.R_OK):  # noqa: PTH113
         return True
-    return value in ("sample", "uci") and parameters.header == "first"
+    n_rows = value.removeprefix("sample:")
+    is_sized = n_rows != value and n_rows.isdecimal() and 1 <= int(n_rows[:20]) <= settings().max_sample_rows
+    return (is_sized or value in ("sample", "uci")) and parameters.header == "first"

@@ -72,8 +72,10 @@ def _by_size(result: SearchResult) -> dict[str, dict[int, float]]:
 
 def _sizes(lines: dict[str, dict[int, float]], scoring: str, ax: "Axes") -> None:
     for (name, line), color, marker in zip(list(lines.items())[:_MOST_LINES], _LINES, _MARKERS, strict=False):
-        sizes = sorted(line)
-        ax.plot(sizes, [line[size] for size in sizes], marker=marker, color=color, label=name)
+        sizes = [size for size in sorted(line) if line[size]]  # a score of 0 would squeeze the others into one line
+        useless = max((size for size in line if not line[size]), default=None)
+        label = name if useless is None else f"{name}, 0 up to {useless}".removeprefix(", ")
+        ax.plot(sizes, [line[size] for size in sizes], marker=marker, color=color, label=label)
     style(ax)
     ax.set_xscale("log", base=2)
     sizes = sorted({size for line in lines.values() for size in line})

@@ -41,6 +41,8 @@ def wrong(flow, **parameters):
         ("rows.pdf", "its name must end in .csv"),
         ("ftp://host/rows.csv", "unknown source 'ftp://host/rows.csv'"),
         ("sample:many", "expected sample:N"),
+        ("sample:0", "expected sample:N"),
+        ("sample:99999999999", "more than 10,000,000 rows, the limit"),
         ("x" * 7_000 + ".csv", "x… cannot be read: File name too long"),
     ],
 )
@@ -96,7 +98,7 @@ def test_every_flow_refuses_rows_of_something_else_by_their_head(flow):
         ("monitor", {"since": "yesterday"}, {"since": "neither the number of an ingestion nor"}),
         ("ingest", {"source": "mongodb"}, {"source": "is a collection: its rows are in MongoDB already"}),
         ("ingest", {"target": "rows.csv"}, {"target": "is not a collection"}),
-        ("train", {"source": "sample", "header": "none"}, {"source": "is no file: --header none"}),
+        ("train", {"source": "sample", "header": "none"}, {"source": "is no file: leave out --header none"}),
     ],
 )
 def test_what_else_cannot_be_used_is_a_wrong_option(flow, parameters, says):
@@ -104,6 +106,11 @@ def test_what_else_cannot_be_used_is_a_wrong_option(flow, parameters, says):
     assert found.keys() == says.keys()
     for option, words in says.items():
         assert words in found[option]
+
+
+def test_a_sample_of_any_size_is_right_at_once(monkeypatch):
+    monkeypatch.setattr("flows.rows.check_source", None)  # what else would say so imports pandas
+    assert wrong("train", source="sample:100") == {}
 
 
 def test_settings_that_cannot_be_used_are_no_fault_of_an_option(monkeypatch):

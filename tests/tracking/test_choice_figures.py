@@ -1,7 +1,9 @@
 import struct
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from networksecurity.tracking import choice_figures
 from networksecurity.tracking.choice_figures import draw_choice
 from networksecurity.training.calibration import choose_calibration
 from networksecurity.training.search import GridPoint, SearchResult
@@ -43,6 +45,18 @@ def test_a_choice_is_drawn_by_model_and_by_size():
         "score_by_n_estimators.png": (640, 480),
     }
     assert draw_choice([SIZED, TREE], None, None, "rows.csv")["leaderboard.png"] != drawn["leaderboard.png"]
+
+
+def test_sizes_that_learned_nothing_do_not_squeeze_the_others():
+    slow = [({"n_estimators": size, "learning_rate": 0.01}, score) for size, score in ((8, 0.0), (16, 0.0), (64, 0.8))]
+    search = a_search("AdaBoost", ({"n_estimators": 8, "learning_rate": 0.1}, 0.9), *slow)
+    ax = Figure().subplots()
+    choice_figures._sizes(choice_figures._by_size(search), "f1", ax)
+    assert ax.get_ylim()[0] > 0.7
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "learning_rate=0.1",
+        "learning_rate=0.01, 0 up to 16",
+    ]
 
 
 def test_a_winner_without_sizes_has_no_picture_of_them():
