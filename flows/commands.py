@@ -1,28 +1,7 @@
 """The flows as commands: `networksecurity train`, or `python flows/train.py`, which is the same."""
 
-from dataclasses import dataclass
-
-from pydantic import BaseModel
-
-from .launch import run
+from .launch import Command, run
 from .parameters import EvaluateParameters, IngestParameters, MonitorParameters, ScoreParameters, TrainParameters
-
-
-@dataclass(frozen=True)
-class Command:
-    """A flow, what it can be asked, and what says how it ended."""
-
-    flow: str
-    """Where it is in this package, as `module:function`; imported after the options are read."""
-    parameters: type[BaseModel]
-    """The type of the flow's one parameter."""
-    summarize: str
-    """Where the function is that says how it ended, likewise."""
-    beginning: str
-    """What is said first; `{source}` stands for the source."""
-    examples: tuple[str, ...]
-    """Options, for the end of the help."""
-
 
 COMMANDS = {
     "train": Command(
@@ -84,13 +63,4 @@ def run_command(name: str, arguments: list[str] | None = None, program: str | No
     program : str, optional
         What the help calls the command; by default its file.
     """
-    command = COMMANDS[name]
-    return run(
-        f"{__package__}.{command.flow}",
-        command.parameters,
-        f"{__package__}.{command.summarize}",
-        arguments=arguments,
-        program=program or f"{name}.py",
-        beginning=command.beginning,
-        examples=command.examples,
-    )
+    return run(COMMANDS[name], arguments, program or f"{name}.py")

@@ -13,6 +13,7 @@ import gc
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any, get_type_hints
 
@@ -36,7 +37,7 @@ from .early import find_wrong
 from .ending import FAILURE, INTERRUPTED, SUCCESS, TERMINATED, Terminated, ended, terminate
 from .faults import report
 from .local_server import local_server
-from .options import Output, Parameters, read_options, refuse
+from .options import Output, read_options, refuse
 
 ENVIRONMENT = {
     **NO_TELEMETRY,
@@ -58,39 +59,37 @@ _HUSHED, _VERBOSE = "ignore", "ignore:resource_tracker:UserWarning"
 deletes the files of an interrupted run would warn of each."""
 
 
-def run(
-    flow: str,
-    parameters_model: type[Parameters],
-    summarize: str,
-    *,
-    arguments: list[str] | None,
-    program: str,
-    beginning: str,
-    examples: tuple[str, ...] = (),
-) -> int:
+@dataclass(frozen=True)
+class Command:
+    """A flow, what it can be asked, and what says how it ended."""
+
+    flow: str
+    """Where it is in this package, as `module:function`; imported after the options are read."""
+    parameters: type[BaseModel]
+    """The type of the flow's one parameter."""
+    summarize: str
+    """What makes a `Summary` of its result, likewise; not called if the flow returned nothing."""
+    beginning: str
+    """What is said first; `{source}` stands for the source."""
+    examples: tuple[str, ...]
+    """Options, for the end of the help."""
+
+
+def run(command: Command, arguments: list[str] | None, program: str) -> int:
     """Run a flow with the options given on the command line and return the exit code.
 
     Parameters
     ----------
-    flow : str
-        Where it is, as `module:function`; imported after the options are read.
-    parameters_model : type of pydantic.BaseModel
-        The type of the flow's one parameter, `parameters`.
-    summarize : str
-        What makes a `Summary` of the flow's result, as `module:function`; not called if the flow returned nothing.
+    command : Command
     arguments : list of str or None
         By default those of this process.
     program : str
         What the help calls it.
-    beginning : str
-        What is said first; `{source}` stands for the source.
-    examples : tuple of str
-        Options, for the end of the help.
     """
     complete_streams()
     let_warnings_pass()
     given = sys.argv[1:] if arguments is None else arguments
-    parameters, output = read_options(parameters_model, given, program, examples)
+    parameters, output = read_options(command.parameters, given, program, command.examples)
     for name, value in {**ENVIRONMENT, "PYTHONWARNINGS": _VERBOSE if output.verbose else _HUSHED}.items():
         os.environ.setdefault(name, value)
     bypass_proxies(os.environ)
@@ -104,8 +103,8 @@ def run(
             refuse(program, [f"--{option}: {reason}" for option, reason in wrong])
         refuse_folders(os.environ, "PREFECT_HOME", "PREFECT_RESULTS_LOCAL_STORAGE_PATH")
         refuse_profiles(os.environ)
-        result = _call(flow, parameters, beginning, output)
-        return _say_outcome(result, summarize, output)
+        result = _call(command, parameters, output)
+        return _say_outcome(result, f"{__package__}.{command.summarize}", output)
     except KeyboardInterrupt as exc:
         code = TERMINATED if isinstance(exc, Terminated) else INTERRUPTED
         how = "terminated" if code == TERMINATED else "interrupted"
@@ -117,16 +116,16 @@ def run(
         return ended(FAILURE)
 
 
-def _call(flow: str, parameters: BaseModel, beginning: str, output: Output) -> Any:
+def _call(command: Command, parameters: BaseModel, output: Output) -> Any:
     """Return what a flow returns, and show meanwhile how far it is."""
     gc.disable()
     with display(quiet=output.quiet, verbose=output.verbose) as shown:
         source = without_credentials(str(getattr(parameters, "source", "")))
         if not output.quiet:
-            shown.say(beginning.format(source=source))
+            shown.say(command.beginning.format(source=source))
         shown.begin("starting Prefect")
         with local_server() as wait_for_server:
-            function = resolve_name(flow)
+            function = resolve_name(f"{__package__}.{command.flow}")
             wait_for_server()
             gc.freeze()
             gc.set_threshold(10_000)

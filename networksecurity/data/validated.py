@@ -78,23 +78,6 @@ class Validated:
     report: ValidationReport
 
 
-def check_rejected(n_rejected: int, n_rows: int, max_rejected: float, found: Callable[[], str]) -> None:
-    """Refuse a source that is empty or, with what was `found`, of which too large a share is rejected.
-
-    Raises
-    ------
-    DataValidationError
-        No rows, or more rejected rows than `max_rejected`.
-    """
-    if not n_rows:
-        raise DataValidationError("there are no rows: the source has the right columns, but they are empty")
-    if n_rejected > max_rejected * n_rows:
-        raise DataValidationError(
-            f"{n_rejected} of {n_rows} rows ({n_rejected / n_rows:.1%}) are not valid, more than the tolerated "
-            f"{max_rejected:.1%} (max_rejected): {found()}"
-        )
-
-
 def conforming(accepted: pd.DataFrame, schema: DataFrameSchema) -> pd.DataFrame:
     """Return accepted rows; raise DataValidationError if they do not conform to their schema."""
     try:
@@ -157,18 +140,39 @@ class Tally:
         DataValidationError
             No rows; more rejected rows than `max_rejected`; only one class.
         """
-        check_rejected(self.n_rejected, self.n_rows, self.max_rejected, lambda: self._most_frequent() + hint)
+        self.check_rejected(lambda: self._most_frequent() + hint)
         n_accepted = self.n_rows - self.n_rejected
         if labels is not None and not self.n_labels.all():
             only = (
                 f"all {n_accepted} rows have {labels[int(self.n_labels.argmax())]}" if n_accepted else "no row is left"
             )
             raise DataValidationError(f"both classes are needed to learn from: {only}")
+        return self.summed_up(has_labels=labels is not None, **found)
+
+    def check_rejected(self, found: Callable[[], str]) -> None:
+        """Refuse a source that is empty or, with what was `found`, of which too large a share is rejected.
+
+        Raises
+        ------
+        DataValidationError
+            No rows, or more rejected rows than `max_rejected`.
+        """
+        if not self.n_rows:
+            raise DataValidationError("there are no rows: the source has the right columns, but they are empty")
+        if self.n_rejected > self.max_rejected * self.n_rows:
+            raise DataValidationError(
+                f"{self.n_rejected} of {self.n_rows} rows ({self.n_rejected / self.n_rows:.1%}) are not valid, more "
+                f"than the tolerated {self.max_rejected:.1%} (max_rejected): {found()}"
+            )
+
+    def summed_up(self, *, has_labels: bool, **found: Any) -> ValidationReport:
+        """Return the report, without a judgement."""
+        n_accepted = self.n_rows - self.n_rejected
         return ValidationReport(
             n_rows=self.n_rows,
             n_accepted=n_accepted,
             n_rejected=self.n_rejected,
-            phishing_share=None if labels is None else float(self.n_labels[1] / n_accepted),
+            phishing_share=float(self.n_labels[1] / n_accepted) if has_labels else None,
             rejections=dict(self.rejections),
             **found,
         )

@@ -25,9 +25,10 @@ from networksecurity.data.schema import (
     PHISHING_WEBSITES,
     TARGET,
     canonical_name,
+    encode_target,
     left_out,
 )
-from networksecurity.data.validated import Validated, ValidationReport, check_rejected, conforming
+from networksecurity.data.validated import Tally, Validated, ValidationReport, conforming
 from networksecurity.exceptions import MOST_QUOTED, DataValidationError, listed, shortened
 
 _KNOWN_CORRELATIONS = {"SSLfinal_State": 0.715, "URL_of_Anchor": 0.693}
@@ -104,17 +105,13 @@ class Validation:
 
     def __init__(self, *, max_rejected: float = 0.05, with_target: bool = True, positive: str | None = None) -> None:
         self._recoding = None if positive is None else Recoding(positive)
-        self._max_rejected = max_rejected
+        self._tally = Tally(max_rejected)
         self._domains = DOMAINS if with_target else FEATURES
-        self._n_rows = 0
-        self._n_rejected = 0
         self._n_missing: Counter[str] = Counter()
-        self._rejections: Counter[str] = Counter()
         self._bad: dict[str, _BadCells] = {}
         self._columns: dict[object, str] = {}
         self._dropped: list[str] = []
-        # Accepted rows by label; and by known feature's value and label.
-        self._labels = np.zeros(len(_LABELS), dtype=np.int64)
+        # Accepted rows by known feature's value and label.
         self._tables = {name: np.zeros((len(DOMAINS[name]), len(_LABELS)), np.int64) for name in _KNOWN_CORRELATIONS}
 
     def add(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -151,9 +148,8 @@ class Validation:
         reasons, rejections = _explain(verdicts, rejected_rows)
         rejected["reasons"] = reasons.set_axis(rejected.index)
 
-        self._n_rows += len(frame)
-        self._n_rejected += len(rejected)
-        self._rejections.update(rejections)
+        self._tally.add(len(frame), len(rejected), encode_target(accepted[TARGET]) if TARGET in accepted else None)
+        self._tally.rejections.update(rejections)
         self._n_missing.update({str(name): int(count) for name, count in accepted.isna().sum().items() if count})
         if TARGET in accepted:
             self._count_labels(accepted)
@@ -169,7 +165,6 @@ class Validation:
 
     def _count_labels(self, accepted: pd.DataFrame) -> None:
         labels = accepted[TARGET].to_numpy("int8")
-        self._labels += [np.count_nonzero(labels == label) for label in _LABELS]
         for name, table in self._tables.items():
             values = accepted[name].to_numpy("int8", na_value=MISSING)
             table += [
@@ -192,22 +187,14 @@ class Validation:
         DataValidationError
             No rows; more rejected rows than `max_rejected`; only one class; labels that seem inverted.
         """
-        counts = (self._n_rejected, self._n_rows, self._max_rejected)
-        check_rejected(*counts, lambda: _examples(self._bad) + self._hint())
-        n_accepted = self._n_rows - self._n_rejected
-        phishing_share = None
-        if TARGET in self._domains:
-            _check_target(self._labels, self._tables, self._hint())
-            phishing_share = float(self._labels[0] / n_accepted)
-        return ValidationReport(
-            n_rows=self._n_rows,
-            n_accepted=n_accepted,
-            n_rejected=self._n_rejected,
-            phishing_share=phishing_share,
+        self._tally.check_rejected(lambda: _examples(self._bad) + self._hint())
+        if has_target := TARGET in self._domains:
+            _check_target(self._tally.n_labels, self._tables, self._hint())
+        return self._tally.summed_up(
+            has_labels=has_target,
             n_missing={name: self._n_missing[name] for name in self._domains if self._n_missing[name]},
-            rejections=dict(self._rejections),
             dropped_columns=self._dropped,
-            notes=_notes(self._dropped) if TARGET in self._domains else [],
+            notes=_notes(self._dropped) if has_target else [],
             renamed_columns={str(column): name for column, name in self._columns.items() if column != name},
         )
 
@@ -325,9 +312,9 @@ def _to_accepted(codes: dict[str, np.ndarray], rows: np.ndarray, index: pd.Index
 
 
 def _check_target(labels: np.ndarray, tables: dict[str, np.ndarray], hint: str) -> None:
-    """Refuse a target that cannot be learnt from, by the number of rows per label, and per known feature and label."""
+    """Refuse a target that cannot be learnt from, by the rows of each class, and those per known feature and label."""
     if np.count_nonzero(labels) < len(_LABELS):
-        only = f"all {labels.sum()} rows have {TARGET} = {_LABELS[labels.argmax()]}"
+        only = f"all {labels.sum()} rows have {TARGET} = {'-1' if labels[1] else '1'}"
         found = only if labels.any() else "no row is left"
         raise DataValidationError(
             f"both classes are needed to learn from, -1 (phishing) and 1 (legitimate): {found}{hint}"

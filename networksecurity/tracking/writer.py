@@ -3,6 +3,8 @@
 import os
 import platform
 
+import psutil
+
 
 def this_process() -> str:
     """Return the name of this process, as `machine:number`."""
@@ -12,12 +14,4 @@ def this_process() -> str:
 def has_ended(process: str) -> bool:
     """Return whether a process belonged to this machine and no longer exists."""
     machine, _, number = process.rpartition(":")
-    if machine != platform.node() or not number.isdigit():
-        return False
-    try:
-        os.kill(int(number), 0)  # signal 0 checks for existence only
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False
+    return machine == platform.node() and number.isdigit() and not psutil.pid_exists(int(number))

@@ -271,14 +271,16 @@ def _present(collection: "Collection", documents: list[dict[str, Any]]) -> set[i
     return {found["_id"]["row"] for found in collection.find({"_id": {"$in": keys}}, {"_id": True})}
 
 
-def insert(collection: "Collection", documents: list[dict[str, Any]]) -> None:
-    """Insert documents, except those whose key already exists."""
+def insert(collection: "Collection", documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Insert documents, except those whose key already exists; return these."""
     from pymongo.errors import BulkWriteError
 
-    if not documents:
-        return
     try:
-        collection.insert_many(documents, ordered=False)
+        if documents:
+            collection.insert_many(documents, ordered=False)
     except BulkWriteError as exc:
-        if exc.details["writeConcernErrors"] or not all(map(already_exists, exc.details["writeErrors"])):
+        problems = exc.details["writeErrors"]
+        if exc.details["writeConcernErrors"] or not all(map(already_exists, problems)):
             raise
+        return [documents[problem["index"]] for problem in problems]
+    return []

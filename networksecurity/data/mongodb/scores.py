@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from networksecurity.data.contracts import Contract
-from networksecurity.data.mongodb.ingestion import in_batches
-from networksecurity.data.mongodb.server import Connection, already_exists
+from networksecurity.data.mongodb.ingestion import in_batches, insert
+from networksecurity.data.mongodb.server import Connection
 from networksecurity.data.schema import MODEL, MODEL_VERSION, REASONS, ROW, SCORE
 from networksecurity.exceptions import DataSourceError, DataValidationError
 
@@ -101,13 +101,6 @@ def _documents(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def _put(collection: "Collection", documents: list[dict[str, Any]]) -> None:
     """Insert documents, and replace those whose key already exists: nearly all are new, and inserted fastest."""
     from pymongo import ReplaceOne
-    from pymongo.errors import BulkWriteError
 
-    try:
-        collection.insert_many(documents, ordered=False)
-    except BulkWriteError as exc:
-        problems = exc.details["writeErrors"]
-        if exc.details["writeConcernErrors"] or not all(map(already_exists, problems)):
-            raise
-        there = [documents[problem["index"]] for problem in problems]
+    if there := insert(collection, documents):
         collection.bulk_write([ReplaceOne({"_id": each["_id"]}, each) for each in there], ordered=False)
