@@ -41,10 +41,6 @@ def _without_password(source: str) -> str:
     return source.strip()
 
 
-def _recorded(source: str) -> str:
-    return without_credentials(source) if "://" in source else source
-
-
 def _split_names(models: object) -> object:
     if isinstance(models, str):
         return models.split(",")
@@ -102,7 +98,7 @@ Place = Annotated[
     AfterValidator(_without_password),
     # Prefect's server refuses what does not fit, and stores no password that a run would then refuse.
     Field(json_schema_extra={"pattern": r"^(?!\s*\w[\w+.-]*://[^/?#]*:[^/?#]*@)"}),
-    PlainSerializer(_recorded, return_type=str, when_used="json"),
+    PlainSerializer(lambda of: without_credentials(of) if "://" in of else of, return_type=str, when_used="json"),
 ]
 """Where rows come from or go to. Prefect and MLflow record it without a token in its query."""
 ContractName = Annotated[str, AfterValidator(_known_contract)]

@@ -51,8 +51,6 @@ def _version_line(version: "RegisteredVersion | None") -> str:
 @champion.command()
 def history(contract: Contract = "websites", as_json: Json = False) -> None:
     """Show all decisions, the oldest first."""
-    import pandas as pd
-
     from networksecurity.champion.changes import history
 
     registry = open_registry(contract)
@@ -72,7 +70,7 @@ def history(contract: Contract = "websites", as_json: Json = False) -> None:
         )
         for event in events
     ]
-    print_table(pd.DataFrame(rows, columns=columns), title=f"Decisions about {registry.name}")
+    print_table(f"Decisions about {registry.name}", columns, rows)
 
 
 @champion.command(short_help="Put a version in use, regardless of the gate.")

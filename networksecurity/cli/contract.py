@@ -74,8 +74,6 @@ def check(
 
     The exit code is 1 if a training would refuse the rows.
     """
-    import pandas as pd
-
     from networksecurity.data import sources
     from networksecurity.data.contracts import get_contract
 
@@ -93,7 +91,7 @@ def check(
             reasons.update(reason for of_row in rejected["reasons"] for reason in of_row.split("; "))
     print(f"{rows.shown}: {counted(n_accepted, 'row')} accepted, {n_rejected:,} rejected")
     if reasons:
-        print_table(pd.DataFrame(reasons.most_common(), columns=["reason", "rows"]), title="Rejected")
+        print_table("Rejected", ["reason", "rows"], reasons.most_common())
     validation.finish()
 
 

@@ -71,7 +71,8 @@ def describe(
         return
     for line in (rows.shown, *_sentences(found, validated.report), compared):
         print(line)
-    print_table(_table(found), title="Values of each column")
+    table = _table(found)
+    print_table("Values of each column", table, table.itertuples(index=False))
 
 
 def _compare(accepted: "pd.DataFrame", of_rows: "contracts.Contract") -> "tuple[DriftReport | None, str]":

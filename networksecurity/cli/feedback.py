@@ -69,8 +69,6 @@ def list_feedback(
     as_json: Json = False,
 ) -> None:
     """Show reports, oldest first; --status open, accepted or rejected."""
-    import pandas as pd
-
     with _beside(place, contract) as opened:
         reports = opened.list_feedback(status)
     if as_json:
@@ -78,7 +76,7 @@ def list_feedback(
         return
     columns = ["id", "when (UTC)", "label", "by", "status", "comment"]
     rows = [(of.id, f"{of.at:%Y-%m-%d %H:%M:%S}", of.label, of.by, of.status, of.comment) for of in reports]
-    print_table(pd.DataFrame(rows, columns=columns), title="Feedback")
+    print_table("Feedback", columns, rows)
 
 
 @feedback.command(short_help="Make reports labelled rows.")

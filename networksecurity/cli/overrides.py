@@ -68,8 +68,6 @@ def list_overrides(
     as_json: Json = False,
 ) -> None:
     """Show the overrides in force, oldest first."""
-    import pandas as pd
-
     from networksecurity.data.overrides.store import override_store
 
     store, now = override_store(settings()), datetime.now(UTC)
@@ -82,7 +80,7 @@ def list_overrides(
         (one.id, one.label, _end_of(one, now), one.shown, one.reason, one.by, f"{one.at:%Y-%m-%d %H:%M}")
         for one in found
     ]
-    print_table(pd.DataFrame(rows, columns=columns), title=f"Overrides of {contract} in {store.shown}")
+    print_table(f"Overrides of {contract} in {store.shown}", columns, rows)
 
 
 @overrides.command()

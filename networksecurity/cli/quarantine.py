@@ -55,7 +55,7 @@ def list_(place: Place = None, contract: Contract = "websites") -> None:
         collection = mongodb.parse_target(place, settings(), get_contract(contract))
         with mongodb.open(collection) as opened:
             counts, shown = opened.count_quarantined(), collection.shown
-    print_table(counts, title=f"Quarantine of {shown}")
+    print_table(f"Quarantine of {shown}", counts, counts.itertuples(index=False))
 
 
 @quarantine.command(short_help="Write all rows to a file.")

@@ -27,14 +27,12 @@ def _ledger() -> "Ledger":
 @tracking.command("list")
 def list_(as_json: Json = False) -> None:
     """Show what waits: of trainings, checks and evaluations that ended while MLflow was away."""
-    import pandas as pd
-
     waiting = _ledger().waiting()
     if as_json:
         print(json.dumps([{"what": of.subject, "since": of.at.isoformat(), "key": of.key} for of in waiting], indent=2))
         return
     rows = [(of.subject, f"{of.at:%Y-%m-%d %H:%M:%S}", _left_of(of)) for of in waiting]
-    print_table(pd.DataFrame(rows, columns=["what", "since (UTC)", "left to do"]), title="Waiting for MLflow")
+    print_table("Waiting for MLflow", ["what", "since (UTC)", "left to do"], rows)
 
 
 def _left_of(record: "Record") -> str:

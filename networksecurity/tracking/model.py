@@ -14,7 +14,6 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType
 from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
-from sklearn.pipeline import Pipeline
 
 from networksecurity import __version__
 from networksecurity.data.contracts import WEBSITES, Contract
@@ -133,7 +132,8 @@ def save_model(path: str, training: Training, outcome: Outcome, model_id: str | 
         Path(path, KNOWN_FILE).write_text(outcome.known.model_dump_json(), encoding="utf-8")
     np.save(Path(path, LEARNED_FILE), outcome.learned, allow_pickle=False)
     np.save(Path(path, TESTED_FILE), outcome.tested, allow_pickle=False)
-    _probe(outcome.model, probe_rows(contract, outcome.input_example)).to_parquet(Path(path, PROBE_FILE))
+    X, model = probe_rows(contract, outcome.input_example), outcome.model
+    X.assign(y_pred=model.predict(X), y_score=model.predict_proba(X)[:, 1]).to_parquet(Path(path, PROBE_FILE))
 
 
 def _requirements(model: BaseEstimator) -> list[str]:
@@ -155,8 +155,3 @@ def probe_rows(contract: Contract = WEBSITES, examples: pd.DataFrame | None = No
     with_gaps = X.head(X.shape[1]).mask(np.eye(X.shape[1], dtype=bool))
     without_groups = [hide(X.head(_N_PROBES_OF_A_SET), groups, known) for known in known_sets(groups)]
     return pd.concat([X, with_gaps, *without_groups], ignore_index=True)
-
-
-def _probe(model: Pipeline, X: pd.DataFrame) -> pd.DataFrame:
-    """Return the probe rows and a model's answers."""
-    return X.assign(y_pred=model.predict(X), y_score=model.predict_proba(X)[:, 1])

@@ -3,7 +3,6 @@
 After Mitchell et al., "Model Cards for Model Reporting", 2019: details, use, data, figures, caveats.
 """
 
-from networksecurity.data.contracts import Contract
 from networksecurity.data.schema import CLASS_LABELS
 from networksecurity.exceptions import counted
 from networksecurity.tracking.markdown import known_table, markdown_table, selection_table
@@ -34,6 +33,7 @@ _FIGURES = {
 def render(name: str, outcome: Outcome) -> str:
     """Return the model card of the training called `name`."""
     best, on_test = outcome.searches[0], outcome.test.metrics
+    limits = "\n".join(f"- {limit}" for limit in outcome.contract.limits)
     return f"""# {best.candidate} · {name}
 
 Tells phishing websites from legitimate ones by {outcome.contract.subject}.
@@ -71,7 +71,7 @@ test rows:
 
 ## Use and limits
 
-{_limits(outcome.contract)}
+{limits}
 - Phishing changes. Monitor the data, and train again.
 - The built-in sample is synthetic: a model trained on it is for trying things out.
 
@@ -113,10 +113,6 @@ def _careless_split(outcome: Outcome) -> str:
         f"{found} No function of these features can be right on more than {leakage.ceiling_accuracy:.2%} of the\n"
         "test rows, because equal rows carry both labels."
     )
-
-
-def _limits(contract: Contract) -> str:
-    return "\n".join(f"- {limit}" for limit in contract.limits)
 
 
 def _facts(outcome: Outcome) -> str:

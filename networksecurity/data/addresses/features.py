@@ -228,7 +228,7 @@ def _name_features(domains: pa.LargeStringArray, ip: np.ndarray) -> dict[str, np
         "name_brands": np.where(is_brand > 0, 0, brands),
         "name_disguised_brand": _disguised_brand(name, brands),
         "suffix_length": _length(suffix),
-        "suffix_com": _equal(suffix, "com"),
+        "suffix_com": pc.equal(suffix, "com").to_numpy(zero_copy_only=False),
         "suffix_org_net": has_match(suffix, "^(org|net)$"),
         "suffix_institution": has_match(suffix, _INSTITUTIONS),
         "suffix_country": has_match(suffix, r"(^|\.)[a-z]{2}$"),
@@ -286,7 +286,3 @@ def _query_features(query: pa.LargeStringArray, fragment: pa.LargeStringArray) -
 
 def _length(texts: pa.LargeStringArray) -> np.ndarray:
     return pc.binary_length(texts).to_numpy().astype(np.float64)
-
-
-def _equal(texts: pa.LargeStringArray, text: str) -> np.ndarray:
-    return pc.equal(texts, text).to_numpy(zero_copy_only=False)

@@ -41,15 +41,11 @@ class Passing(io.RawIOBase):
         return len(content)
 
 
-def _unpack_zstd(file: IO[bytes]) -> Any:
-    return pyarrow.CompressedInputStream(pyarrow.PythonFile(Passing(file), "r"), "zstd")
-
-
 _UNPACK: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\0": lzma.LZMAFile,
-    b"\x28\xb5\x2f\xfd": _unpack_zstd,
+    b"\x28\xb5\x2f\xfd": lambda file: pyarrow.CompressedInputStream(pyarrow.PythonFile(Passing(file), "r"), "zstd"),
 }
 """By the bytes with which such a file begins."""
 

@@ -7,8 +7,9 @@ a header without a comma that one other sign divides into as many cells as every
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from networksecurity.exceptions import DataSourceError, listed, shortened
 
@@ -138,7 +139,7 @@ def _delimiter(table: list[str], is_cut: bool) -> str:
 def _has_decimal_commas(delimiter: str, rows: list[list[str]]) -> bool:
     if delimiter == ",":
         return False
-    found = {sign: any(is_number.fullmatch(cell) for cell in _each(rows)) for sign, is_number in _DECIMAL.items()}
+    found = {sign: any(map(is_number.fullmatch, chain(*rows))) for sign, is_number in _DECIMAL.items()}
     return found[","] and not found["."]
 
 
@@ -185,7 +186,3 @@ def _nameless(names: list[str]) -> tuple[str, ...]:
 def _rows(lines: list[str], delimiter: str) -> list[list[str]]:
     """Return the cells of each row; one between quotes may go on in the next line."""
     return list(csv.reader((f"{line}\n" for line in lines), delimiter=delimiter))
-
-
-def _each(rows: list[list[str]]) -> Iterator[str]:
-    return (cell for row in rows for cell in row)
