@@ -74,6 +74,8 @@ all of them. skops trusts every estimator of scikit-learn, also those whose comp
 
 _MOST_UNPACKED = 20
 """Times its size that a file may unpack to, beside 10 MB; skops itself packs nothing."""
+_POOL_SIZE = str(np.random.SeedSequence().pool_size)
+"""Of numpy's random generators, as skops writes it. Each number is mixed with each other one: of a million, for hours."""
 _LEAF = -1
 """A child that does not exist, in a `Tree`."""
 _BOOSTING = GradientBoostingClassifier, HistGradientBoostingClassifier
@@ -108,12 +110,21 @@ def load_model(content: bytes) -> Any:
 
 
 def types_in(archive: zipfile.ZipFile) -> set[str]:
-    """Return the names of the types in a skops file, but for those of Python and numpy: skops has its own list."""
+    """Return the names of the types in a skops file, but for those of Python and numpy: skops has its own list.
+
+    Raises
+    ------
+    ValueError
+        It holds a random generator that would take hours to make.
+    """
     found: set[str] = set()
 
-    def note(node: dict[str, Any]) -> None:
+    def note(node: dict[str, Any]) -> Any:
         if "__class__" in node:
             found.add(f"{node.get('__module__')}.{node['__class__']}")
+        if (size := node.get("pool_size", _POOL_SIZE)) != _POOL_SIZE:
+            raise ValueError(f"a random generator has a pool of {shortened(size)} numbers, not of {_POOL_SIZE}")
+        return node.get("content") if node.get("__loader__") == "JsonNode" else None
 
     json.loads(archive.read("schema.json"), object_hook=note)
     return {name for name in found if name.partition(".")[0] not in ("builtins", "numpy")}

@@ -187,6 +187,12 @@ def test_a_model_that_would_make_room_for_more_scores_than_it_has_trees_is_refus
         load_model(changed(content, "n_trees_per_iteration_", lambda _: 2**31 - 1))
 
 
+def test_a_random_generator_that_would_take_hours_to_make_is_refused(learned):
+    content = skops.io.dumps(fitted(learned, "Hist Gradient Boosting"))
+    with pytest.raises(DataSourceError, match="a random generator has a pool of 1000000 numbers, not of 4"):
+        load_model(changed(content, "pool_size", lambda _: 10**6))
+
+
 def test_a_vocabulary_that_leads_out_of_its_columns_is_refused():
     vectorizer = TfidfVectorizer().fit(["a text", "another text"])
     check_arrays(vectorizer)
