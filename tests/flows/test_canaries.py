@@ -30,7 +30,7 @@ def secrets(mlflow_server, mongod):
     """Return every setting that may hold a secret, and those of the libraries, each with a canary."""
     ours = {
         "MLFLOW_TRACKING_URI": mlflow_server.replace("://", f"://{LOGIN}@"),
-        "MONGODB_URI": f"{mongod.uri.replace('://', f'://{LOGIN}@')}/db.rows",
+        "MONGODB_URI": f"{mongod.uri.replace('://', f'://{LOGIN}@')}/db.rows",  # where nobody may log in
         "DAGSHUB_USER_TOKEN": CANARY,
         "NETWORKSECURITY_SIGNING_KEY": f"{CANARY} of sixteen",
         "NETWORKSECURITY_SERVE_TOKEN": CANARY,
@@ -47,6 +47,15 @@ def secrets(mlflow_server, mongod):
         "NETWORKSECURITY_CORES": "2",
         "PYTHONPATH": str(PROJECT),
     }
+
+
+@pytest.fixture(scope="module")
+def known(secrets, mongod):
+    """Return the address of a database into which the login may write."""
+    mongod.client.admin.command("createUser", "jane", pwd=CANARY, roles=["root"])
+    yield {"MONGODB_URI": f"{secrets['MONGODB_URI']}?authSource=admin"}
+    mongod.client.admin.command("dropUser", "jane")
+    mongod.client.drop_database("db")
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +111,7 @@ def holding(folders):
     return [str(path) for path in files if any(secret.encode() in path.read_bytes() for secret in SPELLINGS)]
 
 
+BY_A_KNOWN_USER = "by a known user"
 SOURCE = "--source", "{web}/rows.csv?token={canary}"
 FLOWS = {
     "train": (0, *SOURCE, "--models", "Decision Tree"),
@@ -120,6 +130,10 @@ MORE = {
     "monitor": (0, *SOURCE),
     "monitor a database": (1, "--source", "mongodb"),
     "evaluate": (0, *SOURCE),
+    f"ingest {BY_A_KNOWN_USER}": (0, *SOURCE),
+    f"score {BY_A_KNOWN_USER}": (0, *SOURCE, "--output", "scored.csv"),
+    f"score into a database {BY_A_KNOWN_USER}": (0, "--source", "mongodb", "--output", "mongodb"),
+    f"monitor {BY_A_KNOWN_USER}": (0, "--source", "mongodb"),
     "evaluate a version that is not there": (1, "--source", "sample:500", "--model-version", "99"),
 }
 COMMANDS = {
@@ -146,8 +160,9 @@ DIFFERENT = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_no_secret_comes_out_or_reaches_another_process(
-    case, secrets, web, environment, home, tmp_path, tmp_path_factory
+    case, secrets, web, environment, home, tmp_path, tmp_path_factory, request
 ):
+    known = request.getfixturevalue("known") if case.endswith(BY_A_KNOWN_USER) else {}
     code, *options = (FLOWS | MORE | COMMANDS)[case]
     options = [option.format(web=web, canary=CANARY) for option in options]
     what = ["-m", "networksecurity", *case.split()] if case in COMMANDS else [PROJECT / f"flows/{case.split()[0]}.py"]
@@ -155,7 +170,7 @@ def test_no_secret_comes_out_or_reaches_another_process(
     with subprocess.Popen(
         [*LEASH, sys.executable, *what, *options],
         cwd=tmp_path,
-        env=environment | secrets | DIFFERENT.get(case, {}),
+        env=environment | secrets | known | DIFFERENT.get(case, {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
