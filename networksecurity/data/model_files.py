@@ -75,7 +75,7 @@ all of them. skops trusts every estimator of scikit-learn, also those whose comp
 _MOST_UNPACKED = 20
 """Times its size that a file may unpack to, beside 10 MB; skops itself packs nothing."""
 _POOL_SIZE = str(np.random.SeedSequence().pool_size)
-"""Of numpy's random generators, as skops writes it. Each number is mixed with each other one: of a million, for hours."""
+"""Of numpy's random generators, as skops writes it. Each is mixed with each other one: of a million, for hours."""
 _LEAF = -1
 """A child that does not exist, in a `Tree`."""
 _BOOSTING = GradientBoostingClassifier, HistGradientBoostingClassifier
