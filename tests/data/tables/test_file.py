@@ -27,6 +27,11 @@ def without(line):
         (SHOP.replace("target: status", "target: state"), "the target 'state' is not among the columns of the schema"),
         (SHOP.replace("[phishing, legitimate]", "[phishing]"), r"needs two values \(isin\): there are 1 \(phishing\)"),
         (SHOP.replace("[phishing, legitimate]", "[phishing, spam, good]"), "there are 3 .phishing, spam, good."),
+        (SHOP.replace("[phishing, legitimate]", "[phishing, PHISHING]"), "there are 2 .phishing, PHISHING."),
+        (
+            SHOP.replace("[phishing, legitimate]", "[phishing, PHISHING, good]"),
+            "there are 3 .phishing, PHISHING, good.",
+        ),
         (SHOP.replace(", isin: [phishing, legitimate]", ""), "needs two values .isin.: there are none"),
         (SHOP.replace("positive: phishing", "positive: bad"), "positive is 'bad', and the target status is phishing"),
         (SHOP.replace("group: domain", "group: status"), "the target 'status' is also among the group"),
@@ -47,6 +52,10 @@ def without(line):
             SHOP.replace("int64, nullable", "int64, isin: [a, 2], nullable"),
             "depth: numbers are needed in 'one of a, 2'",
         ),
+        (
+            SHOP.replace("int64, nullable", "int64, less_than: .inf, nullable"),
+            "depth: numbers are needed in 'less than inf",
+        ),
         (SHOP.replace("int64, nullable", "int64, isin: [1.5], nullable"), "depth: no number is one of 1.5"),
         (
             SHOP.replace("int64, nullable", "int64, greater_than: 5, less_than: 3, nullable"),
@@ -54,6 +63,8 @@ def without(line):
         ),
         (SHOP.replace("dtype: int64", "dtype: inf64"), "Pandera cannot read the schema"),
         (SHOP.replace("depth: {dtype: int64, nullable: true}", "depth: 3"), "column depth: a dtype is needed"),
+        (SHOP.replace("depth:", "'  ':"), "'  ' is not the name of a column: put it in quotes"),
+        (SHOP.replace("depth:", f"? {'x' * 201}\n    :"), "'x{40}' is not the name of a column: put it in quotes"),
         (SHOP.replace("schema_type: dataframe", "checks: {}"), "schema: checks is not supported"),
         (SHOP.split("  columns")[0], "schema.columns is missing"),
     ],
