@@ -127,7 +127,7 @@ $(VENV)/.installed $(VENV)/.installed-dev $(VENV)/.installed-docs: requirements.
 	@touch $(VENV)/.installing
 	@if $(have-uv); \
 	then uv pip install --python $(PY) --compile-bytecode $(what); \
-	else $(PY) -m pip install --disable-pip-version-check $(what); fi
+	else $(count-aloud); $(PY) -m pip install --disable-pip-version-check $(what); fi
 	@rm $(VENV)/.installing
 	@touch $@
 
@@ -136,6 +136,14 @@ extra = $(if $(filter %-dev,$@),[dev])$(if $(filter %-docs,$@),[docs])
 purpose = $(if $(filter %-dev,$@),develop,$(if $(filter %-docs,$@),build the site,train))
 have-uv = uv --version > /dev/null 2>&1
 usable = $(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2> /dev/null
+
+# Once all is downloaded, pip says nothing more until all is unpacked.
+define count-aloud
+in_place() { ls -d $(VENV)/lib/python*/site-packages/*.dist-info 2> /dev/null | wc -l; }; before=$$(in_place); \
+while sleep 10 > /dev/null 2>&1; do \
+	now=$$(in_place); [ $$now -eq $$before ] || echo "$$((now)) packages are in place …"; done & \
+trap "kill $$!" EXIT
+endef
 
 define make-venv
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \

@@ -97,6 +97,8 @@ def _ask(candidate: RegisteredVersion, proposed: Decision, seconds: int) -> Answ
     form.save(keyset_from_paused_state(Paused(pause_key=_PAUSE)))
     Thread(target=give_up, daemon=True).start()
     try:
-        return pause_flow_run(form, seconds + _MARGIN, poll_interval=_SECONDS_BETWEEN_CHECKS, key=_PAUSE)
+        answer = pause_flow_run(form, seconds + _MARGIN, poll_interval=_SECONDS_BETWEEN_CHECKS, key=_PAUSE)
     finally:
         over.set()
+    begin("acting on the answer")
+    return answer

@@ -127,6 +127,8 @@ def page_of_a_paused_run(**answer):
 def test_a_person_has_the_last_word(workplace, unverified, monkeypatch, caplog, answer, outcome, why):
     for name in ("prefect", "prefect.flow_runs"):
         monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+    begun = []
+    monkeypatch.setattr(approval, "begin", begun.append)
     monkeypatch.setattr(approval, "_SECONDS_BETWEEN_CHECKS", 1)
     with page_of_a_paused_run(**answer) as asked:
         state = run(promotion="ask", approval_timeout=100)
@@ -136,6 +138,7 @@ def test_a_person_has_the_last_word(workplace, unverified, monkeypatch, caplog, 
     assert re.fullmatch(waits + page, said)
     assert "Put version 1 of networksecurity-phishing in use, as the first champion?" in asked[0]
     assert "There is no champion yet." in asked[0]
+    assert begun == ["waiting for an answer", "acting on the answer"]
     version, (event,) = champion()
     assert (event.action, event.why) == (outcome, why)
     assert (version is not None) == (outcome == "promote")
