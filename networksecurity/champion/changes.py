@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from networksecurity.champion.comparison import Comparison
 from networksecurity.champion.decision import Champion, Decision
@@ -35,7 +35,7 @@ _TURN_TAG = "mlflow.networksecurity.turn"
 class Event(BaseModel, frozen=True):
     """A decision about a version."""
 
-    at: datetime
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     """In UTC."""
     action: Literal["promote", "keep", "rollback"]
     """`keep`: the version was weighed, and did not become the champion."""
@@ -100,7 +100,8 @@ def consider(
         except PromotionError as exc:
             return decision.model_copy(update={"outcome": "keep", "reasons": (f"{exc}.", *decision.reasons)})
     else:
-        _record(registry, _event("keep", candidate, current, why, flow_run=flow_run, decision=decision))
+        about = {"why": why, "flow_run": flow_run, "decision": decision}
+        _record(registry, Event(action="keep", version=candidate.version, champion=_number(current), **about))
     return decision
 
 
@@ -138,9 +139,11 @@ def promote(
     new, current = registry.version(version), registry.find(CHAMPION)
     if current is not None and current.version == new.version:
         return _finish(registry, current)
-    if decision is not None and decision.champion != (current.version if current else None):
+    if decision is not None and decision.champion != _number(current):
         raise _conflict(registry.name, current)
-    return _change(registry, new, current, _event("promote", new, current, why, flow_run=flow_run, decision=decision))
+    about = {"why": why, "flow_run": flow_run, "decision": decision}
+    event = Event(action="promote", version=new.version, champion=_number(current), **about)
+    return _change(registry, new, current, event)
 
 
 def rollback(registry: Registry, to: str | None = None, *, why: str = "by hand") -> RegisteredVersion:
@@ -167,7 +170,8 @@ def rollback(registry: Registry, to: str | None = None, *, why: str = "by hand")
     if target is None or target.version == current.version:
         which = f"version {to} is already the champion" if to else "none was the champion before"
         raise PromotionError(f"there is no version of {registry.name} to go back to from {current.version}: {which}")
-    return _change(registry, target, current, _event("rollback", target, current, why))
+    event = Event(action="rollback", version=target.version, champion=current.version, why=why)
+    return _change(registry, target, current, event)
 
 
 def history(registry: Registry) -> tuple[Event, ...]:
@@ -221,7 +225,7 @@ def _move(
     turn = f"{event.version} {event.key}"
     registry.set_tag(_TURN_TAG, turn)
     found = registry.find(CHAMPION)
-    if (found.version if found else None) != (current.version if current else None):
+    if _number(found) != _number(current):
         raise _conflict(registry.name, found)
     _record(registry, event.model_copy(update={"done": False}))
     # In this order: after an interruption in between there is a champion, and both aliases point to it.
@@ -243,24 +247,8 @@ def _conflict(name: str, current: RegisteredVersion | None) -> PromotionConflict
     return PromotionConflictError(f"another run changed the champion of {name} meanwhile ({now}): try again")
 
 
-def _event(
-    action: Literal["promote", "keep", "rollback"],
-    version: RegisteredVersion,
-    current: RegisteredVersion | None,
-    why: str,
-    *,
-    flow_run: str | None = None,
-    decision: Decision | None = None,
-) -> Event:
-    return Event(
-        at=datetime.now(UTC),
-        action=action,
-        version=version.version,
-        champion=current.version if current else None,
-        why=why,
-        flow_run=flow_run,
-        decision=decision,
-    )
+def _number(version: RegisteredVersion | None) -> str | None:
+    return version.version if version else None
 
 
 def _record(registry: Registry, event: Event) -> None:

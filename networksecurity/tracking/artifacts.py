@@ -1,6 +1,7 @@
 """Files that go to MLflow, and the proof that they have arrived."""
 
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from mlflow import MlflowClient
@@ -23,6 +24,14 @@ def log_folder(client: MlflowClient, run_id: str, folder: str, path: str | None 
     root = client.get_run(run_id).info.artifact_uri
     address = f"{root}/{path}" if path else root
     _check(folder, list_artifacts(artifact_uri=address, tracking_uri=client.tracking_uri))
+
+
+def log_files(client: MlflowClient, run_id: str, files: Mapping[str, str | bytes], path: str | None = None) -> None:
+    """Upload files by their names to a run, below `path`; see `log_folder`."""
+    with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
+        for name, content in files.items():
+            Path(folder, name).write_bytes(content.encode() if isinstance(content, str) else content)
+        log_folder(client, run_id, folder, path)
 
 
 def log_model_folder(client: MlflowClient, model_id: str, folder: str) -> None:

@@ -1,9 +1,7 @@
 """What the monitor leaves in MLflow: one run for each model and version, in which each check is a step."""
 
-import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from mlflow import MlflowClient
@@ -13,7 +11,7 @@ from pydantic import BaseModel
 from networksecurity.monitoring.drift import DriftReport
 from networksecurity.monitoring.expectation import Expectation
 from networksecurity.monitoring.quality import QualityReport
-from networksecurity.tracking.artifacts import log_folder
+from networksecurity.tracking.artifacts import log_files
 from networksecurity.tracking.figures import draw_drift
 from networksecurity.tracking.outcome import SIDE_TAG
 from networksecurity.tracking.runs import create_run, get_experiment, search_runs
@@ -89,13 +87,14 @@ def log_check(
                 figures[f"psi/{column.name}"] = column.psi
                 figures[f"missing/{column.name}"] = column.missing_new
         figures |= quality.metrics() | (expected.metrics() if expected else {}) | dict(others)
-        with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
-            Path(folder, "drift_report.json").write_text(report.model_dump_json(indent=2), encoding="utf-8")
-            Path(folder, "quality_report.json").write_text(quality.model_dump_json(indent=2), encoding="utf-8")
-            if report.columns:
-                Path(folder, "drift.png").write_bytes(draw_drift(report, f"{monitored}, check {step}"))
-                report.to_frame().to_csv(Path(folder, "drift.csv"))
-            log_folder(client, run_id, folder, f"look-{step:04}")
+        files: dict[str, str | bytes] = {
+            "drift_report.json": report.model_dump_json(indent=2),
+            "quality_report.json": quality.model_dump_json(indent=2),
+        }
+        if report.columns:
+            picture = draw_drift(report, f"{monitored}, check {step}")
+            files |= {"drift.png": picture, "drift.csv": report.to_frame().to_csv()}
+        log_files(client, run_id, files, f"look-{step:04}")
         # Last, because the step marks a check as complete.
         client.log_batch(run_id, metrics=[Metric(name, value, now, step) for name, value in figures.items()])
         client.set_terminated(run_id)

@@ -1,13 +1,11 @@
 """Reviews of a version on labelled rows in MLflow: a run each, in an experiment of their own."""
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from mlflow.entities import Metric
 from pydantic import BaseModel
 
-from networksecurity.tracking.artifacts import log_folder
+from networksecurity.tracking.artifacts import log_files
 from networksecurity.tracking.outcome import SIDE_TAG
 from networksecurity.tracking.runs import create_run, get_experiment, search_runs
 from networksecurity.tracking.server import TrackingServer
@@ -48,8 +46,6 @@ def log_review(
         metrics = [Metric(name, value, started, 0) for name, value in review.metrics().items()]
         client.log_batch(run_id, metrics=metrics)
         client.set_tag(run_id, "verdict", review.verdict)
-        with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
-            Path(folder, "review.json").write_text(review.model_dump_json(indent=2), encoding="utf-8")
-            log_folder(client, run_id, folder)
+        log_files(client, run_id, {"review.json": review.model_dump_json(indent=2)})
         client.set_terminated(run_id)
         return LoggedReview(experiment_id=experiment_id, run_id=run_id)

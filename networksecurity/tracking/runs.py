@@ -15,7 +15,6 @@ from what its first attempt left.
 
 import json
 import secrets
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -34,7 +33,7 @@ from mlflow.utils import mlflow_tags
 from networksecurity.data.contracts import Contract
 from networksecurity.data.storage import DataRef
 from networksecurity.tracking import model_card, view
-from networksecurity.tracking.artifacts import log_folder
+from networksecurity.tracking.artifacts import log_files
 from networksecurity.tracking.choice_figures import draw_choice
 from networksecurity.tracking.figures import draw_known
 from networksecurity.tracking.model import create_logged_model, log_model
@@ -168,12 +167,8 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
         card = model_card.render(training.name, outcome)
         client.set_tag(training.train_run_id, mlflow_tags.MLFLOW_RUN_NOTE, card)
 
-        with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
-            _write_train_artifacts(Path(folder), outcome, card)
-            log_folder(client, training.train_run_id, folder)
-        with tempfile.TemporaryDirectory(prefix="networksecurity-") as folder:
-            _write_test_artifacts(Path(folder), outcome)
-            log_folder(client, test_run.info.run_id, folder)
+        log_files(client, training.train_run_id, _train_files(outcome, card))
+        log_files(client, test_run.info.run_id, _test_files(outcome))
         model_uri, sealed = log_model(client, training, outcome, model_id)
         inputs = client.get_run(test_run.info.run_id).inputs
         if model_id and not (inputs and inputs.model_inputs):
@@ -383,20 +378,19 @@ def _short(source: str) -> str:
     return source.rstrip("/").rpartition("/")[2]
 
 
-def _write_train_artifacts(folder: Path, outcome: Outcome, card: str) -> None:
-    table = cv_results(outcome.searches)
-    table.to_parquet(folder / "cv_results.parquet", index=False)
-    table.to_csv(folder / "cv_results.csv", index=False)
-    (folder / CARD_FILE).write_text(card, encoding="utf-8")
-    (folder / CONTRACT_FILE).write_text(outcome.contract.document, encoding="utf-8")
+def _train_files(outcome: Outcome, card: str) -> dict[str, str | bytes]:
+    """Return the artifacts of the train run, by name."""
+    table, source = cv_results(outcome.searches), _short(outcome.tags["data.source"])
     calibration = outcome.labelling.calibration if outcome.labelling else None
-    source = _short(outcome.tags["data.source"])
-    for name, png in draw_choice(outcome.searches, outcome.selection, calibration, source).items():
-        (folder / name).write_bytes(png)
-    if outcome.selection:
-        (folder / "selection.json").write_text(outcome.selection.model_dump_json(indent=2), encoding="utf-8")
-    if outcome.labelling:
-        (folder / "labelling.json").write_text(outcome.labelling.model_dump_json(indent=2), encoding="utf-8")
+    chosen = {"selection.json": outcome.selection, "labelling.json": outcome.labelling}
+    return {
+        "cv_results.parquet": table.to_parquet(index=False),
+        "cv_results.csv": table.to_csv(index=False),
+        CARD_FILE: card,
+        CONTRACT_FILE: outcome.contract.document,
+        **draw_choice(outcome.searches, outcome.selection, calibration, source),
+        **{name: of.model_dump_json(indent=2) for name, of in chosen.items() if of},
+    }
 
 
 def _repeated_scores(outcome: Outcome) -> dict[str, float]:
@@ -411,13 +405,12 @@ def _ledger(outcome: Outcome) -> dict[str, Any]:
     return {"grouped_f1_score": outcome.test.metrics["f1_score"], **outcome.leakage.model_dump(mode="json")}
 
 
-def _write_test_artifacts(folder: Path, outcome: Outcome) -> None:
-    for name, picture in outcome.pictures.items():
-        (folder / name).write_bytes(picture)
+def _test_files(outcome: Outcome) -> dict[str, str | bytes]:
+    """Return the artifacts of the test run, by name."""
+    pictures: dict[str, str | bytes] = dict(outcome.pictures)
     parts = {**outcome.explanation.model_dump(mode="json"), "leakage_ledger": _ledger(outcome)}
     if outcome.known:
         title = f"{outcome.searches[0].candidate} on the test rows of {_short(outcome.tags['data.source'])}"
-        (folder / "known_features.png").write_bytes(draw_known(outcome.known, title))
+        pictures["known_features.png"] = draw_known(outcome.known, title)
         parts["known_features"] = outcome.known.model_dump(mode="json")
-    for part, numbers in parts.items():
-        (folder / f"{part}.json").write_text(json.dumps(numbers, indent=2), encoding="utf-8")
+    return {**pictures, **{f"{part}.json": json.dumps(numbers, indent=2) for part, numbers in parts.items()}}

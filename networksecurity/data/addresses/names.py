@@ -1,5 +1,7 @@
 """What the columns of addresses and of their labels are called."""
 
+from networksecurity.data.columns import normalized
+
 URL, TARGET = "url", "label"
 
 NAMES = {
@@ -7,11 +9,6 @@ NAMES = {
     TARGET: ("label", "status", "type", "class", "result", "target", "phishing", "isphishing"),
 }
 """In the order in which a message lists them; case, blanks and underscores do not count."""
-
-
-def normalized(column: object) -> str:
-    """Return a column's name as it is compared."""
-    return "".join(str(column).split()).replace("_", "").casefold()
 
 
 def canonical_name(column: object) -> str | None:

@@ -10,7 +10,8 @@ import pandas as pd
 import pandera.pandas as pa
 
 from networksecurity.data.addresses.address import parse_addresses
-from networksecurity.data.addresses.names import NAMES, TARGET, URL, canonical_name, normalized
+from networksecurity.data.addresses.names import NAMES, TARGET, URL, canonical_name
+from networksecurity.data.columns import normalized
 from networksecurity.data.hashing import hashed
 from networksecurity.data.labels import Recoding, label_text
 from networksecurity.data.look_alikes import look_alike

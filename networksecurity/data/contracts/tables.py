@@ -11,10 +11,10 @@ import pandas as pd
 import pandera.pandas as pa
 import yaml
 
-from networksecurity.data.columns import Column
+from networksecurity.data.columns import Column, normalized
 from networksecurity.data.contracts.contract import Contract, RowValidation
 from networksecurity.data.hashing import row_codes
-from networksecurity.data.tables.file import TableFile, normalized, parse_table, read_table
+from networksecurity.data.tables.file import TableFile, parse_table, read_table
 from networksecurity.data.tables.form import example_row, row_schema
 from networksecurity.data.tables.rows import TableValidation, accepted_schema
 from networksecurity.exceptions import ConfigurationError

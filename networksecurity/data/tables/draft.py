@@ -20,10 +20,10 @@ import pandas as pd
 import yaml
 
 from networksecurity.data.addresses import parse_addresses
-from networksecurity.data.columns import Column
+from networksecurity.data.columns import Column, normalized
 from networksecurity.data.labels import label_text
 from networksecurity.data.schema import is_row_number
-from networksecurity.data.tables.file import TAKEN, Feature, normalized, parse_table
+from networksecurity.data.tables.file import TAKEN, Feature, parse_table
 from networksecurity.data.tables.rows import as_text, read_numbers
 from networksecurity.exceptions import ConfigurationError, listed, quoted, shortened
 

@@ -33,7 +33,7 @@ import yaml
 from pandera.errors import SchemaDefinitionError, SchemaInitError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from networksecurity.data.columns import Column
+from networksecurity.data.columns import Column, normalized
 from networksecurity.data.labels import label_text as as_label
 from networksecurity.exceptions import ConfigurationError, listed, one_line, quoted, shortened
 
@@ -66,11 +66,6 @@ _SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "str_length": lambda of: f"of {of['min_value'] or 0} to {of['max_value'] or 'any number of'} characters",
 }
 """The checks that a column may have: by Pandera's name, what a value is that passes, from the check's parameters."""
-
-
-def normalized(column: object) -> str:
-    """Return a column's name as it is compared: case, blanks and underscores do not count."""
-    return "".join(str(column).split()).replace("_", "").casefold()
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=_MAX_NAME, pattern=r"^[^\x00-\x1f\x7f]+$")]

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from networksecurity.data.columns import normalized
 from networksecurity.data.labels import label_text as as_label
 from networksecurity.data.look_alikes import look_alike
 from networksecurity.data.raw import CONFLICT
 from networksecurity.data.schema import CLASS_LABELS, MISSING_MARKERS, REASONS
-from networksecurity.data.tables.file import Feature, TableFile, normalized
+from networksecurity.data.tables.file import Feature, TableFile
 from networksecurity.data.validated import Tally, ValidationReport, conforming
 from networksecurity.exceptions import DataValidationError, listed, shortened
 
