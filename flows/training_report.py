@@ -84,14 +84,13 @@ class LeaderboardRow(BaseModel, frozen=True):
 
     def to_narrow_table(self) -> dict[str, Any]:
         """Return the cells that fit a terminal of 80 columns."""
-        verdict = self.verdict.removesuffix(" with the best")
-        repeated = "" if self.repeated_score is None else f"{self.repeated_score:.4f} "
+        cells = self.to_table()
+        repeated = cells.get("on repeated folds", "").removesuffix(" with the best")
         return {
             "#": self.rank,
-            "model": self.model,
-            "cv score": f"{self.cv_score:.4f} ± {self.cv_std:.4f}",
-            **({"repeated folds": f"{repeated}{verdict}"} if verdict else {}),
-            "search": "cached" if self.from_cache else f"{self.seconds:.1f} s",
+            **{name: cells[name] for name in ("model", "cv score")},
+            **({"repeated folds": repeated} if repeated else {}),
+            "search": "cached" if self.from_cache else cells["search"],
         }
 
     def settings(self) -> str:

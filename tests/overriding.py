@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from networksecurity.data.overrides import Override
+from networksecurity.data.overrides.override import Override
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

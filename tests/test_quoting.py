@@ -16,7 +16,7 @@ from networksecurity.data.addresses.sample import make_addresses
 from networksecurity.data.contracts import Addresses, Table, Websites, get_contract
 from networksecurity.data.labels import Recoding
 from networksecurity.data.mongodb.reading import parse_since
-from networksecurity.data.overrides import parse_until
+from networksecurity.data.overrides.override import parse_until
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.tables.draft import draft_table
 from networksecurity.data.tables.file import parse_table

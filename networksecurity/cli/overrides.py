@@ -12,7 +12,7 @@ from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import settings
 
 if TYPE_CHECKING:
-    from networksecurity.data.overrides import Override
+    from networksecurity.data.overrides.override import Override
 
 
 overrides = command_group(
@@ -45,7 +45,7 @@ def add(
     example.com covers every host under it, login.example.com that host, and https://example.com/a that address alone.
     """
     from networksecurity.data.contracts import get_contract
-    from networksecurity.data.overrides import parse_until
+    from networksecurity.data.overrides.override import parse_until
     from networksecurity.data.overrides.store import override_store
     from networksecurity.data.overrides.targets import find_targets, make_overrides
 

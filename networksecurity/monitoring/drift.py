@@ -255,9 +255,14 @@ def _pairs(
             unseen={value: n_rows for value, n_rows in new.items() if not reference.get(value)},
             unseen_labels=tuple(profile.label(name, value) for value in new if not reference.get(value)),
         )
-    if profile.score_counts is not None and y_score is not None and is_learned.all():
+    if profile.score_counts is None:
+        if y_score is not None:
+            left_out[Y_SCORE] = "the scores were left out: the reference profile has none"
+    elif y_score is None:
+        left_out[Y_SCORE] = "the scores were left out: none came with the new rows"
+    elif is_learned.all():
         left_out[Y_SCORE] = f"the scores were left out: the model has learned from all {len(is_learned):,} new rows"
-    elif profile.score_counts is not None and y_score is not None:
+    else:
         pairs[Y_SCORE] = _Pair(
             keys=tuple(range(N_BINS)),
             labels=tuple(f"a score of {low} to {high}" for low, high in pairwise(SCORE_EDGES)),
@@ -265,10 +270,6 @@ def _pairs(
             missing=np.zeros(2),
             unseen={},
         )
-    elif profile.score_counts is not None:
-        left_out[Y_SCORE] = "the scores were left out: none came with the new rows"
-    elif y_score is not None:
-        left_out[Y_SCORE] = "the scores were left out: the reference profile has none"
     return pairs, left_out
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from networksecurity.data.addresses.names import URL
 from networksecurity.data.contracts import Addresses
-from networksecurity.data.overrides import Override, Overrides
+from networksecurity.data.overrides.override import Overrides
 from networksecurity.data.schema import CLASS_LABELS, LABEL, REASONS, SCORE, UNSURE
 from networksecurity.exceptions import DataValidationError
 from networksecurity.prediction.reasons import Explainer
@@ -102,24 +102,16 @@ def check_addresses(
         raise DataValidationError("there are no addresses to check: give at least one")
     contract = Addresses()
     accepted, rejected = contract.validation(with_target=False).add(pd.DataFrame({URL: texts}))
-    problems = dict(zip(rejected.index, rejected[REASONS], strict=True))
-    found = score(model, accepted, contract)
-    scored = dict(zip(found.index, zip(found[LABEL], found[SCORE], strict=True), strict=True))
-    X = contract.to_X(accepted).to_numpy()
-    by_hand = (overrides or Overrides(contract.name)).find(X)
-    set_by = {accepted.index[i]: one for i, one in by_hand.items()}
-    reasons = dict(zip(accepted.index, explainer.explain(X), strict=True)) if explainer else {}
-    return [
-        Verdict(url=text, problem=problems[i].removeprefix("url: "))
-        if i in problems
-        else _verdict(text, *scored[i], set_by.get(i)).model_copy(update={"explanation": reasons.get(i)})
-        for i, text in enumerate(texts)
-    ]
-
-
-def _verdict(text: str, label: str, probability: float, override: Override | None) -> Verdict:
-    found = Verdict(url=text, label=label, phishing_probability=probability, by="model")
-    if override is None:
-        return found
-    set_by_hand = {"label": override.label, "by": "override", "override": override.reason, "until": override.until}
-    return found.model_copy(update=set_by_hand)
+    found, X = score(model, accepted, contract), contract.to_X(accepted).to_numpy()
+    said: dict[Any, dict[str, Any]] = {
+        i: {"problem": why.removeprefix("url: ")} for i, why in zip(rejected.index, rejected[REASONS], strict=True)
+    }
+    for i, label, probability in zip(found.index, found[LABEL], found[SCORE], strict=True):
+        said[i] = {"label": label, "phishing_probability": probability, "by": "model"}
+    for place, one in (overrides or Overrides(contract.name)).find(X).items():
+        by_hand = {"label": one.label, "by": "override", "override": one.reason, "until": one.until}
+        said[accepted.index[place]] |= by_hand
+    if explainer:
+        for i, reasons in zip(accepted.index, explainer.explain(X), strict=True):
+            said[i]["explanation"] = reasons
+    return [Verdict(url=text, **said[i]) for i, text in enumerate(texts)]

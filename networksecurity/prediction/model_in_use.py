@@ -9,7 +9,7 @@ from threading import Event, Lock, Thread
 
 from networksecurity.champion.registry import CHAMPION, RegisteredVersion, Registry
 from networksecurity.data.contracts import get_contract, option_of
-from networksecurity.data.overrides import Overrides
+from networksecurity.data.overrides.override import Overrides
 from networksecurity.data.overrides.store import overrides_in_force
 from networksecurity.exceptions import NetworkSecurityException
 from networksecurity.prediction.native import FastPipeline, prepare

@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic_core import from_json
 
 from networksecurity.data.contracts import WEBSITES, Contract
-from networksecurity.data.overrides import Overrides
+from networksecurity.data.overrides.override import Overrides
 from networksecurity.data.schema import (
     EXPLANATION,
     F1_KNOWN,

@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from networksecurity.data.contracts import WEBSITES, Contract
-from networksecurity.data.overrides import Overrides
+from networksecurity.data.overrides.override import Overrides
 from networksecurity.data.schema import (
     CLASS_LABELS,
     EXPLANATION,

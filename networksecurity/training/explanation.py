@@ -127,12 +127,7 @@ def explain(model: Any, rows: pd.DataFrame, *, random_state: int = 0, contract: 
         calibration_curve=CalibrationCurve.of(y, y_score),
         permutation_importance=shuffle(model, X, y, random_state),
         classification_report={
-            name: ClassFigures(
-                precision=figures["precision"],
-                recall=figures["recall"],
-                f1_score=figures["f1-score"],
-                support=int(figures["support"]),
-            )
+            name: ClassFigures(**{figure.replace("-", "_"): of for figure, of in figures.items()})
             for name, figures in report.items()
             if name != "accuracy"  # a number among the tables
         },

@@ -5,7 +5,7 @@ from trainings import RIVALS, run
 from flows.parameters import ScoreParameters
 from flows.score import score
 from networksecurity.data.contracts import WEBSITES
-from networksecurity.data.overrides import row_value
+from networksecurity.data.overrides.override import row_value
 from networksecurity.data.overrides.store import override_store
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.settings import settings

@@ -9,7 +9,7 @@ import pytest
 from served import CSV
 
 from networksecurity.data.contracts import WEBSITES
-from networksecurity.data.overrides import Override, Overrides, row_value
+from networksecurity.data.overrides.override import Override, Overrides, row_value
 from networksecurity.data.schema import F1_KNOWN, FEATURE_GROUPS, FEATURES, KNOWN, LABEL, SCORE
 from networksecurity.prediction import rows as requests
 from networksecurity.prediction.native import prepare

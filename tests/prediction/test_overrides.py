@@ -8,7 +8,7 @@ from overriding import NOW, override
 from served import ROW, running
 
 from networksecurity.data.contracts import Addresses
-from networksecurity.data.overrides import Overrides, row_value
+from networksecurity.data.overrides.override import Overrides, row_value
 from networksecurity.data.overrides.store import override_store
 from networksecurity.data.schema import CLASS_LABELS, FEATURES
 from networksecurity.prediction.checking import check_addresses

@@ -27,8 +27,8 @@ from served import JSON, NAME, ROW, address, crown
 from networksecurity.champion.registry import CHAMPION, Registry
 from networksecurity.data.contracts import Addresses
 from networksecurity.data.model_files import TRUSTED_TYPES
-from networksecurity.data.overrides import row_value
 from networksecurity.data.overrides.file import OverrideFile
+from networksecurity.data.overrides.override import row_value
 from networksecurity.data.schema import FEATURES
 from networksecurity.prediction.http import LONGEST_HEAD
 from networksecurity.settings import Settings

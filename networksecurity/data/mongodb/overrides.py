@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from networksecurity.data.mongodb.server import Connection
-from networksecurity.data.overrides import Override, check_number
+from networksecurity.data.overrides.override import Override, check_number
 
 
 def add_overrides(opened: Connection, overrides: list[Override]) -> None:

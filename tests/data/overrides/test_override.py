@@ -6,7 +6,14 @@ import pytest
 from overriding import NOW, override
 
 from networksecurity.data.contracts import WEBSITES, Addresses
-from networksecurity.data.overrides import MOST_IN_FORCE, Overrides, check_number, parse_until, read_target, row_value
+from networksecurity.data.overrides.override import (
+    MOST_IN_FORCE,
+    Overrides,
+    check_number,
+    parse_until,
+    read_target,
+    row_value,
+)
 from networksecurity.data.overrides.targets import find_targets, make_overrides
 from networksecurity.data.sample import make_phishing_websites
 from networksecurity.data.schema import FEATURES

@@ -7,8 +7,8 @@ from overriding import NOW, override
 from pydantic import SecretStr
 from reading import configured
 
-from networksecurity.data.overrides import MOST_IN_FORCE
 from networksecurity.data.overrides.file import OverrideFile
+from networksecurity.data.overrides.override import MOST_IN_FORCE
 from networksecurity.data.overrides.store import override_store, overrides_in_force
 from networksecurity.exceptions import (
     ConfigurationError,
