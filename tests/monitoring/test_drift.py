@@ -221,7 +221,7 @@ def test_the_target_is_compared(profile, rows):
 
 
 def test_rows_without_a_feature_are_refused(profile, rows):
-    with pytest.raises(DataValidationError, match="lack 1 feature: port"):
+    with pytest.raises(DataValidationError, match="lack 1 feature: give them port"):
         compare(profile, rows.drop(columns="port"))
 
 
