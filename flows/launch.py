@@ -80,7 +80,6 @@ def run(command: Command, arguments: list[str] | None, program: str) -> int:
 
     Parameters
     ----------
-    command : Command
     arguments : list of str or None
         By default those of this process.
     program : str

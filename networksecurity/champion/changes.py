@@ -71,8 +71,6 @@ def consider(
 
     Parameters
     ----------
-    registry : Registry
-    candidate : RegisteredVersion
     judge : callable
         Takes the champion, or None if there is none; `decision.decide` with the rest of its arguments.
     dry_run : bool
@@ -119,8 +117,6 @@ def promote(
 
     Parameters
     ----------
-    registry : Registry
-    version : str
     why : str
         Recorded with the version.
     decision : Decision, optional

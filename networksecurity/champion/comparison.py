@@ -159,7 +159,6 @@ def _permutation_test(by_vector: np.ndarray, random_state: int) -> tuple[float, 
     ----------
     by_vector : ndarray of shape (n_vectors, 4)
         True positives and errors of the candidate, then of the champion.
-    random_state : int
 
     Notes
     -----

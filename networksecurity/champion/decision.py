@@ -87,7 +87,6 @@ def decide(
     champion : Champion or None
     test_rows : DataFrame of shape (n_samples, n_columns)
         Test rows of the candidate's split, of both classes.
-    gate : Gate
     train_f1_score : float
         Of the candidate, on its training rows.
     synthetic : bool, default=False

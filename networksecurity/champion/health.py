@@ -14,7 +14,6 @@ def check_champions(settings: Settings, seconds: float) -> list[Finding]:
 
     Parameters
     ----------
-    settings : Settings
     seconds : float
         Time that one may take to answer.
     """

@@ -28,8 +28,6 @@ def verify(registry: Registry, version: RegisteredVersion, *, seconds: float = _
 
     Parameters
     ----------
-    registry : Registry
-    version : RegisteredVersion
     seconds : float
         Time it may take to answer.
 

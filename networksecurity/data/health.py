@@ -22,7 +22,6 @@ def check_storage(settings: Settings, enough: int = ENOUGH_SPACE) -> list[Findin
 
     Parameters
     ----------
-    settings : Settings
     enough : int
         Bytes that should be free on its disk.
 

@@ -71,7 +71,6 @@ class LatentClassModel:
 
         Parameters
         ----------
-        n_samples : int
         rng : numpy.random.Generator
             Source of randomness, advanced by the call.
 

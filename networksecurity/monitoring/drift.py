@@ -110,7 +110,6 @@ def compare(
 
     Parameters
     ----------
-    profile : ReferenceProfile
     rows : DataFrame of shape (n_samples, n_columns)
         Rows that the contract's `validate` accepted, with or without the target.
     y_score : array-like of shape (n_samples,), default=None
@@ -118,7 +117,6 @@ def compare(
     learned : array-like of shape (n_groups,), uint64, default=None
         The groups of the rows that the model was fitted on; None if they are not known, as of an older model: then no
         row is left out.
-    thresholds : Thresholds
     contract : Contract, default=WEBSITES
         What the rows are, those behind the model and the new ones.
 

@@ -155,7 +155,6 @@ def check(
         1 is phishing.
     weight : ndarray of shape (n_samples,)
         In [0, 1]; see `comparable`.
-    baseline : Baseline
     margin : float, default=0.01
         By how much F1 may be lower than on the test rows.
 

@@ -54,7 +54,6 @@ class Explainer:
 
     Parameters
     ----------
-    model : FastPipeline
     alternatives : AddressParts or FeatureValues
         What else a row could have held; see `alternatives_of`.
 

@@ -117,7 +117,6 @@ def predict(
 
     Parameters
     ----------
-    model : FastPipeline
     rows : list of dict
     explainer : Explainer, optional
         With it, each prediction has its `explanation`.

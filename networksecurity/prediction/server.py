@@ -45,8 +45,6 @@ def serve(settings: Settings, host: str, port: int, workers: int = 1) -> None:
 
     Parameters
     ----------
-    settings : Settings
-    host : str
     port : int
         0 takes a free one.
     workers : int, default=1

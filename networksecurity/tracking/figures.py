@@ -58,7 +58,6 @@ def draw(
 
     Parameters
     ----------
-    explanation : Explanation
     title : str
         Above each picture: which model, on which rows.
     descriptions : mapping of str to str, optional

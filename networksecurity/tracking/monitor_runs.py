@@ -50,17 +50,13 @@ def log_check(
 
     Parameters
     ----------
-    server : TrackingServer
-    experiment_name : str
     monitored : str
         The model and its version: the run is called `monitor-<monitored>`.
-    report : DriftReport
     key : str
         Of this check: the same key again is the same step.
     step : int or None
         The check's number, from 1; None for the next.
     tags : mapping of str to str
-    quality : QualityReport
     expected : Expectation or None
     others : mapping of str to float
         Further figures.

@@ -28,11 +28,8 @@ def log_review(
 
     Parameters
     ----------
-    server : TrackingServer
-    experiment_name : str
     reviewed : str
         The model and its version: the run is called `evaluate-<reviewed>`.
-    review : Review
     key : str
         Of this review: the same key again continues in the same run.
     tags : mapping of str to str

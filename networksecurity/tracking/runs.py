@@ -84,7 +84,6 @@ def start_training(
 
     Parameters
     ----------
-    server : TrackingServer
     experiment_name : str
         Is created if it is missing, and restored if it was deleted.
     tags : mapping of str to str

@@ -58,7 +58,6 @@ def check(folder: Path, tags: Mapping[str, str], key: SecretStr | None = None) -
 
     Parameters
     ----------
-    folder : Path
     tags : mapping of str to str
         Of the version. One without digests is an older one: it passes unless there is a key.
     key : SecretStr, optional

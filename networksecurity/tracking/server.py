@@ -133,10 +133,8 @@ def connect(settings: Settings, *, create_repo: bool = False, public_repo: bool 
 
     Parameters
     ----------
-    settings : Settings
     create_repo : bool
         Create the DagsHub repository if it is missing: private, unless `public_repo`.
-    public_repo : bool
 
     Raises
     ------

@@ -209,7 +209,6 @@ def make_pipeline(
 
     Parameters
     ----------
-    candidate : Candidate
     params : mapping of str to object
         A point of its grid.
     imputer : {"most_frequent", "knn"}, default="most_frequent"
@@ -278,14 +277,6 @@ def _imputer(imputer: Imputer, indicators: bool) -> Any:
     else:
         values = SimpleImputer(strategy="most_frequent", keep_empty_features=True)
     return FeatureUnion([("values", values), ("missing", MissingIndicator(features="all"))]) if indicators else values
-
-
-def decision_threshold(pipeline: "Pipeline") -> float:
-    """Return the probability of phishing from which a pipeline predicts phishing."""
-    from sklearn.model_selection import FixedThresholdClassifier
-
-    last = pipeline[-1]
-    return float(last.threshold) if isinstance(last, FixedThresholdClassifier) else DECISION_THRESHOLD
 
 
 def get_classifier(pipeline: "Pipeline") -> Any:

@@ -115,7 +115,6 @@ def figures_with_intervals(
         1 is phishing; of both classes.
     y_score : ndarray of shape (n_samples,)
         Probability of phishing.
-    rule : LabelRule
     groups : ndarray of shape (n_samples,)
         Rows with equal values are resampled together.
     random_state : int, default=0

@@ -125,7 +125,6 @@ def with_rule(pipeline: Pipeline, rule: LabelRule, calibrated: CalibratedClassif
     ----------
     pipeline : Pipeline
         Fitted, with a threshold of its own, which the rule's replaces; it is left as it is.
-    rule : LabelRule
     calibrated : CalibratedClassifierCV, optional
         The pipeline's own classifier, calibrated: see `calibration.calibrate`.
     """

@@ -97,7 +97,6 @@ def label_by(pipeline: Pipeline, labelling: Labelling, y: np.ndarray, y_score: n
     ----------
     pipeline : Pipeline
         Fitted, with a threshold.
-    labelling : Labelling
     y, y_score : ndarray of shape (n_samples,)
         The labels and out-of-fold probabilities from which it was chosen.
     """

@@ -126,7 +126,6 @@ def search(
 
     Parameters
     ----------
-    candidate : Candidate
     X : DataFrame of shape (n_samples, n_features)
     y : ndarray of shape (n_samples,)
         1 is phishing.

@@ -163,7 +163,6 @@ def tune_threshold(
     test_fold : ndarray of shape (n_samples,)
         The folds; rows of a group are in the same.
     groups : ndarray of shape (n_samples,)
-    scoring : str
     random_state : int, default=0
         Seed of the bootstrap.
 

@@ -252,7 +252,7 @@ def test_costs_choose_the_threshold_and_the_model_keeps_it(before):
     assert report.test_metrics["false_positive_rate"] <= plain.test_metrics["false_positive_rate"]
     registry = Registry(connect(settings()), report.model_name)
     version = registry.get(CANDIDATE)
-    assert candidates.decision_threshold(registry.load_model(version)) == choice.threshold
+    assert rule_of(registry.load_model(version)).threshold == choice.threshold
     verify(registry, version)
     for of_side in (report.train_run_id, report.test_run_id):
         logged = mlflow.get_run(of_side).data

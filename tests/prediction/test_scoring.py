@@ -15,6 +15,7 @@ from networksecurity.prediction.native import prepare
 from networksecurity.prediction.reasons import Explainer, alternatives_of
 from networksecurity.tracking.model import probe_rows
 from networksecurity.training import candidates, search
+from networksecurity.training.label_rule import rule_of
 from networksecurity.training.threshold import choose_threshold
 
 
@@ -71,7 +72,7 @@ def test_a_row_at_the_threshold_is_phishing_in_every_way_to_predict(sides, tmp_p
     )
     served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     for one in (model, stored):
-        assert candidates.decision_threshold(one) == at
+        assert rule_of(one).threshold == at
         assert (one.predict(test) == 1).tolist() == expected
         assert (scoring.score(one, sides.test)["label"] == "phishing").tolist() == expected
     assert (served.predict(test) == 1).tolist() == expected
@@ -118,7 +119,7 @@ def test_the_target_does_not_change_predictions(sides):
 def test_a_threshold_is_part_of_the_pipeline(sides, threshold):
     model = fitted(sides, "Logistic Regression", threshold)
     X = to_X(sides.test)
-    assert candidates.decision_threshold(model) == threshold
+    assert rule_of(model).threshold == threshold
     assert (model.predict(X) == 1).tolist() == (model.predict_proba(X)[:, 1] >= threshold).tolist()
     assert type(candidates.get_classifier(model)).__name__ == "LogisticRegression"
     plain = fitted(sides, "Logistic Regression")

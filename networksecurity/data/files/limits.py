@@ -62,7 +62,6 @@ class Size:
 
     Parameters
     ----------
-    limits : Limits
     of : str
         What has the bytes, for the message.
     """
@@ -87,8 +86,6 @@ class Cells:
 
     Parameters
     ----------
-    limits : Limits
-    shown : str
     delimiter : str, optional
         What ends a cell besides the end of its line; by default only lines count, which may be longer.
     has_lines : bool, default=True

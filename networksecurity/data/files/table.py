@@ -31,10 +31,8 @@ def open_table(file: IO[bytes], open_files: ExitStack, kind: str, how: Reading) 
     ----------
     file : binary file
         At its start.
-    open_files : ExitStack
     kind : str
         What its name ends in.
-    how : Reading
     """
     packed_as = format_of(kind)
     if not head_of(file).startswith(ZIP) or packed_as in (EXCEL, PARQUET):

@@ -58,7 +58,6 @@ def add_feedback(opened: Connection, rows: pd.DataFrame, *, label: Label, by: st
 
     Parameters
     ----------
-    opened : Connection
     rows : DataFrame of shape (n_rows, n_columns)
         Raw rows of the collection's contract, under any of its names; other columns are left out.
     label : "phishing" or "legitimate"

@@ -72,7 +72,6 @@ def ingest(
 
     Parameters
     ----------
-    opened : Connection
     batches : iterable of (accepted, rejected)
         As `validation.Validation.add` returns them; a frame's index holds the numbers of its rows in the file.
     sha256 : str

@@ -81,7 +81,6 @@ def resubmit(opened: Connection, corrected: pd.DataFrame, *, sha256: str, source
 
     Parameters
     ----------
-    opened : Connection
     corrected : DataFrame of shape (n_rows, n_columns)
         As `quarantined` returns it; of `ORIGIN` only `file` and `row` are needed.
     sha256 : str

@@ -61,7 +61,6 @@ def read(opened: Connection, *, since: int | datetime | None = None) -> Rows:
 
     Parameters
     ----------
-    opened : Connection
     since : int or datetime, optional
         A watermark: rows of the ingestions that finished after that one. Or a time: of those that finished then or
         later. By default all rows, also those that were not written by `ingest`.

@@ -45,7 +45,6 @@ def write_predictions(
 
     Parameters
     ----------
-    opened : Connection
     batches : iterable of (predictions, rejected)
         As `BatchScorer.add` returns them, with a column `_id` that holds the keys of the rows.
     on_progress : callable, optional

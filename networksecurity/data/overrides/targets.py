@@ -29,8 +29,6 @@ def find_targets(
     ----------
     what : str
         A file of rows; of addresses also a domain, a host or an address itself.
-    contract : Contract
-    settings : Settings
     covers : "address", "host" or "domain", optional
         Of addresses: what to cover, in place of what the text suggests.
 

@@ -27,7 +27,6 @@ class TableValidation:
 
     Parameters
     ----------
-    table : TableFile
     max_rejected : float, default=0.05
         Largest share of rejected rows, in [0, 1], that is not taken for a sign of a wrong file.
     with_target : bool, default=True
