@@ -1,8 +1,8 @@
 """The Prefect server of a single run: started before the slow imports, ended with the process.
 
 Prefect can start one by itself, but first imports its whole server into our process, for seconds. Here the server is
-the first process to start and comes up beside the flow's imports: `python -m` this module, with PORT, LOG and the
-run's process ID. If a Prefect profile names another server, that process finds out and exits.
+the first process to start and comes up beside the flow's imports: `python -m` this module, with the number of an open
+SOCKET, LOG and the run's process ID. If a Prefect profile names another server, that process finds out and exits.
 """
 
 import atexit
@@ -33,9 +33,9 @@ def local_server() -> Iterator[Callable[[], None]]:
     if os.environ.get("PREFECT_API_URL"):
         yield lambda: None
         return
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = _start(port)
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # handed over open: nobody else can take its port
+        port = listening.getsockname()[1]
+        server = _start(listening.fileno())
 
     from prefect.context import refresh_global_settings_context
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, get_current_settings, temporary_settings
@@ -57,15 +57,16 @@ def local_server() -> Iterator[Callable[[], None]]:
         yield lambda: wait_for_server(server, port, timeout, log)
 
 
-def _start(port: int) -> subprocess.Popen:
+def _start(listening: int) -> subprocess.Popen:
     # The same folders in the same order: another one may hold something else of this package's name.
     path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
-    command = [sys.executable, "-P", "-m", f"{__package__}.local_server", str(port), LOG, str(os.getpid())]
+    command = [sys.executable, "-P", "-m", f"{__package__}.local_server", str(listening), LOG, str(os.getpid())]
     # Ctrl-C reaches every process of the terminal. The server inherits this mask and lives on: Prefect records how the
     # run ended before we end the server.
     with ctrl_c_blocked():
         server = subprocess.Popen(  # noqa: S603 (this interpreter, a fixed command)
             command,
+            pass_fds=[listening],
             env=without_secrets(os.environ, but="PREFECT_") | {"PREFECT_UI_ENABLED": "0", "PYTHONPATH": path},
             # What is wrong with Prefect's settings is said by this process; the server has a log for the rest.
             stdout=subprocess.DEVNULL,
@@ -87,7 +88,8 @@ def wait_for_server(server: subprocess.Popen, port: int, timeout: float, log: Pa
     import httpx
 
     started = time.monotonic()
-    with httpx.Client(timeout=timeout) as client:  # one: each takes 20 ms to make, which servers that start would lack
+    # One client: each takes 20 ms to make, which the server lacks. The question waits, and is reset if the server ends.
+    with httpx.Client(timeout=timeout) as client:
         while time.monotonic() - started < timeout and server.poll() is None:
             with suppress(httpx.TransportError):
                 if client.get(f"http://127.0.0.1:{port}/api/health").is_success:
@@ -110,7 +112,7 @@ def end_server(server: subprocess.Popen) -> None:
         server.wait()
 
 
-def serve(port: int, log_name: str, parent: int) -> None:
+def serve(listening: int, log_name: str, parent: int) -> None:
     """Run Prefect's server in this process, as long as its parent lives, unless Prefect's settings name another."""
     end_with_parent(parent)
     gc.disable()  # as in `flows.launch`
@@ -134,7 +136,8 @@ def serve(port: int, log_name: str, parent: int) -> None:
     app = partial(create_app, ephemeral=True, final=True)
     gc.freeze()
     gc.enable()
-    Server(uvicorn.Config(app, factory=True, host="127.0.0.1", port=port, log_level="error", lifespan="on")).run()
+    config = uvicorn.Config(app, factory=True, log_level="error", lifespan="on")
+    Server(config).run([socket.socket(fileno=listening)])
 
 
 if __name__ == "__main__":
