@@ -158,7 +158,7 @@ def check_trainings(place, n_trainings):
     versions = client.search_model_versions(f"name = '{MODEL}'")
     assert sorted(int(version.version) for version in versions) == list(range(1, n_trainings + 1))
     assert len({version.run_id for version in versions}) == n_trainings
-    assert client.get_model_version_by_alias(MODEL, "candidate").version == str(n_trainings)
+    assert int(client.get_model_version_by_alias(MODEL, "candidate").version) == n_trainings
     assert client.get_model_version_by_alias(MODEL, "champion").version
 
 

@@ -266,14 +266,16 @@ def test_a_command_killed_at_any_moment_goes_on_and_leaves_no_process(case, fres
 
 
 def check_killed(case, home, left, n_lines, after):
-    """Kill a command some seconds after a line, run it again, and check what both have left.
+    """Kill a command some seconds after a line or at the next one, run it again, and check what both have left.
 
     Return whether it had not ended by then, its processes, and how many of its runs had done all.
     """
     process = home.start(case.command, NETWORKSECURITY_CORES="2")  # a search has a pool of processes
     while process.is_alive() and home.n_lines < n_lines:
         time.sleep(0.001)
-    process.join(after)
+    moment = time.monotonic() + after
+    while process.is_alive() and home.n_lines == n_lines and time.monotonic() < moment:
+        time.sleep(0.001)
     family = []
     with suppress(psutil.NoSuchProcess):
         family = psutil.Process(process.pid).children(recursive=True)
