@@ -38,6 +38,7 @@ def without(line):
         (SHOP.replace("keys: [url]", "keys: [tld]"), "tld: a key is not given to a model"),
         (SHOP.replace("  length: [url length]", "  size: [url length]"), "aliases: size is no column of the table"),
         (SHOP.replace("[url length]", "[Depth]"), "'Depth' is the name of two columns: depth, length"),
+        (SHOP.replace("length: [url length]", "depth: [Length]"), "'Length' is the name of two columns: length, depth"),
         (SHOP.replace("min_value: 0, max_value: 200", "min_value: 9, max_value: 2"), "Pandera cannot read the schema"),
         (SHOP.replace("in_range", "in_rage"), "column length: in_rage is not supported; checks are isin, notin"),
         (SHOP.replace("dtype: int64", "dtype: 'datetime64[ns]'"), "depth: datetime64.ns. is neither a number nor text"),
@@ -88,10 +89,13 @@ def test_checks_that_some_number_passes_contradict_nothing(checks):
     assert parse_table(SHOP.replace("int64, nullable", f"int64, {checks}, nullable")).features["depth"].checks
 
 
-def test_a_file_that_is_too_large_or_not_there_is_refused(tmp_path):
+def test_a_file_that_is_too_large_wrong_or_not_there_is_refused(tmp_path):
     large = tmp_path / "large.yaml"
     large.write_text("#" * 1_000_001)
     with pytest.raises(ConfigurationError, match="is larger than 1,000,000 bytes"):
+        get_contract(str(large))
+    large.write_text("a: [")
+    with pytest.raises(ConfigurationError, match=r"^/.*large\.yaml: it is not YAML"):
         get_contract(str(large))
     with pytest.raises(ConfigurationError, match=r"there is no file .*none\.yml"):
         get_contract(str(tmp_path / "none.yml"))
@@ -102,6 +106,10 @@ def test_comments_order_and_descriptions_make_no_other_contract():
     assert Table.parse(f"# mine\n{SHOP}") == Table.parse(SHOP) != described
     assert described.sha256 == Table.parse(SHOP).sha256
     assert Table.parse(SHOP.replace("200", "201")).sha256 != described.sha256
+
+
+def test_letters_of_any_language_are_kept_as_they_are_written():
+    assert "Länge der Adresse" in Table.parse(SHOP.replace("characters of the address", "Länge der Adresse")).text
 
 
 def test_a_document_that_was_written_by_pandera_is_read():
