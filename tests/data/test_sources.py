@@ -22,7 +22,9 @@ def test_a_sample_needs_a_size_that_is_a_whole_number(source):
     refused(ConfigurationError, source, says=["sample:N", repr(source)])
 
 
-@pytest.mark.parametrize("source", ["foo", "data.ods", "ftp://host/data.csv", "", " ", "s3://bucket/x.csv", "MONGODB"])
+@pytest.mark.parametrize(
+    "source", ["foo", "data.ods", "ftp://host/data.csv", "", " ", "s3://bucket/x.csv", "MONGODB", "a\0.csv"]
+)
 def test_an_unknown_source_is_refused_with_a_list_of_the_known(source):
     refused(
         ConfigurationError, source, says=["sample:N", ".csv", ".gz", ".parquet", "uci", "mongodb://", "MONGODB_URI"]
