@@ -24,7 +24,7 @@ import pytest
 import skops.io  # noqa: F401 (early: it looks names up in each module that is loaded by then)
 from dagshub_standin import serving
 from hypothesis import settings
-from leash import LEASH, leashed_children
+from leash import LEASH
 from pydantic import SecretStr
 from pymongo import MongoClient
 from sqlalchemy import event
@@ -96,14 +96,19 @@ def real_data_or_sample():
 
 
 @pytest.fixture(scope="session")
-def made_once(tmp_path_factory):
-    """Return a function that has a folder filled once for all processes of a test run, and returns it."""
+def shared(tmp_path_factory):
+    """Return the folder of a test run, which all of its processes see."""
     own = tmp_path_factory.getbasetemp()
-    place = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def made_once(shared):
+    """Return a function that has a folder filled once for all processes of a test run, and returns it."""
 
     def made(name, fill):
-        folder, done = place / name, place / f"{name}.done"
-        with (place / f"{name}.lock").open("w") as lock:
+        folder, done = shared / name, shared / f"{name}.done"
+        with (shared / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not done.exists():
                 shutil.rmtree(folder, ignore_errors=True)
@@ -261,13 +266,39 @@ def mlflow_server(tmp_path_factory, mlflow_database):
 
 
 @pytest.fixture(scope="session")
-def prefect_server():
+def prefect_server(tmp_path_factory, prefect_database):
     """Run a Prefect server with an SQLite database of its own, and let Prefect's settings name it."""
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with leashed_children() as tie, prefect_test_harness(server_startup_timeout=180):
-        tie()
-        yield
+    from flows.local_server import end_server, wait_for_server
+
+    folder = tmp_path_factory.mktemp("prefect_server")
+    shutil.copy(prefect_database, folder)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    app = "prefect.server.api.server:create_app"
+    options = f"--factory {app} --host 127.0.0.1 --port {port} --log-level error --lifespan on".split()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    log = folder / "log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [*LEASH, sys.executable, "-m", "uvicorn", *options],
+            cwd=folder,
+            env=kept | {"PREFECT_HOME": str(folder), "PREFECT_UI_ENABLED": "0"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    address = f"http://127.0.0.1:{port}/api"
+    try:
+        wait_for_server(server, port, 180, log)
+        with temporary_settings({PREFECT_API_URL: address}), pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PREFECT_API_URL", address)
+            refresh_global_settings_context()  # for threads of Prefect's own, which know of no other settings
+            patch.undo()
+            yield
+    finally:
+        end_server(server)
 
 
 def _is_up(address):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+from prefect.client.schemas.objects import Artifact
 from prefect.states import State
 
 from flows.parameters import TrainParameters
@@ -21,10 +22,11 @@ RIVALS = {"models": "Decision Tree,Logistic Regression"}
 
 @dataclass(frozen=True)
 class Trained:
-    """A quick training of two models, and the tracking database that it alone has written to."""
+    """A quick training of two models: what it left in Prefect, and a tracking database that nothing else writes to."""
 
     state: State
     report: TrainingReport
+    artifacts: dict[str, Artifact]
     database: Path
 
 

@@ -1,4 +1,5 @@
 import os
+import pickle
 import shutil
 import subprocess
 from functools import partial
@@ -8,6 +9,7 @@ import pandera.strategies.pandas_strategies  # noqa: F401 (pytest rewrites it: n
 import pytest
 from deployed import deployed
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from records import artifacts
 from trainings import RIVALS, Trained, run
 from workplaces import working_in
 
@@ -15,9 +17,9 @@ from networksecurity.settings import settings
 
 
 @pytest.fixture(scope="session")
-def computed(tmp_path_factory):
-    """Return the folder in which flows keep what they compute, so that the next test takes it from the cache."""
-    return tmp_path_factory.mktemp("computed")
+def computed(shared):
+    """Return the folder in which flows keep what they compute: the next test, in any process, takes it from there."""
+    return shared / "computed"
 
 
 @pytest.fixture
@@ -28,12 +30,16 @@ def workplace(tmp_path, mlflow_database, prefect_server, computed, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, mlflow_database, prefect_server, computed):
-    """Train two models, for the tests that only read what a training leaves."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch, working_in(folder, mlflow_database, computed, patch):
-        state = run(**RIVALS)
-        return Trained(state, state.result(), folder / mlflow_database.name)
+def trained(made_once, mlflow_database, prefect_server, computed):
+    """Train two models, once for all tests that only read what a training leaves."""
+
+    def fill(folder):
+        with pytest.MonkeyPatch.context() as patch, working_in(folder, mlflow_database, computed, patch):
+            state = run(**RIVALS)
+            left = Trained(state, state.result(), artifacts(state), folder / mlflow_database.name)
+        (folder / "pickle").write_bytes(pickle.dumps(left))
+
+    return pickle.loads((made_once("trained", fill) / "pickle").read_bytes())
 
 
 @pytest.fixture

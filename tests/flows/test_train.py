@@ -64,7 +64,7 @@ def test_a_training_from_source_to_runs(before):
     model = registry.load_model(version)
     assert model.predict(pd.DataFrame([[1.0] * 30], columns=model.feature_names_in_)).tolist() in ([0], [1])
 
-    made = artifacts(state)
+    made = before.artifacts
     assert set(made) == {
         "leaderboard", "training-report", "search: Decision Tree", "search: Logistic Regression",
         "mlflow-trainings", "mlflow-train-run", "mlflow-test-run", "mlflow-model-version",
@@ -291,7 +291,7 @@ def test_models_are_named_in_any_case_once():
 
 
 def test_a_report_holds_its_picture(trained):
-    text = artifacts(trained.state)["training-report"].data
+    text = trained.artifacts["training-report"].data
     (picture,) = re.findall(r"!\[.+?\]\(data:image/png;base64,(.+?)\)", text)
     assert b64decode(picture).startswith(b"\x89PNG")
     assert len(picture) < 40_000
