@@ -136,6 +136,11 @@ def test_every_decision_is_recorded(registry, versions, unverified):
     assert written["decision"]["figures"] == {"f1_score": 0.95}
 
 
+def test_a_champion_that_was_promoted_by_hand_is_judged_when_its_training_asks(registry, versions, unverified):
+    promote(registry, "1", why="by hand")
+    assert consider(registry, versions[0], lambda champion: make_decision("keep", "1")).outcome == "keep"
+
+
 def test_a_dry_run_changes_nothing(registry, versions, unverified):
     for version in versions[:2]:
         before = tags(registry)
