@@ -275,15 +275,14 @@ def prefect_server(tmp_path_factory, prefect_database):
 
     folder = tmp_path_factory.mktemp("prefect_server")
     shutil.copy(prefect_database, folder)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    app = "prefect.server.api.server:create_app"
-    options = f"--factory {app} --host 127.0.0.1 --port {port} --log-level error --lifespan on".split()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     log = folder / "log"
-    with log.open("wb") as output:
+    with socket.create_server(("127.0.0.1", 0)) as listening, log.open("wb") as output:
+        port, handed_over = listening.getsockname()[1], listening.fileno()
+        options = f"--factory prefect.server.api.server:create_app --fd {handed_over} --log-level error --lifespan on"
         server = subprocess.Popen(
-            [*LEASH, sys.executable, "-m", "uvicorn", *options],
+            [*LEASH, sys.executable, "-m", "uvicorn", *options.split()],
+            pass_fds=[handed_over],
             cwd=folder,
             env=kept | {"PREFECT_HOME": str(folder), "PREFECT_UI_ENABLED": "0"},
             stdout=output,
