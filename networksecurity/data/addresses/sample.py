@@ -5,7 +5,7 @@ names end in `.example` or `.test` (RFC 2606), all IP addresses are of the range
 can lead anywhere.
 """
 
-from collections.abc import Sequence
+import re
 from numbers import Integral
 
 import numpy as np
@@ -34,33 +34,33 @@ _BAITS = np.array(
     dtype=object,
 )
 _HOSTS = {
-    # rule: (how often a legitimate address uses it, how often a phishing one does)
-    "word+word": (0.67, 0.18),
-    "word-word": (0.15, 0.15),
-    "wordN": (0.08, 0.12),
-    "letters": (0.03, 0.15),
-    "bait-word": (0.01, 0.17),
-    "wordN.host": (0.05, 0.18),
-    "ip": (0.01, 0.05),
+    # what a host is put together from: (how often a legitimate address is, how often a phishing one)
+    "{first}{second}{top}": (0.67, 0.18),
+    "{first}-{second}{top}": (0.15, 0.15),
+    "{first}{number}{top}": (0.08, 0.12),
+    "{letters}{top}": (0.03, 0.15),
+    "{bait}-{first}{top}": (0.01, 0.17),
+    "{first}{number}.{hosting}.test": (0.05, 0.18),
+    "{network}{number}": (0.01, 0.05),
 }
 _SUBDOMAINS = {
     "": (0.24, 0.50),
     "www.": (0.68, 0.18),
-    "word.": (0.07, 0.12),
-    "bait.": (0.01, 0.11),
-    "bait.com-": (0, 0.09),
+    "{word}.": (0.07, 0.12),
+    "{bait}.": (0.01, 0.11),
+    "{bait}.com-": (0, 0.09),
 }
 _PATHS = {
     "/": (0.40, 0.14),
-    "/word/word-word-word": (0.28, 0.04),
-    "/word/word": (0.13, 0.07),
-    "/word.html": (0.09, 0.07),
-    "/word.php?id=N": (0.05, 0.12),
-    "/bait/": (0.02, 0.15),
-    "/bait.php": (0.01, 0.15),
-    "/hex/bait": (0.01, 0.10),
-    "/wp-content/word/bait/": (0.005, 0.09),
-    "/bait?mail": (0.005, 0.07),
+    "/{one}/{two}-{three}-{four}": (0.28, 0.04),
+    "/{one}/{two}": (0.13, 0.07),
+    "/{one}.html": (0.09, 0.07),
+    "/{one}.php?id={number}": (0.05, 0.12),
+    "/{bait}/": (0.02, 0.15),
+    "/{bait}.php": (0.01, 0.15),
+    "/{code}/{bait}": (0.01, 0.10),
+    "/wp-content/{one}/{bait}/": (0.005, 0.09),
+    "/{bait}?mail=user@mail.example": (0.005, 0.07),
 }
 
 
@@ -110,68 +110,35 @@ def _make_sites(phishing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     first, second, bait = (rng.choice(words, n) for words in (_WORDS, _WORDS, _BAITS))
     number = rng.integers(1, 255, n).astype(str).astype(object)
     letters = np.array(["".join(row) for row in rng.choice(list("abcdefghijklmnopqrstuvwxyz"), (n, 9))], dtype=object)
-    ip = rng.choice(np.array(["192.0.2.", "198.51.100.", "203.0.113."], dtype=object), n) + number
+    network = rng.choice(np.array(["192.0.2.", "198.51.100.", "203.0.113."], dtype=object), n)
     hosting = rng.choice(np.array(["pages", "sites", "builder"], dtype=object), n)
-    return _choose(
-        _HOSTS,
-        [
-            first + second + top,
-            first + "-" + second + top,
-            first + number + top,
-            letters + top,
-            bait + "-" + first + top,
-            first + number + "." + hosting + ".test",
-            ip,
-        ],
-        phishing,
-        rng,
-    )
+    parts = {"first": first, "second": second, "bait": bait, "top": top, "number": number, "letters": letters}
+    return _choose(_HOSTS, parts | {"network": network, "hosting": hosting}, phishing, rng)
 
 
 def _make_subdomains(phishing: np.ndarray, sites: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     n = len(phishing)
-    bait = rng.choice(_BAITS, n)
-    texts = [
-        np.full(n, "", object),
-        np.full(n, "www.", object),
-        rng.choice(_WORDS, n) + ".",
-        bait + ".",
-        bait + ".com-",
-    ]
+    parts = {"bait": rng.choice(_BAITS, n), "word": rng.choice(_WORDS, n)}
     ip = np.array([site[-1].isdigit() for site in sites], dtype=bool)
-    return np.where(ip, "", _choose(_SUBDOMAINS, texts, phishing, rng))
+    return np.where(ip, "", _choose(_SUBDOMAINS, parts, phishing, rng))
 
 
 def _make_paths(phishing: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     n = len(phishing)
-    one, two, three, four = (rng.choice(_WORDS, n) for _ in range(4))
-    bait = rng.choice(_BAITS, n)
-    number = rng.integers(1, 100_000, n).astype(str).astype(object)
-    code = np.array([bytes(row).hex() for row in rng.integers(256, size=(n, 8), dtype=np.uint8)], dtype=object)
-    return _choose(
-        _PATHS,
-        [
-            np.full(n, "/", object),
-            "/" + one + "/" + two + "-" + three + "-" + four,
-            "/" + one + "/" + two,
-            "/" + one + ".html",
-            "/" + one + ".php?id=" + number,
-            "/" + bait + "/",
-            "/" + bait + ".php",
-            "/" + code + "/" + bait,
-            "/wp-content/" + one + "/" + bait + "/",
-            "/" + bait + "?mail=user@mail.example",
-        ],
-        phishing,
-        rng,
-    )
+    parts = {name: rng.choice(_WORDS, n) for name in ("one", "two", "three", "four")}
+    parts["bait"] = rng.choice(_BAITS, n)
+    parts["number"] = rng.integers(1, 100_000, n).astype(str).astype(object)
+    codes = [bytes(row).hex() for row in rng.integers(256, size=(n, 8), dtype=np.uint8)]
+    return _choose(_PATHS, parts | {"code": np.array(codes, dtype=object)}, phishing, rng)
 
 
 def _choose(
-    rules: dict[str, tuple[float, float]], texts: Sequence[np.ndarray], phishing: np.ndarray, rng: np.random.Generator
+    rules: dict[str, tuple[float, float]], parts: dict[str, np.ndarray], phishing: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return, row by row, the text of one rule, drawn by the frequencies of the row's class."""
+    """Return, row by row, the text of one rule with its parts, drawn by the frequencies of the row's class."""
     edges = np.cumsum(list(rules.values()), axis=0)[:-1]
     uniform = rng.random(len(phishing))
     rule = (uniform >= np.where(phishing, edges[:, 1:], edges[:, :1])).sum(axis=0)
+    empty = np.full(len(phishing), "", dtype=object)
+    texts = [sum((parts.get(piece, piece) for piece in re.split("[{}]", text)), empty) for text in rules]
     return np.stack(texts)[rule, np.arange(len(rule))]
