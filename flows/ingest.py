@@ -102,7 +102,7 @@ def ingest(parameters: IngestParameters) -> IngestReport:
         rows = write(file, target, checked)
     if rows.n_quarantined:
         log.warning("%s", set_aside(rows.n_quarantined, rows.quarantine))
-    for gap in _gaps(checked.validation):
+    for gap in find_gaps(checked.validation["n_accepted"], checked.validation["n_missing"]):
         log.warning("%s", gap)
     notes = said_of(file.shown, file.notes, checked.validation)
     for note in notes:
@@ -115,13 +115,9 @@ def ingest(parameters: IngestParameters) -> IngestReport:
     return report
 
 
-def _gaps(validation: dict[str, Any]) -> list[str]:
-    return find_gaps(validation["n_accepted"], validation["n_missing"])
-
-
 def summarize(report: IngestReport) -> Summary:
     """Return an ingestion's outcome, as people read it."""
-    rows = report.rows
+    rows, checked = report.rows, report.validation
     return Summary(
         title=f"Ingestion {rows.ingestion} of {report.source}",
         outcome=f"{counted(rows.n_rows, 'row')} read, {rows.n_inserted:,} inserted, "
@@ -135,6 +131,6 @@ def summarize(report: IngestReport) -> Summary:
             "collection": rows.collection,
             "quarantine": rows.quarantine,
         },
-        sentences=[*report.notes, *_gaps(report.validation)],
-        sections={"File": f"SHA-256 `{report.sha256}`"} | reasons_section(report.validation["rejections"]),
+        sentences=[*report.notes, *find_gaps(checked["n_accepted"], checked["n_missing"])],
+        sections={"File": f"SHA-256 `{report.sha256}`"} | reasons_section(checked["rejections"]),
     )

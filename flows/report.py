@@ -68,7 +68,7 @@ class Summary:
         if self.table:
             console.print(_as_rich(self.narrow or self.table))
         # A file or a log keeps each sentence in one line; a terminal would break it in the middle of a word.
-        wrap = partial(_wrapped, width=console.width) if console.is_terminal else _unchanged
+        wrap = partial(_wrapped, width=console.width if console.is_terminal else None)
         for sentence in self.sentences:
             console.print(wrap(sentence))
         width = max(map(len, self.values), default=0)
@@ -81,14 +81,12 @@ class Summary:
             console.print(wrap(self.last))
 
 
-def _wrapped(text: str, *, width: int, indent: int = 0) -> str:
-    """Return a text whose lines end between words; addresses and paths stay whole."""
+def _wrapped(text: str, *, width: int | None, indent: int = 0) -> str:
+    """Return a text whose lines, of at most `width`, end between words; addresses and paths stay whole."""
+    if width is None:
+        return text
     how = {"break_long_words": False, "break_on_hyphens": False, "subsequent_indent": " " * indent}
     return "\n".join(fill(line, width, **how) for line in text.splitlines())
-
-
-def _unchanged(text: str, *, indent: int = 0) -> str:
-    return text
 
 
 def _as_rich(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -1,20 +1,14 @@
 """`networksecurity feedback`: reports of errors, and what became of them."""
 
 import json
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from networksecurity.cli.options import By, Contract, Json, Label, command_group
+from networksecurity.cli.options import By, Contract, Json, Label, command_group, open_collection
 from networksecurity.cli.tables import print_table
 from networksecurity.exceptions import counted
 from networksecurity.settings import settings
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from networksecurity.data.mongodb import OpenCollection
-
 
 feedback = command_group(
     "Reports of errors: rows with the label that is right.",
@@ -25,13 +19,6 @@ feedback = command_group(
 
 Beside = Annotated[str, typer.Option("--in", metavar="PLACE", help="mongodb, or mongodb://host/database.collection.")]
 Reports = Annotated[list[str], typer.Argument(metavar="ID", help="As `feedback list` shows them.")]
-
-
-def _beside(place: str, contract: str) -> "AbstractContextManager[OpenCollection]":
-    from networksecurity.data import mongodb
-    from networksecurity.data.contracts import get_contract
-
-    return mongodb.open(mongodb.parse_target(place, settings(), get_contract(contract)))
 
 
 @feedback.command(short_help="Report that each row of a file has this label.")
@@ -57,7 +44,7 @@ def add(
         rows = sources.parse_file(file, settings(), get_contract(contract)).read().frame
     else:
         rows, contract = pd.DataFrame({URL: url}), "addresses"
-    with _beside(place, contract) as opened:
+    with open_collection(place, contract) as opened:
         print("\n".join(opened.add_feedback(rows, label=label, by=by, comment=comment)))
 
 
@@ -69,7 +56,7 @@ def list_feedback(
     as_json: Json = False,
 ) -> None:
     """Show reports, oldest first; --status open, accepted or rejected."""
-    with _beside(place, contract) as opened:
+    with open_collection(place, contract) as opened:
         reports = opened.list_feedback(status)
     if as_json:
         print(json.dumps([report.model_dump(mode="json") for report in reports], indent=2))
@@ -82,7 +69,7 @@ def list_feedback(
 @feedback.command(short_help="Make reports labelled rows.")
 def accept(names: Reports, by: By, place: Beside = "mongodb", contract: Contract = "websites") -> None:
     """Make reports labelled rows; rows with the same features, or the same address, get the label too."""
-    with _beside(place, contract) as opened:
+    with open_collection(place, contract) as opened:
         for name in names:
             done = opened.accept_feedback(name, by=by)
             overridden = counted(done.n_overridden, "row")
@@ -92,6 +79,6 @@ def accept(names: Reports, by: By, place: Beside = "mongodb", contract: Contract
 @feedback.command()
 def reject(names: Reports, by: By, place: Beside = "mongodb", contract: Contract = "websites") -> None:
     """Close reports without a consequence."""
-    with _beside(place, contract) as opened:
+    with open_collection(place, contract) as opened:
         for name in names:
             print(f"{opened.reject_feedback(name, by=by).id}: rejected")

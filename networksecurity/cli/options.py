@@ -1,4 +1,4 @@
-"""What several commands share: options, new files, and the registered model."""
+"""What several commands share: options, new files, the registered model, and a collection."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,10 @@ from networksecurity.exceptions import ConfigurationError
 from networksecurity.settings import settings
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from networksecurity.champion.registry import Registry
+    from networksecurity.data.mongodb import OpenCollection
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Contract = Annotated[
@@ -67,3 +70,11 @@ def open_registry(contract: str = "websites") -> "Registry":
     from networksecurity.data.contracts import get_contract
 
     return Registry.of(settings(), get_contract(contract))
+
+
+def open_collection(place: str, contract: str) -> "AbstractContextManager[OpenCollection]":
+    """Connect to the collection that an option names, of rows of a contract."""
+    from networksecurity.data import mongodb
+    from networksecurity.data.contracts import get_contract
+
+    return mongodb.open(mongodb.parse_target(place, settings(), get_contract(contract)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from networksecurity.cli.options import Contract, Positive, command_group, refuse_old, writing
+from networksecurity.cli.options import Contract, Positive, command_group, open_collection, refuse_old, writing
 from networksecurity.cli.tables import print_table
 from networksecurity.exceptions import ConfigurationError, counted
 from networksecurity.settings import Settings, settings
@@ -45,16 +45,12 @@ def _place(place: str | None) -> str:
 @quarantine.command("list", short_help="Count the rows by ingestion or file and reason.")
 def list_(place: Place = None, contract: Contract = "websites") -> None:
     """Count the rows by ingestion or file and by reason; a row may have several reasons."""
-    from networksecurity.data import mongodb
-    from networksecurity.data.contracts import get_contract
-
     place = _place(place)
     if place == STORAGE:
         counts, shown = _count_stored(settings()), settings().storage
     else:
-        collection = mongodb.parse_target(place, settings(), get_contract(contract))
-        with mongodb.open(collection) as opened:
-            counts, shown = opened.count_quarantined(), collection.shown
+        with open_collection(place, contract) as opened:
+            counts, shown = opened.count_quarantined(), opened.address.shown
     print_table(f"Quarantine of {shown}", counts, counts.itertuples(index=False))
 
 
@@ -66,7 +62,6 @@ def export(
 ) -> None:
     """Write all rows to a file, with their original values and their reasons."""
     refuse_old(file, _KINDS)
-    from networksecurity.data import mongodb
     from networksecurity.data.contracts import get_contract
     from networksecurity.data.files.formulas import csv_for_people
 
@@ -74,7 +69,7 @@ def export(
     if place == STORAGE:
         rows = _read_stored(settings(), get_contract(contract))
     else:
-        with mongodb.open(mongodb.parse_target(place, settings(), get_contract(contract))) as opened:
+        with open_collection(place, contract) as opened:
             rows = opened.quarantined()
     with writing(file):
         if file.suffix.lower() == ".csv":

@@ -7,7 +7,7 @@ files open of each thread that has ever drawn, up to 64. It is slow to load and 
 import textwrap
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial, wraps
+from functools import partial, wraps
 from io import BytesIO
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ParamSpec
@@ -35,18 +35,14 @@ _MOST_COLUMNS = 40
 _MOST_LETTERS = 48
 """Of a feature's description beside a bar."""
 
+_DRAWING = ThreadPoolExecutor(1, "drawing")
 _P = ParamSpec("_P")
-
-
-@cache
-def _drawing_thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "drawing")
 
 
 def _drawn_by_one_thread(function: Callable[_P, bytes]) -> Callable[_P, bytes]:
     @wraps(function)
     def wait(*args: _P.args, **kwargs: _P.kwargs) -> bytes:
-        return _drawing_thread().submit(function, *args, **kwargs).result()
+        return _DRAWING.submit(function, *args, **kwargs).result()
 
     return wait
 

@@ -156,13 +156,8 @@ def tune_threshold(
 
     Parameters
     ----------
-    y : ndarray of shape (n_samples,)
-        1 is phishing.
-    y_score : ndarray of shape (n_samples,)
-        Out-of-fold probability of phishing.
-    test_fold : ndarray of shape (n_samples,)
-        The folds; rows of a group are in the same.
-    groups : ndarray of shape (n_samples,)
+    y, y_score, test_fold, groups
+        As for `labelling.choose_labelling`.
     random_state : int, default=0
         Seed of the bootstrap.
 

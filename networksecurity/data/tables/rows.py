@@ -184,9 +184,8 @@ def read_numbers(raw: pd.Series, feature: Feature, missing: frozenset[str]) -> t
         why[np.append(odd, False)[of_row]] = f"{name} is not a number"
         two = text.str.startswith(CONFLICT).to_numpy(bool)
         why[np.append(two, False)[of_row]] = f"{name} is spelled in two ways that differ"
-    for marker in missing:
-        if _is_number(marker):
-            values = np.where(values == float(marker), np.nan, values)
+    markers = pd.to_numeric(pd.Series([*missing], dtype="str"), errors="coerce").to_numpy("float64")
+    values = np.where(np.isin(values, markers), np.nan, values)
     absent = np.isnan(values)
     why[np.isinf(values)] = f"{name} is not a number"
     if feature.whole:
@@ -235,11 +234,3 @@ def _checked(values: pd.Series, absent: np.ndarray, why: np.ndarray, feature: Fe
             passed[known] = np.asarray(check(values[known]).check_output, dtype=bool)
         why[known & ~passed] = f"{name} is not {passes}"
     return why
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
