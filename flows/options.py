@@ -3,8 +3,9 @@
 import re
 import sys
 from argparse import Action, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from textwrap import fill
 from typing import Any, NoReturn, TypeVar
 
@@ -21,7 +22,6 @@ from networksecurity.exceptions import shortened
 from networksecurity.wrong_values import MOST_SHOWN, in_words, with_short_words
 
 from .ending import WRONG_OPTION
-from .option_errors import refuse_misspelt
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
@@ -81,7 +81,7 @@ def read_options(
     source.root_parser.usage = " ".join([program, *asked, "[OPTION ...]"])
     if examples:
         source.root_parser.epilog = "\n".join(["examples:", *(f"  {program} {options}" for options in examples)])
-    refuse_misspelt(model, arguments, program)
+    _refuse_misspelt(model, arguments, program)
     try:
         read = Command(_cli_settings_source=source(args=arguments)).model_dump()
         output = Output(**{name: read.pop(name) for name in ("quiet", "json_document", "verbose")})
@@ -114,6 +114,26 @@ def refuse(program: str, reasons: Sequence[str]) -> NoReturn:
     for reason in reasons:
         print(f"{program}: error: {reason}", file=sys.stderr)
     sys.exit(WRONG_OPTION)
+
+
+def _refuse_misspelt(model: type[BaseModel], arguments: list[str], program: str) -> None:
+    """Exit with what was probably meant if an option is none, and nearly one."""
+    known = ["--help", "--quiet", "--verbose", "--json", *_options(model)]
+    for argument in arguments:
+        option = argument.partition("=")[0]
+        if option.startswith("--") and len(option) > 2 and option not in known:
+            for meant in get_close_matches(option, known, n=1):
+                refuse(program, [f"there is no option {shortened(option, 100)}. Did you mean `{meant}`?"])
+
+
+def _options(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        option = prefix + name.replace("_", "-")
+        yield f"--{option}"
+        if field.annotation is bool:
+            yield f"--{prefix}no-{name.replace('_', '-')}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _options(field.annotation, f"{option}.")
 
 
 _KINDS = {"int": "N", "float": "NUMBER", "tuple[str,...]": "NAME,..."}
