@@ -1,8 +1,8 @@
 """The contract of addresses: a URL and its label."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -115,10 +115,6 @@ class Addresses(Contract):
             "The address is text: nothing is fetched, and the page behind it is not judged.",
             "A legitimate site that was broken into has a legitimate domain.",
         )
-
-    def with_positive(self, positive: str | None) -> Self:
-        """Return the contract where the label's value `positive` means phishing; None changes nothing."""
-        return self if positive is None else replace(self, positive=positive)
 
     def validation(self, *, max_rejected: float = 0.05, with_target: bool = True) -> RowValidation:
         """Return what reads addresses and labels."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -61,9 +61,9 @@ class Contract(ABC):
         """Which models compete: a key of `candidates.BY_CONTRACT`."""
 
     @property
-    @abstractmethod
     def text_columns(self) -> frozenset[str]:
-        """The columns of `X` that hold text; the others hold numbers."""
+        """The columns of `X` that hold text, none by default; the others hold numbers."""
+        return frozenset()
 
     def is_text(self, column: object) -> bool:  # noqa: ARG002 (others have none)
         """Return whether a column of a source is read as it is written: `007` is another category than `7`."""
@@ -172,18 +172,18 @@ class Contract(ABC):
         """Return the label of accepted rows, int8 of shape (n_samples,): 1 is phishing."""
         return accepted[self.target].to_numpy("int8")
 
-    @abstractmethod
     def is_own(self, column: object) -> bool:
-        """Return whether a column of raw rows is read, rather than passed on, when rows are scored."""
+        """Return whether a column of raw rows is read, rather than passed on, when rows are scored: as one of `X`."""
+        return self.canonical_name(column) in self.columns
 
     @property
     @abstractmethod
     def stored(self) -> tuple[Column, ...]:
         """The columns of a row in a collection, the target last."""
 
-    @abstractmethod
     def to_raw(self, accepted: pd.DataFrame) -> pd.DataFrame:
         """Return accepted rows as a collection stores them, under the names of `stored`: valid again when read."""
+        return accepted
 
     @abstractmethod
     def to_label(self, *, phishing: bool) -> int | str:
@@ -230,9 +230,12 @@ class Contract(ABC):
         """Fingerprint of what the contract says, in hex: models of two with the same name may not be mixed up."""
         return hashlib.sha256(json.dumps([self.name, *self.columns, self.target]).encode()).hexdigest()
 
-    @abstractmethod
     def with_positive(self, positive: str | None) -> Self:
-        """Return the contract where the label's value `positive` means phishing; None changes nothing."""
+        """Return the contract where the label's value `positive` means phishing; None changes nothing.
+
+        It is a field of a contract whose labels may be written in any way; others refuse it.
+        """
+        return self if positive is None else replace(self, positive=positive)
 
     def validate(self, frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:
         """Sort raw rows into those fit to learn from and those that are not; see `validation.validate`."""

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,10 +31,6 @@ class Websites(Contract):
     positive: str | None = None
     """The value of the target that means phishing, where it is not -1."""
 
-    def with_positive(self, positive: str | None) -> Self:
-        """Return the contract where the target's value `positive` means phishing; None changes nothing."""
-        return self if positive is None else replace(self, positive=positive)
-
     @property
     def columns(self) -> tuple[str, ...]:
         """The 30 features."""
@@ -54,11 +50,6 @@ class Websites(Contract):
     def candidates(self) -> str:
         """Those whose pipeline starts with an imputer."""
         return "websites"
-
-    @property
-    def text_columns(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
 
     @property
     def subject(self) -> str:
@@ -147,18 +138,10 @@ class Websites(Contract):
         """Return 1 where `Result` is -1."""
         return schema.encode_target(accepted[schema.TARGET])
 
-    def is_own(self, column: object) -> bool:
-        """Return whether a column is one of the features, by any of its names."""
-        return schema.canonical_name(column) in schema.FEATURES
-
     @property
     def stored(self) -> tuple[Column, ...]:
         """The 31 columns."""
         return tuple(Column(name, "code") for name in schema.DOMAINS)
-
-    def to_raw(self, accepted: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows."""
-        return accepted
 
     def to_label(self, *, phishing: bool) -> int:
         """Return -1 for phishing, otherwise 1."""
