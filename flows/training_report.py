@@ -265,8 +265,9 @@ def _winner_section(report: TrainingReport, picture: bytes) -> str:
         for name in (*FIGURES, *DECIDED)
         if name in report.test_metrics
     ]
+    how = f"It has the highest mean {report.scoring} over grouped folds of the training rows."
     parts = [
-        f"**{report.leaderboard[0].model}** won. {_how_chosen(report)}",
+        f"**{report.leaderboard[0].model}** won. {report.selection.sentence() if report.selection else how}",
         *([selection_table(report.selection)] if report.selection else []),
         *report.labelling.sentences(),
         "The test rows were touched once, by the winner. The positive class is phishing.",
@@ -287,12 +288,6 @@ def _on_both_sides(report: TrainingReport, name: str) -> str:
     low, high = interval_of(report.test_metrics, name) or (float("nan"), float("nan"))
     train, test = report.train_metrics[name], report.test_metrics[name]
     return f"train {train:.4f}   test {test:.4f} (95% interval {low:.4f} to {high:.4f})"
-
-
-def _how_chosen(report: TrainingReport) -> str:
-    if report.selection:
-        return report.selection.sentence()
-    return f"It has the highest mean {report.scoring} over grouped folds of the training rows."
 
 
 def _data_section(report: TrainingReport) -> str:

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
-from importlib.metadata import Distribution, PackageNotFoundError, distributions, requires
+from importlib.metadata import PackageNotFoundError, distributions, requires
 from pathlib import Path
 from urllib.request import getproxies_environment, proxy_bypass
 
@@ -70,14 +70,9 @@ def _installed() -> dict[str, str]:
     """Return the version of each package; of one that is there twice, the one that is imported."""
     found: dict[str, str] = {}
     for of in distributions():
-        if name := _name(of):
-            found.setdefault(name, of.version)
+        if name := of.metadata["Name"]:  # None of a package that was removed by halves
+            found.setdefault(canonicalize_name(name), of.version)
     return found
-
-
-def _name(of: Distribution) -> str | None:
-    name = of.metadata["Name"]
-    return canonicalize_name(name) if name else None  # None of a package that was removed by halves
 
 
 def _requirements(folder: Path) -> list[str]:

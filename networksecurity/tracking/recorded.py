@@ -72,7 +72,8 @@ def _find(client: MlflowClient, experiment_name: str, wanted: str, address: str)
     """Return the name of a training and the experiment that it is in."""
     experiment = client.get_experiment_by_name(experiment_name)
     for name in (wanted, wanted.removeprefix("train-"), wanted.removeprefix("test-")):
-        if experiment and client.search_runs([experiment.experiment_id], f"tags.`{TRAINING_TAG}` = '{_quoted(name)}'"):
+        quoted = name.replace("'", "")
+        if experiment and client.search_runs([experiment.experiment_id], f"tags.`{TRAINING_TAG}` = '{quoted}'"):
             return name, experiment.experiment_id
     try:
         run = client.get_run(wanted)
@@ -84,10 +85,6 @@ def _find(client: MlflowClient, experiment_name: str, wanted: str, address: str)
     if TRAINING_TAG not in run.data.tags:
         raise TrackingError(f"the run {wanted} is of no training")
     return run.data.tags[TRAINING_TAG], run.info.experiment_id
-
-
-def _quoted(name: str) -> str:
-    return name.replace("'", "")
 
 
 def _text(client: MlflowClient, run: Run, file: str) -> str:

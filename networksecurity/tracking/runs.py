@@ -150,7 +150,9 @@ def log_outcome(server: TrackingServer, training: Training, outcome: Outcome) ->
             f"leakage/{name}": value for name, value in _ledger(outcome).items() if isinstance(value, int | float)
         }
         known = outcome.known.metrics() if outcome.known else {}
-        cv_scores = {f"cv_{best.scoring}": best.best.mean_test_score, **_repeated_scores(outcome)}
+        cv_scores = {f"cv_{best.scoring}": best.best.mean_test_score}
+        if chosen := outcome.selection:
+            cv_scores |= {f"repeated_cv_{chosen.scoring}/{of.model}": of.mean_score for of in chosen.standings}
         for run, side, context, of_side in (
             (train_run, outcome.train, "train", cv_scores),
             (test_run, outcome.test, "test", {"f1_score_gap": gap, **leakage, **known}),
@@ -390,13 +392,6 @@ def _train_files(outcome: Outcome, card: str) -> dict[str, str | bytes]:
         **draw_choice(outcome.searches, outcome.selection, calibration, source),
         **{name: of.model_dump_json(indent=2) for name, of in chosen.items() if of},
     }
-
-
-def _repeated_scores(outcome: Outcome) -> dict[str, float]:
-    """Return the models' scores on the repeated folds."""
-    if (selection := outcome.selection) is None:
-        return {}
-    return {f"repeated_cv_{selection.scoring}/{of.model}": of.mean_score for of in selection.standings}
 
 
 def _ledger(outcome: Outcome) -> dict[str, Any]:

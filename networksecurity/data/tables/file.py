@@ -224,16 +224,13 @@ def _load(text: str) -> dict[str, Any]:
 def _problem(error: Any) -> str:
     place = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        return f"{shortened(place, 100)} is no key of a contract; known are {', '.join(_keys())}"
+        known = ", ".join(field.alias or name for name, field in Document.model_fields.items())
+        return f"{shortened(place, 100)} is no key of a contract; known are {known}"
     if error["type"] == "missing":
         return f"{place} is missing"
     if place == "contract":
         return "contract, the name, must be up to 40 lower-case letters, digits, - and _, and begin with a letter"
     return f"{shortened(place, 100)}: {shortened(error['msg'])}"
-
-
-def _keys() -> list[str]:
-    return [field.alias or name for name, field in Document.model_fields.items()]
 
 
 def _columns(schema: dict[str, Any]) -> dict[str, pa.Column]:
