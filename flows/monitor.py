@@ -47,7 +47,7 @@ from .display import begin
 from .parameters import MonitorParameters
 from .report import Summary, inline_picture
 from .rows import contract_of, source_of
-from .steps import run_name, step, storage
+from .steps import record, run_name, step, storage
 from .tracking import log_or_leave, registry, tracking_server
 from .worker import begin_under_worker
 
@@ -163,13 +163,6 @@ def _record_of(version: RegisteredVersion, found: Check, n_check: int | None) ->
     )
 
 
-@step(task_run_name="record the checkpoint")
-def record(source: Collection, version: RegisteredVersion, checkpoint: Checkpoint) -> bool:
-    """Record how far the monitor has come."""
-    with mongodb.open(source) as opened:
-        return opened.advance_checkpoint(_checkpoint_name(version), checkpoint)
-
-
 def _checkpoint_name(version: RegisteredVersion) -> str:
     return f"{version.name}/{version.version}"
 
@@ -220,7 +213,7 @@ def monitor(parameters: MonitorParameters = MonitorParameters()) -> State:
     # Too few rows are left for the next check, which then finds more.
     state = new.checkpoint.state if parameters.since else check.state.model_dump()
     reached = new.checkpoint.model_copy(update={"state": state})
-    if checked and isinstance(source, Collection) and not record(source, version, reached):
+    if checked and isinstance(source, Collection) and not record(_checkpoint_name(version), source, reached):
         log.warning("another monitor made check %s at the same time: nothing is lost, nothing to do", report.look)
     name = f"{report.outcome} · tracking deferred" if deferred else report.outcome
     message = "; ".join(filter(None, (found.reason, check.quality.reason, deferred)))

@@ -52,7 +52,7 @@ from .ingest import CheckedFile, check, fetch
 from .parameters import ScoreParameters
 from .report import Summary, reasons_section, set_aside
 from .rows import contract_of, source_of
-from .steps import progress, run_name, step
+from .steps import progress, record, run_name, step
 from .tracking import find_gaps, registry
 from .worker import begin_under_worker
 
@@ -160,13 +160,6 @@ def find_checkpoint(name: str, source: Collection) -> Checkpoint:
     """Read how far this version has come."""
     with mongodb.open(source) as opened:
         return opened.get_checkpoint(name)
-
-
-@step(task_run_name="record the checkpoint")
-def record(name: str, source: Collection, checkpoint: Checkpoint) -> bool:
-    """Record how far this version has come."""
-    with mongodb.open(source) as opened:
-        return opened.advance_checkpoint(name, checkpoint)
 
 
 def _score_new(

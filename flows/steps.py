@@ -21,6 +21,8 @@ from pydantic import Field, ValidationError
 from pydantic_core import to_jsonable_python
 from threadpoolctl import threadpool_limits
 
+from networksecurity.data import mongodb
+from networksecurity.data.mongodb import Checkpoint, Collection
 from networksecurity.data.storage import Storage, references
 from networksecurity.exceptions import ConfigurationError, StorageError, TransientError
 from networksecurity.settings import settings
@@ -122,6 +124,13 @@ def run_name() -> str:
 def storage() -> Storage:
     """Return where data and models lie between the steps."""
     return Storage(settings().storage)
+
+
+@step(task_run_name="record the checkpoint")
+def record(name: str, source: Collection, checkpoint: Checkpoint) -> bool:
+    """Record how far a reader of a collection has come; return False if another one was first."""
+    with mongodb.open(source) as opened:
+        return opened.advance_checkpoint(name, checkpoint)
 
 
 def one_thread(function: Callable[_P, _T]) -> Callable[_P, _T]:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _LINES = (BLUE, VERMILION, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = "osD^vX"
-_MOST_LINES = len(_LINES)
 _HALF_A_BAR = 0.01
 
 
@@ -71,7 +70,7 @@ def _by_size(result: SearchResult) -> dict[str, dict[int, float]]:
 
 
 def _sizes(lines: dict[str, dict[int, float]], scoring: str, ax: "Axes") -> None:
-    for (name, line), color, marker in zip(list(lines.items())[:_MOST_LINES], _LINES, _MARKERS, strict=False):
+    for (name, line), color, marker in zip(lines.items(), _LINES, _MARKERS, strict=False):
         sizes = [size for size in sorted(line) if line[size]]  # a score of 0 would squeeze the others into one line
         useless = max((size for size in line if not line[size]), default=None)
         label = name if useless is None else f"{name}, 0 up to {useless}".removeprefix(", ")
