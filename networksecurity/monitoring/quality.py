@@ -194,20 +194,17 @@ def check(
     state = _bet(state, weight[is_right], weight[is_wrong], limit, n_rows)
     wealth = _wealth(state)
     decayed = wealth >= 1 / ALPHA
-    f1, so_far = (
-        _f1(weight[is_right].sum(), weight[is_wrong].sum()),
-        _f1(state.true_positives, state.errors),
-    )
     report = QualityReport(
         verdict="decayed" if decayed else "no_decay",
-        reason=_reason(f1, so_far, n_rows, state, baseline, limit, decayed=decayed),
+        reason="",
         n_rows=n_rows,
-        f1_score=f1,
-        f1_score_so_far=so_far,
+        f1_score=_f1(weight[is_right].sum(), weight[is_wrong].sum()),
+        f1_score_so_far=_f1(state.true_positives, state.errors),
         n_rows_so_far=state.n_rows,
         limit=limit,
         wealth=wealth,
     )
+    report = report.model_copy(update={"reason": _reason(report, baseline)})
     return report, QualityState() if decayed or state.n_checks >= N_CHECKS else state
 
 
@@ -242,21 +239,14 @@ def _f1(true_positives: float, errors: float) -> float | None:
     return float(2 * true_positives / total) if total else None
 
 
-def _reason(
-    f1: float | None,
-    so_far: float | None,
-    n_rows: int,
-    state: QualityState,
-    baseline: Baseline,
-    limit: float,
-    *,
-    decayed: bool,
-) -> str:
-    figures = f"F1 is {_shown(f1)} on {counted(n_rows, 'new row')} and {_shown(so_far)} on {state.n_rows:,} so far"
-    test = f"{baseline.f1_score:.4f} on the test rows"
-    if decayed:
-        return f"quality decayed: {figures}, {test}; it is below {limit:.4f} (95% confidence, however often one looks)"
-    return f"no decay shown: {figures}, {test}; the limit is {limit:.4f}"
+def _reason(found: QualityReport, baseline: Baseline) -> str:
+    figures = (
+        f"F1 is {_shown(found.f1_score)} on {counted(found.n_rows, 'new row')} and {_shown(found.f1_score_so_far)} on "
+        f"{found.n_rows_so_far:,} so far, {baseline.f1_score:.4f} on the test rows"
+    )
+    if found.verdict == "decayed":
+        return f"quality decayed: {figures}; it is below {found.limit:.4f} (95% confidence, however often one looks)"
+    return f"no decay shown: {figures}; the limit is {found.limit:.4f}"
 
 
 def _shown(f1: float | None) -> str:
