@@ -172,9 +172,9 @@ class Contract(ABC):
         """Return the label of accepted rows, int8 of shape (n_samples,): 1 is phishing."""
         return accepted[self.target].to_numpy("int8")
 
+    @abstractmethod
     def is_own(self, column: object) -> bool:
-        """Return whether a column of raw rows is read, rather than passed on, when rows are scored: as one of `X`."""
-        return self.canonical_name(column) in self.columns
+        """Return whether a column of raw rows is read, rather than passed on, when rows are scored."""
 
     @property
     @abstractmethod
@@ -231,10 +231,7 @@ class Contract(ABC):
         return hashlib.sha256(json.dumps([self.name, *self.columns, self.target]).encode()).hexdigest()
 
     def with_positive(self, positive: str | None) -> Self:
-        """Return the contract where the label's value `positive` means phishing; None changes nothing.
-
-        It is a field of a contract whose labels may be written in any way; others refuse it.
-        """
+        """Return the contract with another `positive`, the label's value that means phishing; None changes nothing."""
         return self if positive is None else replace(self, positive=positive)
 
     def validate(self, frame: pd.DataFrame, *, max_rejected: float = 0.05) -> Validated:

@@ -181,6 +181,10 @@ class Table(Contract):
                 made.loc[row % len(made), name] = np.nan
         return made
 
+    def is_own(self, column: object) -> bool:
+        """Return whether a column is one of the features, by any of its names."""
+        return self.canonical_name(column) in self.table.features
+
     @property
     def stored(self) -> tuple[Column, ...]:
         """The features, the columns of the group, and the target."""

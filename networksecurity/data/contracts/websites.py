@@ -138,6 +138,10 @@ class Websites(Contract):
         """Return 1 where `Result` is -1."""
         return schema.encode_target(accepted[schema.TARGET])
 
+    def is_own(self, column: object) -> bool:
+        """Return whether a column is one of the features, by any of its names."""
+        return schema.canonical_name(column) in schema.FEATURES
+
     @property
     def stored(self) -> tuple[Column, ...]:
         """The 31 columns."""
