@@ -189,10 +189,7 @@ def _permutation_importance(
         return 2 * (y & y_pred).sum() / ((y.sum() + y_pred.sum()) or 1)
 
     states = X.fillna(MISSING).to_numpy("int8")
-    found = permutation_importance(
-        model, states, y, scoring=f1_score, n_repeats=_N_REPEATS, n_jobs=1, random_state=random_state
-    )
-    return _by_importance(list(X.columns), found)
+    return _shuffled(list(X.columns), model, states, y, f1_score, random_state)
 
 
 def _importance_of_computed_features(
@@ -207,10 +204,8 @@ def _importance_of_computed_features(
     def f1_score(model: Any, X: Any, y: np.ndarray) -> float:
         return metrics.f1_score(y, classify(model, X), zero_division=0.0)
 
-    found = permutation_importance(
-        model[1:], model[0].transform(X), y, scoring=f1_score, n_repeats=_N_REPEATS, n_jobs=1, random_state=random_state
-    )
-    return _by_importance(list(model[0].get_feature_names_out()), found)
+    names = list(model[0].get_feature_names_out())
+    return _shuffled(names, model[1:], model[0].transform(X), y, f1_score, random_state)
 
 
 def _importance_of_columns(
@@ -220,15 +215,19 @@ def _importance_of_columns(
     n_rows = max(_LEAST_ROWS, min(_MAX_ROWS_OF_NUMBERS, _MAX_CELLS // X.shape[1]))
     if len(y) > n_rows:
         X, y = resample(X, y, replace=False, n_samples=n_rows, stratify=y, random_state=random_state)
-    found = permutation_importance(model, X, y, scoring="f1", n_repeats=_N_REPEATS, n_jobs=1, random_state=random_state)
-    return _by_importance(list(X.columns), found)
+    return _shuffled(list(X.columns), model, X, y, "f1", random_state)
 
 
 _SHUFFLES = {"websites": _permutation_importance, "addresses": _importance_of_computed_features}
 """By the kind of candidates; columns of a table are shuffled as they are."""
 
 
-def _by_importance(names: list[str], found: Any) -> tuple[FeatureImportance, ...]:
+def _shuffled(
+    names: list[str], model: Any, X: Any, y: np.ndarray, scoring: Any, random_state: int
+) -> tuple[FeatureImportance, ...]:
+    """Return scikit-learn's permutation importances of the columns of `X`, the most important first."""
+    how = {"scoring": scoring, "n_repeats": _N_REPEATS, "n_jobs": 1, "random_state": random_state}
+    found = permutation_importance(model, X, y, **how)
     return tuple(
         FeatureImportance(feature=names[i], mean=found.importances_mean[i], std=found.importances_std[i])
         for i in np.argsort(-found.importances_mean, kind="stable")
