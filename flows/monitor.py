@@ -231,12 +231,15 @@ def _publish(report: MonitorReport, found: drift.DriftReport) -> None:
     drifted, decayed = report.verdict == "drift", report.quality.verdict == "decayed"
     _report_event(DRIFT_EVENT, report, report.reason, occurred=drifted, labels=RETRAINING)
     _report_event(QUALITY_EVENT, report, report.quality.reason, occurred=decayed, labels={} if drifted else RETRAINING)
-    text = summarize(report, _picture(report, found)).to_markdown()
-    create_markdown_artifact(text, key="monitor-report", description=report.reason)
+    sections = {}
     if found.columns:
+        png = figures.draw_drift(found, f"{report.outcome} in {report.source}")
+        sections = {"Columns": inline_picture(png, "distance of each column from its reference")}
         shown = {"name", "verdict", "psi", "p_corrected", "missing_new", "reason"}
         table = [column.model_dump(include=shown) for column in found.columns]
         create_table_artifact(table, key="drift", description=report.reason)
+    text = summarize(report, sections).to_markdown()
+    create_markdown_artifact(text, key="monitor-report", description=report.reason)
     if report.link:
         create_link_artifact(report.link, link_text="in MLflow", key="mlflow-monitor", description=report.reason)
 
@@ -286,11 +289,3 @@ def _expected(expected: Expectation | None) -> str:
     figures = {"precision": expected.precision, "recall": expected.recall_score}
     shown = ", ".join(f"{name} {of:.4f}" for name, of in figures.items() if of is not None)
     return f"{shown} on {expected.n_rows:,} unseen rows (an estimate from the model's own probabilities)"
-
-
-def _picture(report: MonitorReport, found: drift.DriftReport) -> dict[str, str]:
-    """Return the section of the report with a picture, if there was something to compare."""
-    if not found.columns:
-        return {}
-    png = figures.draw_drift(found, f"{report.outcome} in {report.source}")
-    return {"Columns": inline_picture(png, "distance of each column from its reference")}
