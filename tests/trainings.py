@@ -26,6 +26,8 @@ class Trained:
 
     state: State
     report: TrainingReport
+    tasks: dict[str, str]
+    """The name of the state of each."""
     artifacts: dict[str, Artifact]
     database: Path
 

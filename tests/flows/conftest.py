@@ -9,7 +9,7 @@ import pandera.strategies.pandas_strategies  # noqa: F401 (pytest rewrites it: n
 import pytest
 from deployed import deployed
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
-from records import artifacts
+from records import artifacts, task_states
 from trainings import RIVALS, Trained, run
 from workplaces import working_in
 
@@ -36,7 +36,7 @@ def trained(made_once, mlflow_database, prefect_server, computed):
     def fill(folder):
         with pytest.MonkeyPatch.context() as patch, working_in(folder, mlflow_database, computed, patch):
             state = run(**RIVALS)
-            left = Trained(state, state.result(), artifacts(state), folder / mlflow_database.name)
+            left = Trained(state, state.result(), task_states(state), artifacts(state), folder / mlflow_database.name)
         (folder / "pickle").write_bytes(pickle.dumps(left))
 
     return pickle.loads((made_once("trained", fill) / "pickle").read_bytes())

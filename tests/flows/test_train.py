@@ -79,7 +79,7 @@ def test_a_training_from_source_to_runs(before):
     assert report.known.sentence() in made["training-report"].data
     assert known_table(report.known) in made["training-report"].data
     assert report.known.sets[0].f1_score == report.test_metrics["f1_score"]
-    assert set(task_states(state)) == {
+    assert set(before.tasks) == {
         "fetch", "validate", "split", "folds", "search: Decision Tree", "search: Logistic Regression",
         "repeated folds", "compare: Decision Tree", "compare: Logistic Regression",
         f"fit: {report.leaderboard[0].model}", "evaluate: train", "evaluate: test", "explain", "leakage ledger",
