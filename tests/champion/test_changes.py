@@ -101,6 +101,14 @@ def test_a_second_rollback_undoes_the_first(registry, versions, unverified):
     assert last[0].why == "it is slow"
 
 
+def test_a_rollback_goes_where_a_person_has_pointed_the_alias(registry, versions, unverified):
+    for version in "123":
+        promote(registry, version)
+    registry.set_alias(PREVIOUS, "1")
+    assert rollback(registry).version == "1"
+    assert aliases(registry) == ("1", "3")
+
+
 def test_a_rollback_without_an_earlier_champion_is_refused(registry, versions, unverified):
     with pytest.raises(TrackingError, match="no version of .* has the alias champion"):
         rollback(registry)
@@ -139,6 +147,12 @@ def test_every_decision_is_recorded(registry, versions, unverified):
 def test_a_champion_that_was_promoted_by_hand_is_judged_when_its_training_asks(registry, versions, unverified):
     promote(registry, "1", why="by hand")
     assert consider(registry, versions[0], lambda champion: make_decision("keep", "1")).outcome == "keep"
+
+
+def test_the_decision_that_put_a_version_in_use_stands_when_its_training_asks_again(registry, versions, unverified):
+    decided = consider(registry, versions[0], judge)
+    assert consider(registry, versions[0], lambda champion: pytest.fail("it is judged again")) == decided
+    assert len(history(registry)) == 1
 
 
 def test_a_dry_run_changes_nothing(registry, versions, unverified):
