@@ -96,19 +96,19 @@ def real_data_or_sample():
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory):
+def run_folder(tmp_path_factory):
     """Return the folder of a test run, which all of its processes see."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def made_once(shared):
+def made_once(run_folder):
     """Return a function that has a folder filled once for all processes of a test run, and returns it."""
 
     def made(name, fill):
-        folder, done = shared / name, shared / f"{name}.done"
-        with (shared / f"{name}.lock").open("w") as lock:
+        folder, done = run_folder / name, run_folder / f"{name}.done"
+        with (run_folder / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not done.exists():
                 shutil.rmtree(folder, ignore_errors=True)

@@ -17,9 +17,9 @@ from networksecurity.settings import settings
 
 
 @pytest.fixture(scope="session")
-def computed(shared):
+def computed(run_folder):
     """Return the folder in which flows keep what they compute: the next test, in any process, takes it from there."""
-    return shared / "computed"
+    return run_folder / "computed"
 
 
 @pytest.fixture
