@@ -63,6 +63,8 @@ def test_a_decision_about_another_version_is_an_earlier_look_at_its_test_rows(re
     assert earlier_comparisons(registry, versions[2]) == [found]
     assert earlier_comparisons(registry, versions[0]) == []  # a second attempt at the same decision is no second look
     assert compare(y, y, y, codes=np.arange(100), earlier=earlier_comparisons(registry, versions[2])).looks == 2
+    consider(registry, versions[2], lambda champion: compared)
+    assert earlier_comparisons(registry, versions[0]) == [found]  # also at those of newer versions
 
 
 def test_promotion_moves_both_aliases_and_is_recorded(registry, versions, unverified):
